@@ -1,0 +1,1 @@
+"""Everything outside the process: kernel, files, programs. Only what is below here touches them."""

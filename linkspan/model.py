@@ -1,0 +1,212 @@
+"""The nouns of the CNI contract as frozen values. Words and shapes are those of SPEC 1.1.0.
+
+Nothing here reads or writes anything; `wire` turns bytes into these values and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha512
+from typing import Any
+
+NO_EXTRA: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """One element of a result's `interfaces`. `sandbox` is CNI_NETNS to the letter, or "" on the host."""
+
+    name: str
+    mac: str = ""
+    sandbox: str = ""
+    mtu: int | None = None
+    socket_path: str = ""
+    pci_id: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One element of a result's `ips`: `address` in CIDR form, `interface` an index into `interfaces`."""
+
+    address: str
+    gateway: str = ""
+    interface: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ip(self) -> str:
+        """The address without its prefix length."""
+        return self.address.partition("/")[0]
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.address else 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One element of a result's `routes`. None is "not said": table 0 and scope 0 are values."""
+
+    dst: str
+    gw: str = ""
+    mtu: int | None = None
+    advmss: int | None = None
+    priority: int | None = None
+    table: int | None = None
+    scope: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.dst else 4
+
+    @property
+    def is_default(self) -> bool:
+        """Whether this is a way out: 0.0.0.0/0 or ::/0."""
+        return self.dst.endswith("/0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    """A result's `dns`."""
+
+    nameservers: tuple[str, ...] = ()
+    domain: str = ""
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.nameservers or self.domain or self.search or self.options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What ADD answers and what arrives as `prevResult`, whatever the version on the wire."""
+
+    interfaces: tuple[Interface, ...] = ()
+    ips: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+    dns: Dns = Dns()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def host_side(self) -> tuple[Interface, ...]:
+        """The interfaces outside any sandbox, in order: with `bridge`, the bridge and the host end."""
+        return tuple(each for each in self.interfaces if not each.sandbox)
+
+    def addresses_of(self, ifname: str) -> tuple[Address, ...]:
+        """The addresses on the container's interface `ifname`; an address with no index counts as its own."""
+        mine = {i for i, each in enumerate(self.interfaces) if each.sandbox and each.name == ifname}
+        return tuple(ip for ip in self.ips if ip.interface is None or ip.interface in mine)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Attachment:
+    """One container interface on one network: the only key by which we find again what we made.
+
+    Everything computed here depends on nothing but these three words, so DEL and GC need no saved state.
+    """
+
+    network: str
+    container_id: str
+    ifname: str
+
+    @property
+    def key(self) -> str:
+        """32 hex digits, for file names and comments: a network name or an id may be longer than either allows."""
+        return self._digest("key")[:32]
+
+    @property
+    def host_veth(self) -> str:
+        """The host end's name: ``veth`` and 11 hex digits (IFNAMSIZ leaves 15 bytes; linux/if.h)."""
+        return "veth" + self._digest("veth")[:11]
+
+    @property
+    def host_mac(self) -> str:
+        """The host end's MAC: locally administered, and the proof that a link of that name is ours."""
+        return mac_from(self._digest("host-mac"))
+
+    @property
+    def container_mac(self) -> str:
+        """The container end's MAC where no IPv4 address gives one."""
+        return mac_from(self._digest("container-mac"))
+
+    def _digest(self, purpose: str) -> str:
+        return sha512("\0".join((purpose, self.network, self.container_id, self.ifname)).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"container {self.container_id} ({self.ifname}) on network {self.network}"
+
+
+def mac_from(hex_digits: str) -> str:
+    """A locally administered unicast MAC (IEEE 802: bits 0x02 set, 0x01 clear) from 12 hex digits."""
+    first = (int(hex_digits[:2], 16) & 0xFC) | 0x02
+    return ":".join((f"{first:02x}", *(hex_digits[i : i + 2] for i in range(2, 12, 2))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call of a plugin, decoded and checked; `config` has its keys spelt as the plugin's schema does.
+
+    `netns` is CNI_NETNS as given ("" when absent). `valid_attachments` is None when GC's key is absent, which means "not
+    known". `stdin` and `env` are what arrived, for delegates.
+    """
+
+    verb: str
+    plugin: str
+    cni_version: str
+    network: str
+    config: Mapping[str, Any]
+    container_id: str = ""
+    ifname: str = ""
+    netns: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+    prev_result: Result | None = None
+    valid_attachments: frozenset[tuple[str, str]] | None = None
+    stdin: bytes = b""
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+
+    @property
+    def attachment(self) -> Attachment:
+        """The key of what this call is about. Only ADD, DEL and CHECK have one."""
+        return Attachment(self.network, self.container_id, self.ifname)
+
+    @property
+    def runtime_config(self) -> Mapping[str, Any]:
+        """`runtimeConfig`, or an empty mapping."""
+        value = self.config.get("runtimeConfig")
+        return value if isinstance(value, Mapping) else NO_EXTRA
+
+    @property
+    def cni_args(self) -> Mapping[str, Any]:
+        """`args.cni`, or an empty mapping."""
+        args = self.config.get("args")
+        value = args.get("cni") if isinstance(args, Mapping) else None
+        return value if isinstance(value, Mapping) else NO_EXTRA
+
+    def choose(self, name: str, arg: str = "") -> Any:
+        """The value of an item that runtimes give in several places, or None.
+
+        The order is runtimeConfig, args.cni, CNI_ARGS (CONVENTIONS.md: what is in `args` overrides CNI_ARGS), then the
+        configuration itself.
+        """
+        for place in (self.runtime_config, self.cni_args):
+            if place.get(name) not in (None, ""):
+                return place[name]
+        return self.args.get(arg) or self.config.get(name)
+
+    def as_verb(self, verb: str) -> Request:
+        """The same call as another verb: the DEL that follows a failed ADD."""
+        return replace(self, verb=verb, env={**self.env, "CNI_COMMAND": verb})
+
+
+def strings(value: object) -> tuple[str, ...]:
+    """The strings of a JSON list; nothing for any other value."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return ()
+    return tuple(each for each in value if isinstance(each, str))

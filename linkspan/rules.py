@@ -1,0 +1,101 @@
+"""Packet rules as data, for both back ends. Plans hold these; only `host.linux` turns them into system calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal[4, 6]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An iptables extension and its options: Match("multiport", (("destination-ports", "80,81"),)).
+
+    An option's value "" is a bare flag; a name that starts with "! " is negated.
+    """
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One iptables rule. "" means any; a value that starts with "! " is negated (`destination="! 224.0.0.0/4"`)."""
+
+    target: str
+    target_options: tuple[tuple[str, str], ...] = ()
+    source: str = ""
+    destination: str = ""
+    in_interface: str = ""
+    out_interface: str = ""
+    protocol: str = ""
+    matches: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jump:
+    """A rule that must stand exactly once in a chain: appended, or first, when it is missing."""
+
+    chain: str
+    rule: Rule
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one transaction does to one iptables table, in this order.
+
+    * `remove_chains`: every rule that jumps to such a chain goes, wherever it stands, then the chain itself.
+    * `remove`: (chain, rule) pairs that must not be there, all copies.
+    * `shared`: chains that must exist; one that does is left as it is.
+    * `own`: chains that then hold exactly these rules.
+    * `jumps`: rules that must then stand once each.
+    """
+
+    remove_chains: tuple[str, ...] = ()
+    remove: tuple[tuple[str, Rule], ...] = ()
+    shared: tuple[str, ...] = ()
+    own: tuple[tuple[str, tuple[Rule, ...]], ...] = ()
+    jumps: tuple[Jump, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """An element of a set or map in our nftables table. `key` parts and `value` are as nft writes them.
+
+    `comment` is at most 128 bytes and ends up in the ruleset for a person to read.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    value: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NftChange:
+    """One atomic transaction on our table.
+
+    `commands` are nft commands that ensure shared things (idempotent: `add table`, `add chain`, and for a chain's rules `flush
+    chain` with `add rule`). `remove` are (set name, key); `add` replaces an element of the same key.
+    """
+
+    commands: tuple[str, ...] = ()
+    remove: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    add: tuple[Element, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Which tracked flows to forget: all that match every field that is set. Ports 0 and "" mean any.
+
+    `to_port` and `to_address` are of the original direction (what the sender wrote); `reply_from` is the source of the
+    answers: the container a flow was translated to.
+    """
+
+    family: Family
+    protocol: str
+    to_port: int = 0
+    to_address: str = ""
+    reply_from: str = ""

@@ -1,0 +1,185 @@
+"""From bytes to bytes: the one path that every call of every plugin takes, in a fresh process or a warm worker.
+
+`answer` is all of it and touches nothing itself; `main` is the only reader of stdin, environment and working directory, and the
+only writer of stdout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from linkspan import wire
+from linkspan.errors import Bug, CniError, InvalidConfig, InvalidNetns, TryAgain
+from linkspan.schema import check, load
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Request, Result
+    from linkspan.plugin import Plugin
+
+#: (exit status, what goes to stdout)
+Answer = tuple[int, bytes]
+
+
+def always_wanted() -> bool:
+    """Whether the caller still waits: a process of its own dies with its caller."""
+    return True
+
+
+def answer(
+    plugin: Plugin,
+    stdin: bytes,
+    env: Mapping[str, str],
+    host: Host,
+    *,
+    cwd: str = "/",
+    wanted: Callable[[], bool] = always_wanted,
+) -> Answer:
+    """Serve one call: (0, result) or (1, error object). No exception leaves it.
+
+    `wanted` is asked once the attachment is ours and nothing is done yet: a call whose caller is gone is not served. An ADD whose caller
+    went away meanwhile is undone before the attachment is given up, so that the DEL that follows finds its order kept.
+    """
+    if env.get("CNI_COMMAND") == "VERSION":
+        return 0, wire.encode_versions(stdin)
+    try:
+        request = wire.read_request(plugin.type, env, stdin, load(plugin.schema), cwd=cwd)
+        result = perform(plugin, request, host, wanted=wanted)
+        return 0, b"" if result is None else wire.encode_result(result, request.cni_version)
+    except CniError as error:
+        return 1, wire.encode_error(error, wire.error_version(stdin))
+    except Exception as error:
+        return 1, wire.encode_error(_as_bug(error), wire.error_version(stdin))
+
+
+def perform(
+    plugin: Plugin, request: Request, host: Host, *, wanted: Callable[[], bool] = always_wanted
+) -> Result | None:
+    """Carry out one decoded request; ADD's result, None for the other verbs. Raises CniError.
+
+    Delegation to a plugin of ours comes in here too, with the parent's host.
+    """
+    if request.verb in ("ADD", "CHECK", "GC", "STATUS"):
+        check(request.config, plugin.schema)
+    if request.verb == "STATUS":
+        plugin.status(request, host)
+        return None
+    if request.verb == "GC":
+        plugin.gc(request, host)
+        return None
+    _guard_netns(request, host)
+    with host.files.lock_attachment(plugin.type, request.attachment):
+        if not wanted():
+            raise TryAgain("the caller went away before its turn", "nothing was done")
+        return _perform_locked(plugin, request, host, wanted)
+
+
+def _perform_locked(
+    plugin: Plugin, request: Request, host: Host, wanted: Callable[[], bool]
+) -> Result | None:
+    if request.verb == "DEL":
+        plugin.delete(request, host)
+        return None
+    if plugin.chained and request.prev_result is None:
+        raise InvalidConfig(
+            f"{request.plugin} must be called as a chained plugin: prevResult is missing",
+            "list it after a plugin that makes an interface, such as bridge",
+        )
+    if request.verb == "CHECK":
+        if request.prev_result is None:
+            raise InvalidConfig(
+                "prevResult is missing", "CHECK judges what ADD answered: pass its result as prevResult"
+            )
+        plugin.check(request, host)
+        return None
+    result = plugin.add(request, host)
+    if not wanted():
+        plugin.delete(replace(request.as_verb("DEL"), prev_result=None), host)
+        raise TryAgain("the caller went away during ADD", "what ADD had made was taken back")
+    return result
+
+
+def _guard_netns(request: Request, host: Host) -> None:
+    """Never work on the host's own namespace (a recycled /proc/PID path leads there) unless told that it is meant."""
+    overridden = request.env.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
+    if request.verb in ("ADD", "CHECK") and not overridden and host.same_netns(request.netns):
+        raise InvalidNetns(
+            "plugin's netns and netns from CNI_NETNS should not be the same",
+            f"CNI_NETNS is {request.netns}; set CNI_NETNS_OVERRIDE=1 if this is meant",
+        )
+
+
+def _as_bug(error: Exception) -> Bug:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+    return Bug(f"a fault in linkspan: {type(error).__name__} at {place}", f"{error}; please report it")
+
+
+def banner(cni_type: str) -> str:
+    """What an executable says of itself when it is run by hand, for stderr."""
+    from linkspan import __version__
+
+    return (
+        f"CNI {cni_type} plugin v{__version__}\n"
+        f"CNI protocol versions supported: {', '.join(wire.VERSIONS)}\n"
+        "This is a plugin of linkspan; a container runtime runs it. See `linkspan --help`.\n"
+    )
+
+
+def main(cni_type: str, stdin: bytes | None) -> int:
+    """Serve the call this process was started for and return its exit status. `stdin` is what was read of it already, if anything."""
+    import os
+
+    if not os.environ.get("CNI_COMMAND"):
+        os.write(2, banner(cni_type).encode())
+        return 0
+    if stdin is None:
+        stdin = _read_all(0)
+    if os.environ["CNI_COMMAND"] == "VERSION":
+        status, stdout = 0, wire.encode_versions(stdin)
+    else:
+        status, stdout = _answer_here(cni_type, stdin)
+    _write_all(1, stdout)
+    return status
+
+
+def _answer_here(cni_type: str, stdin: bytes) -> Answer:
+    import os
+
+    from linkspan.host.linux import LinuxHost
+    from linkspan.plugin import load as load_plugin
+
+    host = LinuxHost()
+    try:
+        return answer(load_plugin(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
+    finally:
+        host.close()
+
+
+def _working_directory() -> str:
+    import os
+
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
+def _read_all(fd: int) -> bytes:
+    import os
+
+    chunks = []
+    while chunk := os.read(fd, 1 << 16):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    import os
+
+    while data:
+        data = data[os.write(fd, data) :]

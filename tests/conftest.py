@@ -1,0 +1,26 @@
+"""Fixtures for every test: a private host, and the rule that what needs root is skipped without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.fakehost import FakeHost
+from tests.harness.tools import nothing_may_be_skipped
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked `root` for an ordinary user; fail it where nothing may be skipped."""
+    if item.get_closest_marker("root") is not None and os.geteuid() != 0:
+        if nothing_may_be_skipped():
+            pytest.fail("needs root (nothing may be skipped here)", pytrace=False)
+        pytest.skip("needs root")
+
+
+@pytest.fixture
+def host() -> Iterator[FakeHost]:
+    """A private host for one test; mark the test `root`."""
+    with FakeHost() as made:
+        yield made

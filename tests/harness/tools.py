@@ -1,0 +1,237 @@
+"""Real programs for the tests, fetched once into a cache directory; afterwards everything runs offline.
+
+    python -m tests.harness.tools          # fetch all of them, one line each
+    path = tools.cnitool()                 # in a script: raises Unavailable(reason)
+    path = require(tools.cnitool)          # in a test: never fetches; skips, or fails where nothing may be skipped
+
+The cache is `$LINKSPAN_CACHE`, else `$XDG_CACHE_HOME/linkspan`, else `~/.cache/linkspan`; each tool has a directory
+`tools/<name>-<version>` in it, which appears complete or not at all. Debian's packages are unpacked there, not
+installed, so that no service starts and the machine stays as it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+CNITOOL_VERSION = "1.3.0"
+REFERENCE_VERSION = "1.9.1"
+CONTAINERD_VERSION = "2.4.2"
+_REFERENCE = "github.com/containernetworking/plugins"
+_REFERENCE_PLUGINS = (
+    "main/bridge",
+    "main/loopback",
+    "ipam/host-local",
+    "ipam/static",
+    "meta/portmap",
+    "meta/firewall",
+    "meta/tuning",
+)
+
+
+Tool = Callable[..., str]
+"""A function of this module: `tool(fetch=...)` returns a path."""
+
+
+class Unavailable(Exception):
+    """A tool cannot be had here; the text says why in one line."""
+
+
+def cnitool(*, fetch: bool = True) -> str:
+    """Return the path of the CNI project's `cnitool`."""
+
+    def build(target: str) -> None:
+        _go_install(target, [f"github.com/containernetworking/cni/cnitool@v{CNITOOL_VERSION}"])
+
+    return os.path.join(_provide("cnitool", CNITOOL_VERSION, build, fetch=fetch), "cnitool")
+
+
+def reference_plugins(*, fetch: bool = True) -> str:
+    """Return the directory that holds the CNI project's own plugins, the ones ours are compared with."""
+
+    def build(target: str) -> None:
+        packages = [f"{_REFERENCE}/plugins/{plugin}@v{REFERENCE_VERSION}" for plugin in _REFERENCE_PLUGINS]
+        # Without the version nerdctl's question to `firewall` is answered "version unknown".
+        version = f"-X {_REFERENCE}/pkg/utils/buildversion.BuildVersion=v{REFERENCE_VERSION}"
+        _go_install(target, packages, ldflags=version)
+
+    return _provide("reference-plugins", REFERENCE_VERSION, build, fetch=fetch)
+
+
+def containerd24(*, fetch: bool = True) -> str:
+    """Return the directory that holds containerd 2.4's `containerd`, `containerd-shim-runc-v2` and `ctr`."""
+
+    def build(target: str) -> None:
+        commands = ("containerd", "containerd-shim-runc-v2", "ctr")
+        module = "github.com/containerd/containerd/v2/cmd"
+        _go_install(target, [f"{module}/{command}@v{CONTAINERD_VERSION}" for command in commands])
+
+    return _provide("containerd", CONTAINERD_VERSION, build, fetch=fetch)
+
+
+def containerd_debian(*, fetch: bool = True) -> str:
+    """Return the directory that holds the distribution's `containerd`, `containerd-shim-runc-v2` and `ctr`."""
+    return _debian("containerd", "usr/bin", fetch=fetch)
+
+
+def runc(*, fetch: bool = True) -> str:
+    """Return the path of the distribution's `runc`."""
+    return os.path.join(_debian("runc", "usr/sbin", fetch=fetch), "runc")
+
+
+def busybox(*, fetch: bool = True) -> str:
+    """Return the path of a statically linked busybox, which images are made of."""
+    root = _debian("busybox-static", "", fetch=fetch)
+    for below in ("usr/bin/busybox", "bin/busybox"):
+        if os.path.exists(os.path.join(root, below)):
+            return os.path.join(root, below)
+    raise Unavailable(f"package busybox-static, unpacked in {root}, holds no busybox")
+
+
+ALL: tuple[Tool, ...] = (
+    busybox,
+    runc,
+    cnitool,
+    reference_plugins,
+    containerd_debian,
+    containerd24,
+)
+
+
+def nothing_may_be_skipped() -> bool:
+    """True where a missing tool is a failure: in continuous integration, or on request."""
+    return any(os.environ.get(name, "") not in ("", "0", "false") for name in ("CI", "LINKSPAN_REQUIRE_ALL"))
+
+
+def require(tool: Tool) -> str:
+    """Return the tool's path to a test; skip the test, naming the reason, if it has not been fetched.
+
+    Fails instead of skipping under CI or LINKSPAN_REQUIRE_ALL.
+    """
+    import pytest
+
+    try:
+        return tool(fetch=False)
+    except Unavailable as reason:
+        if nothing_may_be_skipped():
+            pytest.fail(f"{reason} (nothing may be skipped here)", pytrace=False)
+        pytest.skip(str(reason))
+
+
+def cache_directory() -> str:
+    """Return the directory under which fetched tools are kept; it may not exist yet."""
+    if chosen := os.environ.get("LINKSPAN_CACHE"):
+        return os.path.abspath(chosen)
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "linkspan")
+
+
+# --- how a tool gets into the cache ----------------------------------------------------------------------------
+
+
+def _provide(name: str, version: str, build: Callable[[str], None], *, fetch: bool) -> str:
+    """Return the tool's directory, calling `build(empty directory)` first if there is none; once for all callers."""
+    tools = os.path.join(cache_directory(), "tools")
+    final = os.path.join(tools, f"{name}-{version}")
+    if os.path.isdir(final):
+        return final
+    if not fetch:
+        raise Unavailable(f"{name} {version} has not been fetched; run: python -m tests.harness.tools")
+    os.makedirs(tools, exist_ok=True)
+    with _locked(final + ".lock"):
+        if not os.path.isdir(final):
+            work = tempfile.mkdtemp(prefix=f".{name}-", dir=tools)
+            try:
+                os.mkdir(os.path.join(work, "out"))
+                build(os.path.join(work, "out"))
+                os.rename(os.path.join(work, "out"), final)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    return final
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    with open(path, "a", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _go_install(target: str, packages: Sequence[str], ldflags: str = "") -> None:
+    go = shutil.which("go") or "/usr/local/go/bin/go"
+    if not os.path.exists(go):
+        raise Unavailable(f"{packages[0]} is built with the Go toolchain, and there is no go on PATH")
+    # Modules go to the temporary directory's cache only by the user's own settings; GOBIN is all we choose.
+    environment = {**os.environ, "GOBIN": target, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+    _run([go, "install", "-trimpath", "-ldflags", f"-s -w {ldflags}".strip(), *packages], env=environment)
+
+
+def _debian(package: str, below: str, *, fetch: bool) -> str:
+    """Return directory `below` of the unpacked package, in the version this distribution has."""
+
+    def build(target: str) -> None:
+        if not shutil.which("apt-get"):
+            raise Unavailable(
+                f"package {package} is taken from Debian's archive, and there is no apt-get here"
+            )
+        with tempfile.TemporaryDirectory(prefix="linkspan-deb-") as work:
+            try:
+                _run(["apt-get", "--quiet=2", "download", package], cwd=work)
+            except Unavailable:  # an image without package lists, or with lists older than the archive
+                _run(["apt-get", "--quiet=2", "update"])
+                _run(["apt-get", "--quiet=2", "download", package], cwd=work)
+            (archive,) = os.listdir(work)
+            _run(["dpkg-deb", "--extract", os.path.join(work, archive), target])
+
+    return os.path.join(_provide(package, _distribution(), build, fetch=fetch), below)
+
+
+def _distribution() -> str:
+    """Return for example `debian12`."""
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            facts = dict(line.rstrip().replace('"', "").split("=", 1) for line in file if "=" in line)
+    except OSError:
+        facts = {}
+    return facts.get("ID", "linux") + facts.get("VERSION_ID", "")
+
+
+def _run(argv: Sequence[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> None:
+    done = subprocess.run(
+        argv,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = " / ".join((done.stderr or done.stdout).strip().splitlines()[-2:])
+        raise Unavailable(f"{' '.join(argv[:3])}: {said}")
+
+
+def main() -> int:
+    """Fetch every tool, saying where it is and how long it took; return 1 if one is missing where none may be."""
+    missing = 0
+    for tool in ALL:
+        started = time.monotonic()
+        try:
+            line = tool()
+        except Unavailable as reason:
+            missing += 1
+            line = f"missing: {reason}"
+        sys.stdout.write(f"tools: {tool.__name__} {line} ({time.monotonic() - started:.1f} s)\n")
+        sys.stdout.flush()
+    return 1 if missing and nothing_may_be_skipped() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
