@@ -235,7 +235,7 @@ def test_a_tool_that_was_not_fetched_skips_with_its_name_or_fails_in_ci(
     monkeypatch.setenv("LINKSPAN_CACHE", str(tmp_path))
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("LINKSPAN_REQUIRE_ALL", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="cnitool .* has not been fetched"):
+    with pytest.raises(pytest.skip.Exception, match=r"cnitool .* has not been fetched"):
         require(tools.cnitool)
 
     monkeypatch.setenv("LINKSPAN_REQUIRE_ALL", "1")
@@ -247,7 +247,7 @@ def test_a_tool_that_cannot_be_built_leaves_no_half_of_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LINKSPAN_CACHE", str(tmp_path))
-    monkeypatch.setattr(tools.shutil, "which", lambda _name: "/bin/false")
+    monkeypatch.setattr("shutil.which", lambda _name: "/bin/false")
 
     with pytest.raises(Unavailable):
         tools.cnitool()

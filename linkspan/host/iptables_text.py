@@ -1,0 +1,354 @@
+"""Rules and changes as iptables-save and iptables-restore write them. Pure text, no kernel.
+
+What a back end must do to a table is decided here once, as edits computed from the table's present rules and a Change, so that
+the two variants of iptables and the fake cannot disagree. Formats: iptables-save(8), xtables_save_string() of libxtables.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from linkspan.rules import Change, Match, Rule
+
+Chains = Mapping[str, tuple[str, ...]]
+"""Every chain of a table with its rules as iptables-save prints them, without the leading `-A CHAIN `."""
+
+_STRINGS = frozenset(("comment", "log-prefix", "nflog-prefix", "string"))
+_ALIASES = {
+    "destination-port": "dport",
+    "source-port": "sport",
+    "destination-ports": "dports",
+    "source-ports": "sports",
+}
+_PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "ipv6-icmp", "132": "sctp", "icmpv6": "ipv6-icmp"}
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_TOKEN = re.compile(r'"((?:\\.|[^"\\])*)"|(\S+)')
+
+
+# --- a rule as text --------------------------------------------------------------------------------------------
+
+
+def render(rule: Rule) -> str:
+    """The rule as iptables-save prints it, without the leading `-A CHAIN `.
+
+    Raises ValueError for an address that is none and for a line break or NUL anywhere.
+    """
+    words = [
+        *_address("-s", rule.source),
+        *_address("-d", rule.destination),
+        *_plain("-i", rule.in_interface),
+        *_plain("-o", rule.out_interface),
+        *_protocol(rule.protocol),
+    ]
+    for match in rule.matches:
+        words += ["-m", match.name, *_options(match.options)]
+    if rule.target:
+        words += ["-j", rule.target, *_options(rule.target_options)]
+    text = " ".join(words)
+    if any(character in text for character in "\n\r\0"):
+        raise ValueError(f"a rule is one line of text: {text!r}")
+    return text
+
+
+def with_comment(comment: str) -> Match:
+    """The match that does nothing but carry a comment, which iptables cuts at 255 bytes."""
+    return Match("comment", (("comment", comment),))
+
+
+def _negation(value: str) -> tuple[list[str], str]:
+    return (["!"], value[1:].lstrip()) if value.startswith("!") else ([], value)
+
+
+def _plain(option: str, value: str) -> list[str]:
+    negated, bare = _negation(value)
+    return [*negated, option, bare] if bare else []
+
+
+def _address(option: str, value: str) -> list[str]:
+    negated, bare = _negation(value)
+    if not bare:
+        return []
+    network = _network(bare)
+    if network.endswith("/0") and not negated:
+        return []
+    return [*negated, option, network]
+
+
+def _protocol(value: str) -> list[str]:
+    negated, bare = _negation(value)
+    return _plain("-p", " ".join([*negated, _PROTOCOLS.get(bare.lower(), bare.lower())]) if bare else "")
+
+
+def _network(value: str) -> str:
+    """An address or network with its prefix length and no host bits: the way iptables-save prints it."""
+    address, _, length = value.partition("/")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        packed = socket.inet_pton(family, address)
+    except OSError:
+        raise ValueError(f"{value!r} is no address") from None
+    bits = 8 * len(packed)
+    prefix = int(length) if length else bits
+    if not 0 <= prefix <= bits:
+        raise ValueError(f"{value!r} has no prefix length of 0 to {bits}")
+    host_bits = bits - prefix
+    number = int.from_bytes(packed, "big") >> host_bits << host_bits
+    return f"{socket.inet_ntop(family, number.to_bytes(len(packed), 'big'))}/{prefix}"
+
+
+def _options(options: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, value in options:
+        negated, bare = _negation(name)
+        bare = _ALIASES.get(bare, bare)
+        yield from negated
+        yield f"--{bare}"
+        if bare in _STRINGS:
+            yield _quote(value)
+        elif value:
+            yield value
+
+
+def _quote(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    return '"' + re.sub(r"([\"\\'])", r"\\\1", value) + '"'
+
+
+# --- text compared ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a saved rule says, whatever the order and spelling it says it in. Equal meanings are equal rules.
+
+    `parts` are its matches, each an option with its value, sorted; `target` is where it jumps, `options` how.
+    """
+
+    parts: tuple[str, ...]
+    target: str
+    options: tuple[str, ...]
+
+
+def meaning(text: str) -> Meaning:
+    """What a rule as iptables-save prints it (or a person writes it) says."""
+    parts: list[str] = []
+    options: list[str] = []
+    target, section, negated = "", "", ""
+    words = _Words(text)
+    while words:
+        word = words.take()
+        if word == "!":
+            negated = "! "
+            continue
+        if word in ("-j", "-g"):
+            target = words.take()
+            section = word
+        elif word == "-m":
+            section = words.take()
+        elif word.startswith("--"):
+            said = _said(word[2:], negated, words)
+            (options if section in ("-j", "-g") else parts).append(said)
+        else:
+            parts.append(_said_of_packet(word, negated, words.take()))
+        negated = ""
+    return Meaning(tuple(sorted(parts)), target, tuple(sorted(options)))
+
+
+class _Words:
+    """The words of a saved rule, one after the other; quotes are taken off."""
+
+    def __init__(self, text: str) -> None:
+        self._found = [
+            (bool(quoted is not None), re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare)
+            for quoted, bare in (found.groups() for found in _TOKEN.finditer(text))
+        ]
+        self._next = 0
+
+    def __bool__(self) -> bool:
+        return self._next < len(self._found)
+
+    def take(self) -> str:
+        """The next word, "" at the end."""
+        if not self:
+            return ""
+        self._next += 1
+        return self._found[self._next - 1][1]
+
+    def values(self) -> list[str]:
+        """The words up to the next option."""
+        taken: list[str] = []
+        while self and (self._found[self._next][0] or not re.match(r"!$|-[a-z-]", self._found[self._next][1])):
+            taken.append(self.take())
+        return taken
+
+
+def _said(name: str, negated: str, words: _Words) -> str:
+    name = _ALIASES.get(name, name)
+    values = [words.take()] if name in _STRINGS else words.values()
+    if name == "set-mark" and len(values) == 1 and "/" not in values[0]:
+        name, values = "set-xmark", [values[0] + "/0xffffffff"]
+    return " ".join((f"{negated}--{name}", *(_value(name, value) for value in values)))
+
+
+def _value(name: str, value: str) -> str:
+    if name in ("mark", "set-xmark"):
+        number, _, mask = value.partition("/")
+        return f"{int(number, 0):#x}/{int(mask or '0xffffffff', 0):#x}"
+    if name in ("ctstate", "state"):
+        return ",".join(sorted(value.split(",")))
+    return value
+
+
+def _said_of_packet(option: str, negated: str, value: str) -> str:
+    if option in ("-s", "-d"):
+        value = _network(value)
+    elif option == "-p":
+        value = _PROTOCOLS.get(value.lower(), value.lower())
+    return f"{negated}{option} {value}"
+
+
+# --- a table as text -------------------------------------------------------------------------------------------
+
+
+def parse_save(text: str) -> dict[str, tuple[str, ...]]:
+    """The chains of the one table that iptables-save printed."""
+    chains: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith(":"):
+            chains.setdefault(line[1:].split(" ", 1)[0], [])
+        elif line.startswith("-A "):
+            chain, _, rule = line[3:].partition(" ")
+            chains.setdefault(chain, []).append(rule)
+    return {chain: tuple(rules) for chain, rules in chains.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class NewChain:
+    """Make a chain that must not exist."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyChain:
+    """Take all rules out of a chain that exists."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRule:
+    """Take the rule at `index` (from 0, as the chain is at this edit) out; `text` is that rule as printed."""
+
+    chain: str
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddRule:
+    """Put a rule last in a chain, or first."""
+
+    chain: str
+    rule: Rule
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropChain:
+    """Delete a chain that is empty and that nothing jumps to."""
+
+    chain: str
+
+
+Edit = NewChain | EmptyChain | DeleteRule | AddRule | DropChain
+
+
+def edits(present: Chains, change: Change) -> tuple[Edit, ...]:
+    """What makes of the present chains those that the change asks for, in an order that both tools accept.
+
+    Nothing is edited that is as asked. Raises ValueError for a rule that cannot be written.
+    """
+    own = {chain: rules for chain, rules in change.own if not _holds(present.get(chain), rules)}
+    kept = {chain for chain, _ in change.own} | set(change.shared)
+    gone = [chain for chain in change.remove_chains if chain in present and chain not in kept]
+    jumps = tuple(_missing_jumps(present, change))
+    made = dict.fromkeys((*own, *change.shared))
+    return (
+        *(EmptyChain(chain) for chain in (*gone, *own) if present.get(chain)),
+        *(NewChain(chain) for chain in made if chain not in present),
+        *_deletions(present, change, untouched={*gone, *(chain for chain, _ in change.own)}),
+        *(AddRule(chain, rule) for chain, rules in own.items() for rule in rules),
+        *jumps,
+        *(DropChain(chain) for chain in gone),
+    )
+
+
+def _holds(present: tuple[str, ...] | None, rules: tuple[Rule, ...]) -> bool:
+    if present is None or len(present) != len(rules):
+        return False
+    return all(meaning(text) == meaning(render(rule)) for text, rule in zip(present, rules, strict=True))
+
+
+def _removed(change: Change, chain: str) -> set[Meaning]:
+    return {meaning(render(rule)) for at, rule in change.remove if at == chain}
+
+
+def _goes(text: str, change: Change, removed: set[Meaning]) -> bool:
+    if not removed and not any(chain in text for chain in change.remove_chains):
+        return False  # most rules of a busy table: not worth reading
+    said = meaning(text)
+    return said in removed or said.target in change.remove_chains
+
+
+def _deletions(present: Chains, change: Change, *, untouched: set[str]) -> Iterator[DeleteRule]:
+    for chain, rules in present.items():
+        if chain in untouched:
+            continue
+        removed = _removed(change, chain)
+        gone = 0
+        for index, text in enumerate(rules):
+            if _goes(text, change, removed):
+                yield DeleteRule(chain, index - gone, text)
+                gone += 1
+
+
+def _missing_jumps(present: Chains, change: Change) -> Iterator[AddRule]:
+    seen: set[tuple[str, Meaning]] = set()
+    refilled = {chain for chain, _ in change.own}
+    for jump in change.jumps:
+        wanted = (jump.chain, meaning(render(jump.rule)))
+        stands = jump.chain not in refilled and _stands(present, change, *wanted)
+        if wanted not in seen and not stands:
+            yield AddRule(jump.chain, jump.rule, jump.first)
+        seen.add(wanted)
+
+
+def _stands(present: Chains, change: Change, chain: str, wanted: Meaning) -> bool:
+    removed = _removed(change, chain)
+    if wanted in removed or wanted.target in change.remove_chains:
+        return False
+    return any(wanted.target in text and meaning(text) == wanted for text in present.get(chain, ()))
+
+
+def restore_script(table: str, to_do: Iterable[Edit]) -> str:
+    """The edits as input for `iptables-restore --noflush`: carried out as one transaction or not at all.
+
+    A chain is made with -N, never declared with `:CHAIN`, which would empty the one that somebody else made meanwhile.
+    """
+    return "\n".join((f"*{table}", *(_restore_line(edit) for edit in to_do), "COMMIT", ""))
+
+
+def _restore_line(edit: Edit) -> str:
+    if isinstance(edit, NewChain):
+        return f"-N {edit.chain}"
+    if isinstance(edit, EmptyChain):
+        return f"-F {edit.chain}"
+    if isinstance(edit, DropChain):
+        return f"-X {edit.chain}"
+    if isinstance(edit, DeleteRule):
+        return f"-D {edit.chain} {edit.text}"
+    return f"{'-I' if edit.first else '-A'} {edit.chain} {render(edit.rule)}"

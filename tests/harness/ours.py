@@ -1,0 +1,52 @@
+"""Our own executables in a private host: installed, with or without a resident, and what may stay after a DEL."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.harness.fakehost import FakeHost
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = "/opt/cni/bin"
+LISTS = ("bridge", "custom", "dual-stack", "internal", "l2", "none")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+STANDALONE = {"PATH": PATH, "LINKSPAN_STANDALONE": "1"}
+RESIDENT = {"PATH": PATH}
+
+#: What a running resident or name server keeps for itself, and what outlives the last attachment by design: the allocator's
+#: cursor and its lock. Everything else must be as it was after one ADD and DEL.
+STAYS = (
+    "*resident.*", "*dns.sock*", "*dns.lock*", "*dns.log*", "*/locks/*", "*last_reserved_ip.*", "*/xtables.lock*",
+)  # fmt: skip
+
+
+def conflist(name: str) -> dict[str, Any]:
+    """One of the sample lists of cni-conf."""
+    with open(f"{ROOT}/cni-conf/{name}.conflist", encoding="utf-8") as file:
+        loaded: dict[str, Any] = json.load(file)
+    return loaded
+
+
+def linkspan(host: FakeHost, *arguments: str) -> str:
+    """Run the `linkspan` command inside the host and return what it printed."""
+    return str(host.run([sys.executable, "-m", "linkspan.cli.main", *arguments]).stdout)
+
+
+def install(host: FakeHost) -> None:
+    """Write our executables into the host's CNI directory."""
+    linkspan(host, "install", "--bin-dir", BIN)
+
+
+@contextmanager
+def resident(host: FakeHost) -> Iterator[None]:
+    """A resident in the host."""
+    linkspan(host, "resident", "start")
+    try:
+        yield
+    finally:
+        linkspan(host, "resident", "stop")

@@ -1,0 +1,1 @@
+"""Real programs driving our executables, and nothing but ours."""
