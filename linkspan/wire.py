@@ -35,7 +35,7 @@ VERBS = {
     "VERSION": ((), "0.1.0"),
 }
 
-#: The keys of a configuration that belong to the contract and not to a plugin.
+#: The keys of a configuration that belong to the contract and not to a plugin; not GC's list, where null is a value.
 COMMON: Schema = {
     "properties": {
         "cniVersion": {},
@@ -44,8 +44,6 @@ COMMON: Schema = {
         "prevResult": {},
         "runtimeConfig": {},
         "args": {"properties": {"cni": {}}},
-        "cni.dev/valid-attachments": {},
-        "cni.dev/attachments": {},
     }
 }
 
