@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from linkspan import wire
 from linkspan.errors import Bug, CniError, InvalidConfig, InvalidNetns, TryAgain
 from linkspan.schema import check, load
+from linkspan.versions import VERSIONS, encode_versions
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -43,7 +44,7 @@ def answer(
     went away meanwhile is undone before the attachment is given up, so that the DEL that follows finds its order kept.
     """
     if env.get("CNI_COMMAND") == "VERSION":
-        return 0, wire.encode_versions(stdin)
+        return 0, encode_versions(stdin)
     try:
         request = wire.read_request(plugin.type, env, stdin, load(plugin.schema), cwd=cwd)
         result = perform(plugin, request, host, wanted=wanted)
@@ -125,7 +126,7 @@ def banner(cni_type: str) -> str:
 
     return (
         f"CNI {cni_type} plugin v{__version__}\n"
-        f"CNI protocol versions supported: {', '.join(wire.VERSIONS)}\n"
+        f"CNI protocol versions supported: {', '.join(VERSIONS)}\n"
         "This is a plugin of linkspan; a container runtime runs it. See `linkspan --help`.\n"
     )
 
@@ -140,7 +141,7 @@ def main(cni_type: str, stdin: bytes | None) -> int:
     if stdin is None:
         stdin = _read_all(0)
     if os.environ["CNI_COMMAND"] == "VERSION":
-        status, stdout = 0, wire.encode_versions(stdin)
+        status, stdout = 0, encode_versions(stdin)
     else:
         status, stdout = _answer_here(cni_type, stdin)
     _write_all(1, stdout)

@@ -20,9 +20,8 @@ from linkspan.errors import (
 )
 from linkspan.model import Address, Dns, Interface, Request, Result, Route, strings
 from linkspan.schema import Schema, fold
+from linkspan.versions import LATEST, VERSIONS
 
-VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
-LATEST = VERSIONS[-1]
 _RANK = {version: rank for rank, version in enumerate(VERSIONS)}
 
 #: verb -> (variables it cannot do without, first version that has it)
@@ -437,16 +436,6 @@ def encode_error(error: CniError, version: str) -> bytes:
     if error.details:
         document["details"] = error.details
     return _dump(document)
-
-
-def encode_versions(stdin: bytes) -> bytes:
-    """The answer to VERSION: the caller's cniVersion echoed when it gives one, else the latest. Never fails."""
-    try:
-        asked = json.loads(stdin).get("cniVersion")
-    except (ValueError, RecursionError, AttributeError):
-        asked = None
-    version = asked if isinstance(asked, str) and asked else LATEST
-    return _dump({"cniVersion": version, "supportedVersions": list(VERSIONS)})
 
 
 def error_version(stdin: bytes) -> str:

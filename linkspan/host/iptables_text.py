@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from linkspan.rules import Change, Match, Rule
+from linkspan.rules import Change, Rule
 
 Chains = Mapping[str, tuple[str, ...]]
 """Every chain of a table with its rules as iptables-save prints them, without the leading `-A CHAIN `."""
@@ -53,9 +53,21 @@ def render(rule: Rule) -> str:
     return text
 
 
-def with_comment(comment: str) -> Match:
-    """The match that does nothing but carry a comment, which iptables cuts at 255 bytes."""
-    return Match("comment", (("comment", comment),))
+def packet(rule: Rule) -> dict[str, str]:
+    """What the rule asks of a packet without any extension, as python-iptables names and writes it ("!" is not)."""
+    asked = {
+        "src": _address("-s", rule.source),
+        "dst": _address("-d", rule.destination),
+        "in_interface": _plain("-i", rule.in_interface),
+        "out_interface": _plain("-o", rule.out_interface),
+        "protocol": _protocol(rule.protocol),
+    }
+    numbers = {name: number for number, name in _PROTOCOLS.items() if number.isdigit()}
+    return {
+        key: ("!" if words[0] == "!" else "") + numbers.get(words[-1], words[-1])
+        for key, words in asked.items()
+        if words
+    }
 
 
 def _negation(value: str) -> tuple[list[str], str]:
@@ -78,8 +90,8 @@ def _address(option: str, value: str) -> list[str]:
 
 
 def _protocol(value: str) -> list[str]:
-    negated, bare = _negation(value)
-    return _plain("-p", " ".join([*negated, _PROTOCOLS.get(bare.lower(), bare.lower())]) if bare else "")
+    negated, bare = _negation(value.lower())
+    return [*negated, "-p", _PROTOCOLS.get(bare, bare)] if bare else []
 
 
 def _network(value: str) -> str:
@@ -162,7 +174,7 @@ class _Words:
 
     def __init__(self, text: str) -> None:
         self._found = [
-            (bool(quoted is not None), re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare)
+            (quoted is not None, re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare)
             for quoted, bare in (found.groups() for found in _TOKEN.finditer(text))
         ]
         self._next = 0
@@ -180,7 +192,9 @@ class _Words:
     def values(self) -> list[str]:
         """The words up to the next option."""
         taken: list[str] = []
-        while self and (self._found[self._next][0] or not re.match(r"!$|-[a-z-]", self._found[self._next][1])):
+        while self and (
+            self._found[self._next][0] or not re.match(r"!$|-[a-z-]", self._found[self._next][1])
+        ):
             taken.append(self.take())
         return taken
 

@@ -128,7 +128,7 @@ class FakeHost:
             said = self._holder.stderr.read().decode().strip()
             self._holder.communicate()
             raise HostError(f"cannot make a private host (root and namespaces are needed): {said}")
-        self._mount_namespace = _namespace(self.pid, "mnt")
+        self._namespaces = _namespaces(self.pid)
 
     def __enter__(self) -> FakeHost:
         return self
@@ -311,12 +311,8 @@ class FakeHost:
 
     def _inhabitants(self) -> set[int]:
         """Return the pids of this host: in one of its namespaces, or descending from a process that is."""
-        networks = {_namespace(self.pid, "net"), *self._netns_inodes()} - {None}
-        found = {
-            pid
-            for pid in _pids()
-            if _namespace(pid, "mnt") == self._mount_namespace or _namespace(pid, "net") in networks
-        }
+        ours = {*self._namespaces, *self._netns_inodes()}
+        found = {pid for pid in _pids() if not ours.isdisjoint(_namespaces(pid))}
         children, waiting = _children(), list(found)
         while waiting:
             below = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
@@ -413,12 +409,15 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _namespace(pid: int, kind: str) -> str | None:
-    """Return for example `net:[4026531840]`, or None for a process that is gone or not ours to look at."""
-    try:
-        return os.readlink(f"/proc/{pid}/ns/{kind}")
-    except OSError:
-        return None
+def _namespaces(pid: int) -> set[str]:
+    """Return for example `net:[4026531840]` for each kind of ours; empty for a process that is gone or not ours."""
+    found = set()
+    for kind in ("net", "mnt", "uts", "ipc"):
+        try:
+            found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+        except OSError:
+            continue
+    return found
 
 
 def _children() -> dict[int, list[int]]:

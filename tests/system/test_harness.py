@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_two_snapshots_of_an_untouched_host_are_equal(host: FakeHost) -> None:
 @pytest.mark.parametrize(
     ("section", "change", "undo"),
     [
-        ("links", "ip link add d0 type dummy", "ip link delete d0"),
+        ("links", "ip link add br0 type bridge", "ip link delete br0"),
         ("addresses", "ip address add 10.9.9.9/32 dev lo", "ip address delete 10.9.9.9/32 dev lo"),
         ("routes", "ip route add 10.8.0.0/16 dev eth0", "ip route delete 10.8.0.0/16"),
         ("rules", "ip rule add from 10.8.0.0/16 table 99", "ip rule delete from 10.8.0.0/16 table 99"),
@@ -182,48 +183,55 @@ def test_lines_can_be_left_out_by_pattern(host: FakeHost) -> None:
 # --- nothing stays ---------------------------------------------------------------------------------------------
 
 
-def _in_namespaces(inodes: set[str]) -> list[str]:
-    """Return the processes that are in one of these network namespaces."""
+def _alive(pids: Iterable[int]) -> list[int]:
+    """Return those of the processes that exist and are not merely waiting for their parent to notice."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/ns/net"):
+    for pid in pids:
         try:
-            if os.readlink(entry) in inodes:
-                found.append(entry.parts[2])
+            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
         except OSError:
             continue
+        if state != "Z":
+            found.append(pid)
     return found
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    """Return whether the condition comes true within five seconds."""
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
 
 
 def test_closing_kills_what_was_started_wherever_it_went(host: FakeHost) -> None:
     host.add_netns("box")
     host.popen(["sleep", "600"], netns="box")
-    host.run(["/bin/sh", "-c", "setsid sleep 600 </dev/null >/dev/null 2>&1 &"])
-    host.run(["/bin/sh", "-c", "setsid unshare --net --mount sleep 600 </dev/null >/dev/null 2>&1 &"])
+    for where in ("setsid", "setsid unshare --net --mount"):
+        host.run(["/bin/sh", "-c", f"{where} sleep 600 </dev/null >/dev/null 2>&1 &"])
     host.outside(["/bin/sh", "-c", "setsid sleep 600 </dev/null >/dev/null 2>&1 &"])
-    inodes = {f"net:[{os.stat(host.path(path)).st_ino}]" for path in ("/run/netns/box", OUTSIDE)}
-    inodes.add(os.readlink(f"/proc/{host.pid}/ns/net"))
-    assert len(_in_namespaces(inodes)) >= 4
+    assert _eventually(lambda: list(host.processes().values()) == ["sleep 600"] * 4)
+    started = host.processes()
 
     host.close()
 
-    assert _in_namespaces(inodes) == []
+    assert _alive([host.pid, *started]) == []
     host.close()  # a second time does nothing
 
 
 def test_a_host_goes_with_the_process_that_made_it() -> None:
     script = (
         "import os, signal; from tests.harness.fakehost import FakeHost\n"
-        "host = FakeHost(); sleeper = host.popen(['sleep', '600'])\n"
-        "print(os.readlink(f'/proc/{sleeper.pid}/ns/net'), flush=True)\n"
+        "host = FakeHost(); host.add_netns('box'); sleeper = host.popen(['sleep', '600'], netns='box')\n"
+        "print(host.pid, sleeper.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    died = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
-    assert died.returncode == -signal.SIGKILL
 
-    deadline = time.monotonic() + 5
-    while _in_namespaces({died.stdout.strip()}) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert _in_namespaces({died.stdout.strip()}) == []
+    died = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
+
+    assert died.returncode == -signal.SIGKILL
+    pids = [int(pid) for pid in died.stdout.split()]
+    assert _eventually(lambda: _alive(pids) == [])
 
 
 # --- tools -----------------------------------------------------------------------------------------------------

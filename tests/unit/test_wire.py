@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linkspan import wire
+from linkspan import versions, wire
 from linkspan.errors import (
     CniError,
     IncompatibleVersion,
@@ -256,5 +256,5 @@ def test_error_has_version_code_and_message() -> None:
     [(b'{"cniVersion":"0.4.0"}', "0.4.0"), (b"", "1.1.0"), (b"[]", "1.1.0"), (b"{", "1.1.0")],
 )
 def test_version_echoes_the_caller_and_never_fails(stdin: bytes, version: str) -> None:
-    answer = json.loads(wire.encode_versions(stdin))
+    answer = json.loads(versions.encode_versions(stdin))
     assert (answer["cniVersion"], answer["supportedVersions"]) == (version, list(wire.VERSIONS))

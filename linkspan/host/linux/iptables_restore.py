@@ -11,12 +11,12 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from linkspan.errors import IoFailure, KernelRefused, ToolMissing
-from linkspan.host.iptables_text import edits, parse_save, restore_script
+from linkspan.host.iptables_text import Chains, Edit, edits, parse_save, restore_script
 from linkspan.host.linux.refusals import errno_in
 from linkspan.rules import Change, Family
 
@@ -27,6 +27,9 @@ LOCK = "/run/xtables.lock"
 """The file that iptables-legacy locks (XT_LOCK_NAME of iptables); the nft variant locks nothing, so we do."""
 
 _TRIES = 12
+_NO_RACE = 3
+"""A change refused this often in a row, though the table read again asks for the same one, is refused for good."""
+
 _LOST_RACES = (errno.EEXIST, errno.ENOENT, errno.EBUSY, errno.EAGAIN, errno.EINTR)
 _ENV = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
 _MERGED = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")
@@ -34,7 +37,7 @@ _MERGED = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")
 
 
 class RestoreIptables:
-    """The contract's Iptables by way of iptables-save and iptables-restore, two programs for a change."""
+    """The contract's Iptables by way of iptables-save and iptables-restore: two programs for a change."""
 
     def __init__(self, processes: Processes, folders: Sequence[str]) -> None:
         self._processes = processes
@@ -42,47 +45,88 @@ class RestoreIptables:
 
     def usable(self, family: Family) -> bool:
         """Whether both programs are there."""
-        names = (_program(family, "save"), _program(family, "restore"))
+        names = (program_name(family, "save"), program_name(family, "restore"))
         return all(self._processes.find(name, self._folders) is not None for name in names)
 
-    def rules(self, family: Family, table: str) -> Mapping[str, tuple[str, ...]]:
+    def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
         return read_table(self._processes, self._folders, family, table)
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change as one transaction. Raises KernelRefused, ToolMissing."""
+        tried: list[str] = []
         with xtables_lock():
-            for attempt in range(_TRIES):
-                script = self._script(family, table, change)
-                refusal = self._restore(family, script) if script else None
+            while to_do := planned(self.rules(family, table), change):
+                tried.append(restore_script(table, to_do))
+                refusal = self._restore(family, tried[-1])
                 if refusal is None:
                     return
-                if refusal.errno not in _LOST_RACES or attempt == _TRIES - 1:
+                if not _lost_a_race(refusal, tried):
                     raise refusal
-                self._wait_unless_changed(attempt, script, self._script(family, table, change), refusal)
-
-    def _script(self, family: Family, table: str, change: Change) -> str:
-        to_do = planned(self.rules(family, table), change)
-        return restore_script(table, to_do) if to_do else ""
-
-    def _wait_unless_changed(self, attempt: int, before: str, now: str, refusal: KernelRefused) -> None:
-        """Nothing changed means that it was no race: only the kernel's passing refusals are worth another try."""
-        if before == now and refusal.errno in (errno.EEXIST, errno.ENOENT) and attempt > 1:
-            raise refusal
-        time.sleep(0.002 * attempt)
+                time.sleep(0.002 * len(tried))
 
     def _restore(self, family: Family, script: str) -> KernelRefused | None:
-        name = _program(family, "restore")
-        finished = _run(self._processes, self._folders, [name, "--noflush"], script)
+        name = program_name(family, "restore")
+        finished = _run(self._processes, self._folders, name, ("--noflush",), stdin=script)
         if finished.status == 0:
             return None
-        said = _words(finished)
-        return KernelRefused("change its packet rules", errno_in(said), f"{name} said: {said}")
+        return _refused("change its packet rules", name, finished)
 
 
-def planned(present: Mapping[str, tuple[str, ...]], change: Change) -> tuple[object, ...]:
-    """The edits of a change; a rule that cannot be written is refused as the kernel would."""
+def _lost_a_race(refusal: KernelRefused, tried: Sequence[str]) -> bool:
+    same = tried[-_NO_RACE:].count(tried[-1])
+    return refusal.errno in _LOST_RACES and len(tried) < _TRIES and same < _NO_RACE
+
+
+def planned(present: Chains, change: Change) -> tuple[Edit, ...]:
+    """The edits of a change; a rule that cannot be written is refused as the kernel would refuse it."""
     try:
         return edits(present, change)
     except ValueError as error:
         raise KernelRefused("change its packet rules", errno.EINVAL, str(error)) from None
+
+
+def read_table(processes: Processes, folders: Sequence[str], family: Family, table: str) -> Chains:
+    """The table's chains as the host's iptables-save prints them. Raises KernelRefused, ToolMissing."""
+    name = program_name(family, "save")
+    finished = _run(processes, folders, name, ("-t", table))
+    if finished.status != 0 or b"is incompatible, use 'nft' tool" in finished.stdout:
+        raise _refused(f"show its packet rules (table {table})", name, finished)
+    return parse_save(finished.stdout.decode(errors="replace"))
+
+
+def program_name(family: Family, action: str) -> str:
+    """For example ip6tables-save."""
+    return f"{'iptables' if family == 4 else 'ip6tables'}-{action}"
+
+
+@contextmanager
+def xtables_lock() -> Iterator[None]:
+    """Hold the lock that iptables-legacy and every change of ours take. Waits; the kernel frees it if we die."""
+    try:
+        held = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise IoFailure(
+            f"cannot open {LOCK}: {error.strerror}", "iptables needs this file as its lock"
+        ) from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _run(
+    processes: Processes, folders: Sequence[str], name: str, arguments: Sequence[str], stdin: str = ""
+) -> Finished:
+    program = processes.find(name, folders)
+    if program is None:
+        raise ToolMissing(f"{name} is not installed on this host", "install the package iptables")
+    return processes.run([*_MERGED, program, *arguments], stdin=stdin.encode(), env=_ENV, cwd="/")
+
+
+def _refused(request: str, name: str, finished: Finished) -> KernelRefused:
+    said = " ".join(finished.stdout.decode(errors="replace").split())
+    return KernelRefused(
+        request, errno_in(said), f"{name} ended with status {finished.status} and said: {said}"
+    )

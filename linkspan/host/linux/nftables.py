@@ -1,0 +1,177 @@
+"""Our nftables table on a real kernel: a binding of libnftables, in process and nowhere else.
+
+An element costs the same to add, find and delete among none and among 10,000 (0.1 ms). What costs with the size of the table is
+left to those who must see it all: libnftables' own `list` and `get element` first fetch every element of every set (47 ms
+for 10,000), so one element is asked of the kernel directly (`nft_lookup`).
+
+API: libnftables(3). Its messages name no errno and not the command that failed, only the reason.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from linkspan.errors import KernelRefused, ToolMissing
+from linkspan.host import nft_text
+from linkspan.host.linux.nft_lookup import Lookup, Unsupported
+from linkspan.host.linux.refusals import errno_in
+from linkspan.host.nft_text import TABLE
+
+if TYPE_CHECKING:
+    from linkspan.rules import Element, NftChange
+
+_LIBRARY = "libnftables.so.1"
+_STATELESS = 4
+"""NFT_CTX_OUTPUT_STATELESS: counters are printed without their numbers, so that a rule reads as it was written."""
+
+_TRIES = 6
+_LOST_RACES = (errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EAGAIN, errno.EINTR)
+
+
+class LinuxNftables:
+    """The contract's Nftables, of the network namespace in which this object is first used.
+
+    Holds one libnftables context and one netlink socket from then on: 0.6 ms once, 0.1 ms for a call. Not for use by two
+    threads at once, nor on both sides of a fork.
+    """
+
+    def __init__(self) -> None:
+        self._context: Context | None = None
+        self._lookup: Lookup | None = None
+
+    def usable(self) -> bool:
+        """Whether libnftables is there and this kernel has nftables."""
+        try:
+            self._ask(f"list table {TABLE}")
+        except ToolMissing:
+            return False
+        except KernelRefused as refusal:
+            return refusal.errno == errno.ENOENT
+        return True
+
+    def apply(self, change: NftChange) -> None:
+        """Carry out a change in one transaction. Raises KernelRefused with nft's words in details, ToolMissing."""
+        refused: list[str] = []
+        while script := "\n".join(self._script(change)):
+            try:
+                self._ask(script)
+            except KernelRefused as refusal:
+                # Somebody changed an element between our look and our transaction, or it is no race: then nothing
+                # has changed when we look again.
+                if refusal.errno not in _LOST_RACES or script in refused or len(refused) == _TRIES:
+                    raise
+                refused.append(script)
+            else:
+                return
+
+    def element(self, name: str, key: tuple[str, ...]) -> Element | None:
+        """One element of a set or map, or None."""
+        if self._lookup is None:
+            self._lookup = Lookup()
+        try:
+            return self._lookup.element(name, key)
+        except Unsupported:
+            return self._listed_element(name, key)
+
+    def elements(self, name: str) -> tuple[Element, ...]:
+        """All elements of a set or map."""
+        listing = self._listing(f"list map {TABLE} {name}") or self._listing(f"list set {TABLE} {name}")
+        return tuple(nft_text.parse_elements(name, listing))
+
+    def chain(self, name: str) -> tuple[str, ...] | None:
+        """The rules of a chain, None without such a chain. Costs with the number of elements in the table."""
+        listing = self._listing(f"list chain {TABLE} {name}")
+        return nft_text.parse_chain(listing) if listing else None
+
+    def close(self) -> None:
+        """Give back the context and the socket; the next use makes new ones."""
+        for held in (self._context, self._lookup):
+            if held is not None:
+                held.close()
+        self._context = self._lookup = None
+
+    def _script(self, change: NftChange) -> Iterator[str]:
+        """The transaction's commands. A command that fails costs 8 ms and fails them all, so none is sent that would."""
+        gone = {(name, key) for name, key in change.remove if self.element(name, key) is not None}
+        added = {(wanted.name, wanted.key): wanted for wanted in change.add}
+        for at, wanted in tuple(added.items()):
+            present = None if at in gone else self.element(*at)
+            if present is not None and nft_text.same(present, wanted):
+                del added[at]
+            elif present is not None:
+                gone.add(at)
+        yield from change.commands
+        yield from nft_text.delete(sorted(gone))
+        yield from nft_text.add(added.values())
+
+    def _listed_element(self, name: str, key: tuple[str, ...]) -> Element | None:
+        listing = self._listing(f"get element {TABLE} {name} {{ {' . '.join(key)} }}")
+        return next(nft_text.parse_elements(name, listing), None)
+
+    def _listing(self, command: str) -> str:
+        """What a command prints, "" when what it asks for does not exist."""
+        try:
+            return self._ask(command)
+        except KernelRefused as refusal:
+            if refusal.errno == errno.ENOENT:
+                return ""
+            raise
+
+    def _ask(self, commands: str) -> str:
+        if self._context is None:
+            self._context = Context()
+        return self._context.run(commands)
+
+
+class Context:
+    """A libnftables context: it runs commands and gives back what they print. Raises ToolMissing without the library."""
+
+    def __init__(self) -> None:
+        self._library = _library()
+        self._handle: int | None = self._library.nft_ctx_new(0)
+        if not self._handle:
+            raise KernelRefused("open a netfilter socket", errno.ENOMEM, "nft_ctx_new() failed")
+        self._library.nft_ctx_output_set_flags(self._handle, _STATELESS)
+        self._library.nft_ctx_buffer_output(self._handle)
+        self._library.nft_ctx_buffer_error(self._handle)
+
+    def run(self, commands: str) -> str:
+        """Run commands, one a line, as one transaction. Raises KernelRefused."""
+        status = self._library.nft_run_cmd_from_buffer(self._handle, commands.encode())
+        printed = self._library.nft_ctx_get_output_buffer(self._handle) or b""
+        said = self._library.nft_ctx_get_error_buffer(self._handle) or b""
+        if status != 0:
+            words = " ".join(said.decode(errors="replace").split())
+            raise KernelRefused(f"change the nftables table {TABLE}", errno_in(words), f"nft said: {words}")
+        return str(printed.decode(errors="replace"))
+
+    def close(self) -> None:
+        """Free the context."""
+        if self._handle:
+            self._library.nft_ctx_free(self._handle)
+            self._handle = None
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(_LIBRARY)
+    except OSError as error:
+        raise ToolMissing(
+            f"{_LIBRARY} is not installed on this host",
+            f'install libnftables1, or choose "iptables" as backend: {error}',
+        ) from None
+    library.nft_ctx_new.argtypes, library.nft_ctx_new.restype = [ctypes.c_uint32], ctypes.c_void_p
+    library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error"):
+        getattr(library, name).argtypes = [ctypes.c_void_p]
+    for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
+        getattr(library, name).argtypes, getattr(library, name).restype = [ctypes.c_void_p], ctypes.c_char_p
+    library.nft_ctx_output_set_flags.restype = None
+    library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
+    library.nft_ctx_free.argtypes, library.nft_ctx_free.restype = [ctypes.c_void_p], None
+    return library

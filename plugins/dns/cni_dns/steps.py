@@ -1,0 +1,40 @@
+"""What the plugin does to the host: a record, and a word to the name server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.plan import Undo
+
+    from cni_dns.client import Server
+    from cni_dns.registry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRecord:
+    """Write down who has which names, where the server reads it when it starts."""
+
+    entry: Entry
+    server: Server = field(repr=False)
+
+    def do(self, host: Host) -> Undo:
+        del host
+        records, attachment = self.server.place.records, self.entry.attachment
+        records.write(attachment, self.entry.record())
+        return lambda: records.remove(attachment)
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Have the server answer for the names; it does when this returns."""
+
+    entry: Entry
+    server: Server = field(repr=False)
+
+    def do(self, host: Host) -> Undo:
+        del host
+        self.server.register(self.entry.record())
+        return lambda: self.server.unregister(self.entry.attachment)

@@ -1,0 +1,154 @@
+"""The verbs of the dns plugin."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, closing, nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from linkspan.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
+from linkspan.plan import best_effort, carry_out
+from linkspan.plugin import Plugin
+
+from cni_dns import client
+from cni_dns.config import Config
+from cni_dns.holder import holder_of_all, is_local
+from cni_dns.names import bundle_config, bundle_name, qualified
+from cni_dns.plan import entry_for, gateways, previous
+from cni_dns.registry import Entry
+from cni_dns.result import result_of
+from cni_dns.steps import Announce, KeepRecord
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Attachment, Request, Result
+
+
+def add(request: Request, host: Host) -> Result:
+    """Have the container's names answered. Raises InvalidConfig, PortTaken, IoFailure, TryAgain."""
+    config = Config.from_request(request)
+    entry = _entry(request, config, host)
+    with closing(client.reach_or_start(host)) as server:
+        carry_out((KeepRecord(entry, server), Announce(entry, server)), host)
+    return result_of(previous(request), entry, config)
+
+
+def delete(request: Request, host: Host) -> None:
+    """Have the attachment's names answered no longer; fine when they never were, or no server runs."""
+    _forget(host, (request.attachment,))
+
+
+def check(request: Request, host: Host) -> None:
+    """Raise AttachmentWrong unless the names are recorded and the server, started if need be, answers for them."""
+    wanted = _entry(request, Config.from_request(request), host)
+    with _running(host) as server:
+        place = server.place if server else client.Place(host.files, host.state_dir)
+        record = place.records.read(request.attachment)
+    if record is None:
+        raise AttachmentWrong(f"no names are recorded for {request.attachment}", "detach and attach it again")
+    entry = Entry.from_record(record)
+    _compare(entry, wanted)
+    with closing(client.reach_or_start(host)) as server:
+        _ask(entry, server)
+
+
+def _compare(entry: Entry, wanted: Entry) -> None:
+    if set(entry.ips) != set(wanted.ips):
+        raise AttachmentWrong(
+            f"{entry.names[0]} is recorded with {', '.join(entry.ips) or 'no address'}",
+            f"the attachment has {', '.join(wanted.ips) or 'none'}",
+        )
+    lost = set(entry.listen) - set(wanted.listen)
+    if lost:
+        raise AttachmentWrong(
+            f"the gateway {sorted(lost)[0]} is no address of this host any more", "the bridge has lost it"
+        )
+
+
+def _ask(entry: Entry, server: client.Server) -> None:
+    """Ask as a client would, at every gateway; where there is none, ask the server whether it has the record."""
+    name = qualified(entry.names[0], entry.domains[:1])[-1] if entry.names else ""
+    for gateway in entry.listen:
+        missing = set(entry.ips) - client.answers(gateway, name)
+        if name and missing:
+            raise AttachmentWrong(
+                f"the name server at {gateway} does not give {sorted(missing)[0]} for {name}",
+                "is UDP port 53 of the gateway filtered?",
+            )
+    if entry.record() not in server.list()["records"]:
+        raise AttachmentWrong(f"the name server does not know {entry.attachment}", "see its dns.log")
+
+
+def gc(request: Request, host: Host) -> None:
+    """Forget the names of this network's attachments that are not among the valid ones."""
+    if request.valid_attachments is None:
+        return
+    valid = request.valid_attachments
+    with _running(host) as server:
+        place = server.place if server else client.Place(host.files, host.state_dir)
+        here = [key for key, _ in place.records.all() if key.network == request.network]
+    _forget(host, tuple(key for key in here if (key.container_id, key.ifname) not in valid))
+
+
+def status(request: Request, host: Host) -> None:
+    """Raise NotReady when no name could be served now, NotReadyDegraded when names exist that are not served."""
+    Config.from_request(request)
+    if find_spec("dns") is None:
+        raise NotReady("dnspython is not installed; names cannot be served", "install dnspython")
+    with _running(host) as server:
+        if server is not None:
+            server.ping()
+            return
+    _status_without_server(host)
+
+
+def _status_without_server(host: Host) -> None:
+    names_exist = any(True for _ in client.Place(host.files, host.state_dir).records.all())
+    if names_exist:
+        try:
+            client.reach_or_start(host).close()
+        except CniError as error:
+            raise NotReadyDegraded(f"names exist and are not served: {error.msg}", error.details) from None
+        return
+    other = holder_of_all(53)
+    if other:
+        raise NotReady(
+            f"port 53 of all addresses is taken by {other}; names cannot be served",
+            "keep that program off the gateways of container networks",
+        )
+
+
+def _entry(request: Request, config: Config, host: Host) -> Entry:
+    path = bundle_config(request.container_id)
+    bundle = bundle_name(host.files.read(path)) if path else ""
+    local = frozenset(each for each in gateways(request) if is_local(each))
+    return entry_for(request, config, bundle, local)
+
+
+def _running(host: Host) -> AbstractContextManager[client.Server | None]:
+    """The server if one runs, hung up at the end."""
+    server = client.reach(host)
+    return closing(server) if server is not None else nullcontext()
+
+
+def _forget(host: Host, attachments: tuple[Attachment, ...]) -> None:
+    """Remove records and tell the server; the files first, so that a server that starts now does not load them."""
+    with _running(host) as server:
+        place = server.place if server else client.Place(host.files, host.state_dir)
+        for attachment in attachments:
+            best_effort(lambda key=attachment: place.records.remove(key))  # type: ignore[misc]
+            if server is not None:
+                server.unregister(attachment)
+
+
+PLUGIN = Plugin(
+    type="dns",
+    schema=os.path.join(os.path.dirname(__file__), "schema.json"),
+    add=add,
+    delete=delete,
+    check=check,
+    gc=gc,
+    status=status,
+    chained=True,
+)

@@ -1,0 +1,1 @@
+"""The portmap plugin: host ports that lead to a container."""

@@ -1,0 +1,181 @@
+"""What the configuration asks for: which ports, and how."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from linkspan.errors import InvalidConfig, UnsupportedField
+from linkspan.model import strings
+from linkspan.rules import Family
+
+if TYPE_CHECKING:
+    from linkspan.model import Request
+
+PROTOCOLS = ("tcp", "udp", "sctp")
+DEFAULT_MARK_BIT = 13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortMapping:
+    """One element of `portMappings`. `host_ip` is "" for every address of both families."""
+
+    host_port: int
+    container_port: int
+    protocol: str
+    host_ip: str = ""
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families whose host addresses it is published on."""
+        if not self.host_ip:
+            return (4, 6)
+        return (6,) if ":" in self.host_ip else (4,)
+
+    @property
+    def one_address(self) -> str:
+        """The only host address it is published on, or "" for all of its families."""
+        return "" if self.host_ip in ("", "0.0.0.0", "::") else self.host_ip  # noqa: S104  a word, not a bind
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], path: str) -> PortMapping:
+        """Raises InvalidConfig, or UnsupportedField for the host's IPv6 loopback address."""
+        return cls(
+            host_port=_port(document, "hostPort", path),
+            container_port=_port(document, "containerPort", path),
+            protocol=_protocol(document, path),
+            host_ip=_host_ip(document, path),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A configuration of portmap, checked. `backend` is "" when the choice is ours."""
+
+    mappings: tuple[PortMapping, ...]
+    backend: str = ""
+    snat: bool = True
+    masq_all: bool = False
+    mark_bit: int = DEFAULT_MARK_BIT
+    external_set_mark_chain: str = ""
+    conditions_v4: tuple[str, ...] = ()
+    conditions_v6: tuple[str, ...] = ()
+
+    @classmethod
+    def from_request(cls, request: Request) -> Config:
+        """The configuration of a call whose document the schema has passed. Raises InvalidConfig, UnsupportedField."""
+        document = request.config
+        config = cls(
+            mappings=_mappings(request.runtime_config.get("portMappings")),
+            backend=document.get("backend") or "",
+            snat=document.get("snat", True),
+            masq_all=document.get("masqAll", False),
+            mark_bit=_mark_bit(document),
+            external_set_mark_chain=document.get("externalSetMarkChain") or "",
+            conditions_v4=strings(document.get("conditionsV4")),
+            conditions_v6=strings(document.get("conditionsV6")),
+        )
+        for name, words in (("conditionsV4", config.conditions_v4), ("conditionsV6", config.conditions_v6)):
+            _check_words(name, words)
+        return config
+
+    def conditions(self, family: Family) -> tuple[str, ...]:
+        """The words that packets of a family must also match."""
+        return self.conditions_v6 if family == 6 else self.conditions_v4
+
+    def check_backend(self, backend: str) -> None:
+        """Raise InvalidConfig for conditions, or a chain, that this back end cannot carry out."""
+        for name, words in (("conditionsV4", self.conditions_v4), ("conditionsV6", self.conditions_v6)):
+            if words and (words[0][:1] in ("-", "!")) != (backend == "iptables"):
+                raise InvalidConfig(
+                    f"$.{name}: {words[0]!r} is no expression of the {backend} backend",
+                    "write the conditions for the backend in use, or set $.backend to the other one",
+                )
+        if self.external_set_mark_chain and backend == "nftables":
+            raise InvalidConfig(
+                "$.externalSetMarkChain: the nftables backend has no such chain",
+                'set $.backend to "iptables"',
+            )
+
+    def to_record(self) -> dict[str, Any]:
+        """As JSON, for a record."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Config:
+        """What `to_record` made. Raises TypeError, KeyError for anything else."""
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
+        }
+        fields["mappings"] = tuple(PortMapping(**each) for each in record["mappings"])
+        return cls(**fields)
+
+
+def _mappings(value: Sequence[Mapping[str, Any]] | None) -> tuple[PortMapping, ...]:
+    """Each mapping once. Two that lead one host port to different container ports are an error."""
+    mappings: dict[tuple[str, int, str], PortMapping] = {}
+    for index, document in enumerate(value or ()):
+        path = f"$.runtimeConfig.portMappings[{index}]"
+        mapping = PortMapping.from_json(document, path)
+        key = (mapping.protocol, mapping.host_port, mapping.host_ip)
+        if mappings.setdefault(key, mapping) != mapping:
+            raise InvalidConfig(
+                f"{path}.hostPort: {mapping.host_port}/{mapping.protocol} is mapped twice",
+                "a host port leads to one container port",
+            )
+    return tuple(mappings.values())
+
+
+def _port(document: Mapping[str, Any], name: str, path: str) -> int:
+    value = document.get(name)
+    if type(value) is not int or not 1 <= value <= 65535:
+        raise InvalidConfig(f"{path}.{name}: {value!r} is no port", "a whole number from 1 to 65535")
+    return value
+
+
+def _protocol(document: Mapping[str, Any], path: str) -> str:
+    value = str(document.get("protocol") or "tcp")
+    if value.lower() not in PROTOCOLS:
+        raise InvalidConfig(f"{path}.protocol: {value[:40]!r} is unknown", f"one of {', '.join(PROTOCOLS)}")
+    return value.lower()
+
+
+def _host_ip(document: Mapping[str, Any], path: str) -> str:
+    value = document.get("hostIP") or ""
+    if not value:
+        return ""
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        raise InvalidConfig(
+            f"{path}.hostIP: {value[:60]!r} is no address", "an IPv4 or IPv6 address of the host"
+        ) from None
+    if address.version == 6 and address.is_loopback:
+        raise UnsupportedField(
+            f"{path}.hostIP: {value} cannot be published on",
+            "the kernel cannot translate connections to ::1; publish on 127.0.0.1, or on another IPv6 address",
+        )
+    return str(address)
+
+
+def _mark_bit(document: Mapping[str, Any]) -> int:
+    value = document.get("markMasqBit")
+    if value is None:
+        return DEFAULT_MARK_BIT
+    if document.get("externalSetMarkChain"):
+        raise InvalidConfig("Cannot specify externalSetMarkChain and markMasqBit", "leave one of the two out")
+    if type(value) is not int or not 0 <= value <= 31:
+        raise InvalidConfig(
+            f"$.markMasqBit: MasqMarkBit must be between 0 and 31, not {value!r}", "13 is the default"
+        )
+    return value
+
+
+def _check_words(name: str, words: Sequence[str]) -> None:
+    for word in words:
+        if any(character in word for character in "\n\r\0;#"):
+            raise InvalidConfig(
+                f"$.{name}: {word[:60]!r} is not one word of a match", "one list item for each word"
+            )

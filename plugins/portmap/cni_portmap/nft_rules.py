@@ -1,0 +1,100 @@
+"""The elements and chains of a publication in our nftables table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cni_portmap.publication import Entry, Publication
+from linkspan import nft_table
+from linkspan.model import Attachment
+from linkspan.nft_table import FAMILIES
+from linkspan.rules import Element, Family, NftChange
+
+#: every map that holds elements of ours
+MAPS = tuple(
+    name
+    for family in FAMILIES
+    for name in (
+        f"ports{family}",
+        f"ports{family}_at",
+        f"conditional{family}",
+        f"conditional{family}_at",
+        f"hairpin{family}",
+    )
+)
+
+
+def change(publication: Publication, commands: tuple[str, ...] = ()) -> NftChange:
+    """The whole publication in one transaction, after `commands`."""
+    made = tuple(
+        command for name, rules in chains(publication) for command in nft_table.chain_with(name, rules)
+    )
+    return NftChange(commands=(*commands, *made), add=elements(publication))
+
+
+def elements(publication: Publication) -> tuple[Element, ...]:
+    """All elements of a publication."""
+    return tuple(each for family in FAMILIES for each in _elements(publication, family))
+
+
+def chains(publication: Publication) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The chains that its elements lead to, with their rules."""
+    for family in FAMILIES:
+        if not publication.entries(family):
+            continue
+        if publication.config.snat:
+            yield _hairpin_chain(publication, family), _hairpin_rules(publication, family)
+        if publication.config.conditions(family):
+            yield (
+                conditional_chain(publication.attachment, family),
+                tuple(_conditional_rules(publication, family)),
+            )
+
+
+def conditional_chain(attachment: Attachment, family: Family) -> str:
+    """The chain of an attachment whose ports are published under conditions."""
+    return f"published{family}_{attachment.key[:16]}"
+
+
+def _elements(publication: Publication, family: Family) -> Iterator[Element]:
+    entries = publication.entries(family)
+    note = nft_table.comment(publication.attachment)
+    for entry in entries:
+        yield _port(publication, entry, note)
+    if entries and publication.config.snat:
+        value = f"jump {_hairpin_chain(publication, family)}"
+        yield Element(name=f"hairpin{family}", key=(entries[0].address,), value=value, comment=note)
+
+
+def _port(publication: Publication, entry: Entry, note: str) -> Element:
+    at = "_at" if entry.host_ip else ""
+    key = (entry.protocol, *((entry.host_ip,) if entry.host_ip else ()), str(entry.host_port))
+    if publication.config.conditions(entry.family):
+        name = f"conditional{entry.family}{at}"
+        value = f"jump {conditional_chain(publication.attachment, entry.family)}"
+    else:
+        name = f"ports{entry.family}{at}"
+        value = f"{entry.address} . {entry.container_port}"
+    return Element(name=name, key=key, value=value, comment=note)
+
+
+def _hairpin_chain(publication: Publication, family: Family) -> str:
+    if publication.config.masq_all:
+        return f"hairpin_all{family}"
+    return nft_table.subnet_chain("hairpin", publication.subnet(family))
+
+
+def _hairpin_rules(publication: Publication, family: Family) -> tuple[str, ...]:
+    if publication.config.masq_all:
+        return ("masquerade",)
+    if family == 6:
+        return (f"ip6 saddr {publication.subnet(6)} masquerade",)
+    return (f"ip saddr {{ {publication.subnet(4)}, 127.0.0.0/8 }} masquerade",)
+
+
+def _conditional_rules(publication: Publication, family: Family) -> Iterator[str]:
+    ip = "ip6" if family == 6 else "ip"
+    condition = " ".join(publication.config.conditions(family))
+    for entry in publication.entries(family):
+        at = f"{ip} daddr {entry.host_ip} " if entry.host_ip else ""
+        yield f"{condition} {at}{entry.protocol} dport {entry.host_port} dnat {ip} to {entry.target}"

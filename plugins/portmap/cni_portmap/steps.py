@@ -1,0 +1,215 @@
+"""What an ADD does to the host, one request a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cni_portmap import claims, iptables_rules, nft_rules
+from cni_portmap.publication import Publication
+from linkspan import nft_table
+from linkspan.errors import CniError, KernelRefused
+from linkspan.plan import Undo, best_effort, keep
+from linkspan.rules import Element, Family, NftChange
+from linkspan.state import Records
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Attachment
+
+PLUGIN = "portmap"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Record the publication and claim its ports, after seeing that they are free. An earlier ADD of it is replaced."""
+
+    publication: Publication
+
+    def do(self, host: Host) -> Undo:
+        attachment = self.publication.attachment
+        with claims.lock(host):
+            claims.make_room(host, self.publication, lambda gone: withdraw_locked(host, gone))
+            earlier = recorded(host, attachment)
+            if earlier is not None and earlier != self.publication:
+                unpublish(host, earlier)
+                claims.release_others(host, earlier, self.publication)
+            Records(host, PLUGIN).write(attachment, self.publication.to_record())
+            claims.take(host, self.publication)
+        return lambda: withdraw(host, attachment)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoopback:
+    """Let the host's 127.0.0.1 be routed out to a bridge, and first keep everybody on that bridge away from it. Never reset."""
+
+    interface: str
+    backend: str
+
+    def do(self, host: Host) -> Undo:
+        guard_loopback(host, self.interface, self.backend)
+        try:
+            host.links().set_sysctl(f"ipv4/conf/{self.interface}/route_localnet", "1")
+        except KernelRefused as error:
+            host.warn(f"portmap: 127.0.0.1 does not reach the container: {error.msg}")
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class ReflectToSelf:
+    """Let the bridge send frames back where they came from: with br_netfilter it bridges, and does not route, what is
+    translated to a container behind the same bridge, so the container could not reach its own published port.
+    """
+
+    port: str
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        port = links.get(self.port)
+        if (
+            port is not None
+            and port.master
+            and not port.hairpin
+            and links.sysctl("bridge/bridge-nf-call-iptables")
+        ):
+            links.change_port(self.port, hairpin=True)
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class PublishByIptables:
+    """All rules of one family, table nat."""
+
+    publication: Publication
+    family: Family
+
+    def do(self, host: Host) -> Undo:
+        host.iptables.apply(self.family, "nat", iptables_rules.change(self.publication, self.family))
+        removal = iptables_rules.removal(self.publication.attachment)
+        return lambda: host.iptables.apply(self.family, "nat", removal)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishByNftables:
+    """All elements and chains of both families."""
+
+    publication: Publication
+
+    def do(self, host: Host) -> Undo:
+        host.nftables.apply(nft_rules.change(self.publication, nft_table.skeleton_if_damaged(host)))
+        return lambda: unpublish(host, self.publication)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetFlows:
+    """Flush the tracked flows that would keep going where the ports led before. A failure is only told."""
+
+    publication: Publication
+
+    def do(self, host: Host) -> Undo:
+        forget_flows(host, self.publication, of_container=False)
+        return keep
+
+
+def guard_loopback(host: Host, interface: str, backend: str) -> None:
+    """Drop what comes in from an interface for the host's loopback network."""
+    if backend == "iptables":
+        host.iptables.apply(4, "raw", iptables_rules.loopback_guard(interface))
+        return
+    guarded = Element(
+        name="localnet", key=(interface,), comment=f"127.0.0.1 is published towards {interface}"
+    )
+    host.nftables.apply(NftChange(commands=nft_table.skeleton_if_damaged(host), add=(guarded,)))
+
+
+def forget_flows(host: Host, publication: Publication, *, of_container: bool) -> None:
+    """Flush the flows of its udp and sctp ports: all, or those that reach its container."""
+    flows = tuple(publication.flows(of_container=of_container))
+    if not flows:
+        return
+    try:
+        host.conntrack.flush(flows)
+    except CniError as error:
+        host.warn(f"portmap: flows of earlier containers may live on: {error.msg}")
+
+
+def recorded(host: Host, attachment: Attachment) -> Publication | None:
+    """The publication that an ADD recorded, or None."""
+    record = Records(host, PLUGIN).read(attachment)
+    return None if record is None else Publication.from_record(attachment, record)
+
+
+def unpublish(host: Host, publication: Publication) -> None:
+    """Take the rules of a publication back, from the back end that has them. Absent ones are fine."""
+    if publication.backend == "iptables":
+        families: tuple[Family, ...] = tuple(each for each in nft_table.FAMILIES if publication.entries(each))
+        _remove_chains(host, publication.attachment, families)
+    else:
+        _remove_elements(host, publication.attachment, nft_rules.elements(publication))
+
+
+def unpublish_by_name(host: Host, attachment: Attachment) -> None:
+    """Take the rules of an attachment back that nothing is recorded of: by its chains' names and its elements' comments."""
+    families = tuple(each for each in nft_table.FAMILIES if host.iptables.usable(each))
+    best_effort(
+        lambda: _remove_chains(host, attachment, families),
+        lambda: _remove_elements(host, attachment, _all_elements(host)),
+    )
+
+
+def withdraw(host: Host, attachment: Attachment) -> None:
+    """Take everything of an attachment back that its record tells of: rules, claims, flows, the record."""
+    with claims.lock(host):
+        withdraw_locked(host, attachment)
+
+
+def withdraw_locked(host: Host, attachment: Attachment) -> None:
+    """`withdraw` for who holds the lock of the claims. The record goes last, and only if all went well."""
+    publication = recorded(host, attachment)
+    if publication is None:
+        unpublish_by_name(host, attachment)
+    else:
+        best_effort(
+            lambda: unpublish(host, publication),
+            lambda: forget_flows(host, publication, of_container=True),
+            lambda: claims.release(host, publication),
+        )
+    Records(host, PLUGIN).remove(attachment)
+
+
+def _remove_chains(host: Host, attachment: Attachment, families: tuple[Family, ...]) -> None:
+    change = iptables_rules.removal(attachment)
+    if 4 in families and 6 in families:
+        best_effort(
+            lambda: host.iptables.apply(4, "nat", change),
+            lambda: host.iptables.apply(6, "nat", change),
+        )
+    else:
+        for family in families:
+            host.iptables.apply(family, "nat", change)
+
+
+def _all_elements(host: Host) -> tuple[Element, ...]:
+    if not host.nftables.usable():
+        return ()
+    return tuple(each for name in nft_rules.MAPS for each in host.nftables.elements(name))
+
+
+def _remove_elements(host: Host, attachment: Attachment, candidates: tuple[Element, ...]) -> None:
+    """Those among the candidates whose present element is the attachment's, then the chains that they led to."""
+    mine = tuple(
+        (each.name, each.key)
+        for each in candidates
+        if nft_table.owned(host.nftables.element(each.name, each.key), attachment)
+    )
+    if not mine:
+        return
+    host.nftables.apply(NftChange(remove=mine))
+    gone = tuple(
+        command
+        for family in nft_table.FAMILIES
+        if any(name.startswith(f"conditional{family}") for name, _ in mine)
+        for command in nft_table.without_chain(nft_rules.conditional_chain(attachment, family))
+    )
+    if gone:
+        host.nftables.apply(NftChange(commands=gone))
