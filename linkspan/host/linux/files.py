@@ -1,0 +1,172 @@
+"""Files and locks: flock(2), open-file-description locks, write-aside-and-rename, link(2)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from linkspan.errors import IoFailure
+from linkspan.model import Attachment
+
+_FLOCK = "hhqqi4x"  # struct flock of fcntl.h on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
+
+
+class LinuxFiles:
+    """The contract's Files. `held` are the descriptors of attachment locks, for programs we start to inherit."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self.held: list[int] = []
+
+    def read(self, path: str) -> bytes | None:
+        """See contract.Files."""
+        with _telling("read", path):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | self._no_follow(path))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            with open(descriptor, "rb") as file:
+                return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+    def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
+        """See contract.Files."""
+        self.make_folder(os.path.dirname(path))
+        with _telling("write", path):
+            aside = f"{path}.{os.getpid()}~"
+            _write_new(aside, data, mode)
+            try:
+                os.rename(aside, path)
+            except BaseException:
+                os.unlink(aside)
+                raise
+
+    def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
+        """See contract.Files."""
+        self.make_folder(aside)
+        written = f"{aside}/{os.path.basename(path)}.{os.getpid()}~"
+        with _telling("create", path):
+            _write_new(written, data, mode)
+            try:
+                os.link(written, path)
+            except FileExistsError:
+                return False
+            finally:
+                os.unlink(written)
+        return True
+
+    def remove(self, path: str) -> bool:
+        """See contract.Files."""
+        with _telling("remove", path):
+            try:
+                os.unlink(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
+
+    def remove_folder(self, path: str) -> bool:
+        """See contract.Files."""
+        with _telling("remove", path):
+            try:
+                os.rmdir(path)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                    return False
+                raise
+        return True
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """See contract.Files."""
+        with _telling("list", folder):
+            try:
+                return tuple(sorted(os.listdir(folder)))
+            except (FileNotFoundError, NotADirectoryError):
+                return ()
+
+    def stamp(self, path: str) -> tuple[int, int] | None:
+        """See contract.Files."""
+        with _telling("look at", path):
+            try:
+                seen = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return seen.st_ino, seen.st_ctime_ns
+
+    def make_folder(self, path: str, *, mode: int = 0o700) -> None:
+        """See contract.Files."""
+        if os.path.isdir(path):
+            self._trusted(path)
+            return
+        parent = os.path.dirname(path)
+        if parent != path:
+            self.make_folder(parent, mode=0o755 if not self._is_state(parent) else mode)
+        with _telling("make the folder", path), suppress(FileExistsError):
+            os.mkdir(path, mode)
+        self._trusted(path)
+
+    @contextmanager
+    def lock(self, path: str, *, mode: int = 0o600) -> Iterator[None]:
+        """See contract.Files."""
+        self.make_folder(os.path.dirname(path))
+        with _telling("lock", path):
+            descriptor = os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | self._no_follow(path), mode)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def lock_attachment(self, plugin: str, attachment: Attachment) -> Iterator[None]:
+        """See contract.Files: one byte of one file per plugin, so that no attachment leaves a lock file."""
+        path = f"{self._state_dir}/locks/{plugin}"
+        self.make_folder(os.path.dirname(path))
+        with _telling("lock", path):
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.held.append(descriptor)
+        try:
+            byte = int(attachment.key[:15], 16)
+            fcntl.fcntl(
+                descriptor, fcntl.F_OFD_SETLKW, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+            )
+            yield
+        finally:
+            self.held.remove(descriptor)
+            os.close(descriptor)
+
+    def _is_state(self, path: str) -> bool:
+        return f"{path}/".startswith("/run/linkspan/")
+
+    def _no_follow(self, path: str) -> int:
+        return os.O_NOFOLLOW if self._is_state(path) else 0
+
+    def _trusted(self, path: str) -> None:
+        """Our state is root's own and no link to elsewhere; a stranger's folder there is not used."""
+        if not self._is_state(path):
+            return
+        seen = os.lstat(path)
+        if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid():
+            raise IoFailure(f"{path} is not a folder of our own", "remove it; linkspan makes it anew")
+
+
+def _write_new(path: str, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+@contextmanager
+def _telling(verb: str, path: str) -> Iterator[None]:
+    """Errors of the system become ours, here and nowhere else."""
+    try:
+        yield
+    except OSError as error:
+        raise IoFailure(f"cannot {verb} {path}: {error.strerror}") from error

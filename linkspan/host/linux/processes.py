@@ -1,0 +1,62 @@
+"""Other programs: finding and running them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+from linkspan.errors import IoFailure, ToolMissing
+from linkspan.host.contract import Finished
+
+_BUSY_TRIES = 6
+
+
+class LinuxProcesses:
+    """The contract's Processes. `inherited` are descriptors that programs keep (attachment locks); `stderr` is the caller's."""
+
+    def __init__(self, inherited: Sequence[int] = (), stderr: int = 2) -> None:
+        self._inherited = inherited
+        self._stderr = stderr
+
+    def find(self, name: str, folders: Sequence[str]) -> str | None:
+        """See contract.Processes."""
+        return next((path for path in (f"{each}/{name}" for each in folders) if _is_file(path)), None)
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str) -> Finished:
+        """See contract.Processes."""
+        for attempt in range(1, _BUSY_TRIES + 1):
+            try:
+                done = subprocess.run(
+                    argv,
+                    input=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=self._stderr,
+                    env=dict(env),
+                    cwd=cwd if os.path.isdir(cwd) else "/",
+                    pass_fds=tuple(self._inherited),
+                    check=False,
+                )
+            except OSError as error:
+                if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES:
+                    raise _refused(argv[0], error) from error
+                time.sleep(0.2 * attempt)
+            else:
+                return Finished(done.returncode, done.stdout)
+        raise IoFailure(f"cannot run {argv[0]}: it stays busy")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _refused(program: str, error: OSError) -> IoFailure | ToolMissing:
+    if error.errno == errno.ENOENT:
+        return ToolMissing(f"{program} is not on this host")
+    return IoFailure(f"cannot run {program}: {error.strerror}")
