@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from linkspan.rules import Flow
+from linkspan.rules import Family, Flow
 
 _PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -16,40 +16,44 @@ class LinuxConntrack:
     """The contract's Conntrack."""
 
     def flush(self, flows: Iterable[Flow]) -> int:
-        """See contract.Conntrack. One dump for each family and protocol, filtered by the kernel where it can."""
+        """See contract.Conntrack. One dump for each address family."""
         wanted = list(flows)
         if not wanted:
             return 0
         from pyroute2.netlink.exceptions import NetlinkError
-        from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
         try:
-            with NFCTSocket() as table:
-                return sum(_flush(table, family, wanted) for family in {each.family for each in wanted})
+            return sum(
+                _flush(family, [each for each in wanted if each.family == family])
+                for family in sorted({each.family for each in wanted})
+            )
         except (NetlinkError, OSError):
             return 0
 
 
-def _flush(table: Any, family: int, wanted: list[Flow]) -> int:
-    gone = 0
-    for entry in list(table.dump(nfgen_family=_FAMILY[family])):
-        facts = _facts(entry)
-        if facts and any(_matches(flow, facts) for flow in wanted if flow.family == family):
-            gone += _forget(table, entry, family)
-    return gone
+def _flush(family: Family, wanted: list[Flow]) -> int:
+    from pyroute2 import NFCTSocket
+
+    with NFCTSocket(nfgen_family=_FAMILY[family]) as table:
+        entries = list(table.dump())
+        return sum(
+            _forget(table, entry, family)
+            for entry in entries
+            if any(_matches(flow, _facts(entry, family)) for flow in wanted)
+        )
 
 
-def _facts(entry: Any) -> dict[str, Any] | None:
+def _facts(entry: Any, family: Family) -> dict[str, Any]:
+    version = f"CTA_IP_V{family}"
     original, reply = entry.get_attr("CTA_TUPLE_ORIG"), entry.get_attr("CTA_TUPLE_REPLY")
-    if original is None or reply is None:
-        return None
     ip, proto = original.get_attr("CTA_TUPLE_IP"), original.get_attr("CTA_TUPLE_PROTO")
-    back = reply.get_attr("CTA_TUPLE_IP")
     return {
         "protocol": proto.get_attr("CTA_PROTO_NUM"),
+        "from_port": proto.get_attr("CTA_PROTO_SRC_PORT"),
         "to_port": proto.get_attr("CTA_PROTO_DST_PORT"),
-        "to_address": ip.get_attr("CTA_IP_V4_DST") or ip.get_attr("CTA_IP_V6_DST"),
-        "reply_from": back.get_attr("CTA_IP_V4_SRC") or back.get_attr("CTA_IP_V6_SRC"),
+        "from_address": ip.get_attr(f"{version}_SRC"),
+        "to_address": ip.get_attr(f"{version}_DST"),
+        "reply_from": reply.get_attr("CTA_TUPLE_IP").get_attr(f"{version}_SRC"),
     }
 
 
@@ -62,12 +66,22 @@ def _matches(flow: Flow, facts: dict[str, Any]) -> bool:
     )
 
 
-def _forget(table: Any, entry: Any, family: int) -> int:
+def _forget(table: Any, entry: Any, family: Family) -> int:
+    """Delete one flow by its whole original tuple; 0 if it ended by itself meanwhile."""
     from pyroute2.netlink.exceptions import NetlinkError
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
 
-    message = {"attrs": [["CTA_TUPLE_ORIG", entry.get_attr("CTA_TUPLE_ORIG")]]}
+    facts = _facts(entry, family)
+    original = NFCTAttrTuple(
+        family=_FAMILY[family],
+        saddr=facts["from_address"],
+        daddr=facts["to_address"],
+        proto=facts["protocol"],
+        sport=facts["from_port"],
+        dport=facts["to_port"],
+    )
     try:
-        table.conntrack_delete_raw(message, family)
+        table.entry("del", tuple_orig=original)
     except NetlinkError:
         return 0
     return 1

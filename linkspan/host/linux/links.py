@@ -126,7 +126,7 @@ class LinuxLinks:
     def addresses(self, name: str) -> tuple[str, ...]:
         """See contract.Links."""
         with self._asking(f"list the addresses of {name}"):
-            found = [each for each in self._netlink.get_addr(index=self._index(name))]
+            found = list(self._netlink.get_addr(index=self._index(name)))
         texts = [f"{_address_of(each)}/{each['prefixlen']}" for each in found]
         return tuple(each for each in texts if not each.startswith("fe80:"))
 
@@ -318,7 +318,7 @@ def _link(message: Any) -> Link:
     return Link(
         index=message["index"],
         name=message.get_attr("IFLA_IFNAME"),
-        kind=(info.get_attr("IFLA_INFO_KIND") if info is not None else "") or "",
+        kind=(info.get_attr("IFLA_INFO_KIND") if info else "") or "",
         mac=message.get_attr("IFLA_ADDRESS") or "",
         mtu=message.get_attr("IFLA_MTU") or 0,
         up=bool(message["flags"] & IFF_UP),
