@@ -31,7 +31,9 @@ class Config:
         ipam = ipam_of(request)
         sets = read_sets(tuple(_found_sets(request, ipam)))
         if ranges_needed and not sets:
-            raise InvalidConfig("$.ipam.ranges: no IP ranges specified", 'such as [[{"subnet": "10.1.0.0/24"}]]')
+            raise InvalidConfig(
+                "$.ipam.ranges: no IP ranges specified", 'such as [[{"subnet": "10.1.0.0/24"}]]'
+            )
         routes = tuple(_route(f"$.ipam.routes[{i}]", each) for i, each in enumerate(ipam.get("routes", ())))
         path = ipam.get("resolvConf", "")
         return cls(sets=sets, routes=routes, resolv_conf=join(request.cwd, path) if path else "")
@@ -56,7 +58,9 @@ def requested_addresses(request: Request) -> tuple[Ip, ...]:
     Raises InvalidConfig or InvalidEnvironment for what is not an address.
     """
     asked = _addresses("$.args.cni.ips", request.cni_args.get("ips", ())) or _address_in_args(request)
-    return tuple(dict.fromkeys((*asked, *_addresses("$.runtimeConfig.ips", request.runtime_config.get("ips", ())))))
+    return tuple(
+        dict.fromkeys((*asked, *_addresses("$.runtimeConfig.ips", request.runtime_config.get("ips", ()))))
+    )
 
 
 def _addresses(path: str, values: Sequence[Any]) -> tuple[Ip, ...]:
@@ -80,7 +84,9 @@ def _requested(path: str, text: Any) -> Ip:
     return parse_ip(path, text)
 
 
-def _found_sets(request: Request, ipam: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
+def _found_sets(
+    request: Request, ipam: Mapping[str, Any]
+) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
     """Every range set with its JSON path: the runtime's, the one in short form, the configured ones."""
     for i, each in enumerate(request.runtime_config.get("ipRanges", ())):
         yield f"$.runtimeConfig.ipRanges[{i}]", [each] if isinstance(each, Mapping) else each
@@ -94,7 +100,7 @@ def _route(path: str, value: Mapping[str, Any]) -> Route:
     ip, length = parse_cidr(f"{path}.dst", value["dst"])
     gw = str(parse_ip(f"{path}.gw", value["gw"])) if value.get("gw") else ""
     keys = ("mtu", "advmss", "priority", "table", "scope")
-    numbers = {key: _integer(f"{path}.{key}", value[key]) for key in keys if key in value}
+    numbers: dict[str, Any] = {key: _integer(f"{path}.{key}", value[key]) for key in keys if key in value}
     return Route(dst=f"{ip}/{length}", gw=gw, **numbers)
 
 

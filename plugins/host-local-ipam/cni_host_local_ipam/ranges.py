@@ -96,7 +96,9 @@ def read_sets(found: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> tuple
                     "give each range set addresses of its own",
                 )
     gateways = frozenset(each.gateway for one in sets for each in one if each.gateway is not None)
-    return tuple(_with_addresses(found[number][0], RangeSet(one, gateways)) for number, one in enumerate(sets))
+    return tuple(
+        _with_addresses(found[number][0], RangeSet(one, gateways)) for number, one in enumerate(sets)
+    )
 
 
 def _read_set(number: int, path: str, ranges: Sequence[Mapping[str, Any]]) -> tuple[Range, ...]:
@@ -122,7 +124,9 @@ def _read_set(number: int, path: str, ranges: Sequence[Mapping[str, Any]]) -> tu
 
 def _with_addresses(path: str, one: RangeSet) -> RangeSet:
     if one.size < 1:
-        raise InvalidConfig(f"{path}: no address to hand out in {one}", "the gateway takes the only one: widen it")
+        raise InvalidConfig(
+            f"{path}: no address to hand out in {one}", "the gateway takes the only one: widen it"
+        )
     return one
 
 
@@ -167,7 +171,9 @@ def _bound(path: str, label: str, value: Mapping[str, Any], key: str, subnet: Ne
         return None
     ip = parse_ip(path, value[key])
     if ip not in subnet:
-        raise InvalidConfig(f"{path}: {label} {ip} not in network {subnet}", f"give an address inside {subnet}")
+        raise InvalidConfig(
+            f"{path}: {label} {ip} not in network {subnet}", f"give an address inside {subnet}"
+        )
     return ip
 
 
@@ -185,7 +191,9 @@ def parse_ip(path: str, text: Any) -> Ip:
             raise ValueError
         ip = ip_address(text)
     except ValueError:
-        raise InvalidConfig(f"{path}: {str(text)[:50]!r} is not an IP address", "for example 10.1.0.7") from None
+        raise InvalidConfig(
+            f"{path}: {str(text)[:50]!r} is not an IP address", "for example 10.1.0.7"
+        ) from None
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
     return mapped or ip
 

@@ -1,0 +1,142 @@
+"""The pool on disk: the reference's files byte for byte, and beside them what only we know.
+
+In dataDir/NAME a file named by the address holds `<container id> CR LF <ifname>`. What a lease needs beyond that (its boot) and the
+index from attachment to addresses lie in /var/lib/linkspan/leases: a record is believed only while it names the lease's inode and
+ctime, no record means that the lease lives, and a miss of the index means a scan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from cni_host_local_ipam.ranges import Ip, RangeSet, address_or_none
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Attachment
+
+SIDE = "/var/lib/linkspan/leases"
+
+
+class Pool:
+    """The leases of one network. Every method but `locked` wants the lock held."""
+
+    def __init__(self, host: Host, folder: str) -> None:
+        self._host = host
+        self._files = host.files
+        self._folder = folder
+        self._side = f"{SIDE}/{sha256(folder.encode()).hexdigest()[:24]}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock that the reference holds, on the same file."""
+        self._files.make_folder(self._folder, mode=0o755)
+        with self._files.lock(f"{self._folder}/lock"):
+            yield
+
+    def taken(self) -> dict[str, Ip]:
+        """The addresses that have a lease file, living or not, by file name."""
+        found = {name: address_or_none(name) for name in self._files.names(self._folder)}
+        return {name: ip for name, ip in found.items() if ip is not None}
+
+    def is_free(self, ip: Ip) -> bool:
+        """Whether nobody holds it: no file, an empty one (a crash of the reference), or one of an earlier boot."""
+        content = self._files.read(f"{self._folder}/{ip}")
+        return not content or self._is_of_earlier_boot(ip)
+
+    def holder(self, ip: Ip) -> tuple[str, str] | None:
+        """(container id, ifname) of a living lease; ifname "" in the form of long ago. None if it is free."""
+        content = self._files.read(f"{self._folder}/{ip}")
+        if not content or self._is_of_earlier_boot(ip):
+            return None
+        container_id, _, ifname = content.decode(errors="replace").strip().partition("\r\n")
+        return container_id, ifname
+
+    def leases_of(self, attachment: Attachment) -> tuple[Ip, ...]:
+        """The addresses an attachment holds, from the index, or from all files where the index knows nothing."""
+        indexed = self._indexed(attachment)
+        candidates = indexed or tuple(self.taken().values())
+        return tuple(ip for ip in candidates if self._is_held_by(ip, attachment))
+
+    def foreign_leases_of(self, attachment: Attachment) -> tuple[Ip, ...]:
+        """As `leases_of`, but where the index knows nothing only leases that another implementation made are read."""
+        indexed = self._indexed(attachment)
+        if indexed:
+            return tuple(ip for ip in indexed if self._is_held_by(ip, attachment))
+        ours = set(self._files.names(self._side))
+        return tuple(
+            ip for name, ip in self.taken().items() if name not in ours and self._is_held_by(ip, attachment)
+        )
+
+    def reserve(self, number: int, ip: Ip, attachment: Attachment) -> None:
+        """Take a free address for an attachment: the index first, then the lease whole or not at all, then its boot."""
+        path = f"{self._folder}/{ip}"
+        known = dict.fromkeys((*map(str, self._indexed(attachment)), str(ip)))
+        self._files.write(self._index_path(attachment), json.dumps(list(known)).encode())
+        self._files.remove(path)
+        content = f"{attachment.container_id.strip()}\r\n{attachment.ifname}".encode()
+        self._files.create(path, content, aside=self._folder)
+        stamp = self._files.stamp(path)
+        record = {"stamp": stamp, "boot": self._host.boot}
+        self._files.write(f"{self._side}/{ip}", json.dumps(record).encode())
+        self._files.write(f"{self._folder}/last_reserved_ip.{number}", str(ip).encode())
+
+    def release(self, ip: Ip) -> None:
+        """Give an address back. An absent one is fine."""
+        self._files.remove(f"{self._folder}/{ip}")
+        self._files.remove(f"{self._side}/{ip}")
+
+    def release_all(self, attachment: Attachment) -> None:
+        """Give back what an attachment holds, and forget it."""
+        for ip in self.leases_of(attachment):
+            self.release(ip)
+        self._files.remove(self._index_path(attachment))
+
+    def last_reserved(self, number: int) -> Ip | None:
+        """Where round robin stands in a range set; None is "at the beginning"."""
+        content = self._files.read(f"{self._folder}/last_reserved_ip.{number}")
+        return address_or_none(content.decode(errors="replace").strip()) if content else None
+
+    def next_free(self, number: int, one: RangeSet) -> Ip | None:
+        """The next address of a set in round robin that nobody holds, or None."""
+        taken = self.taken()
+        for ip in one.candidates(self.last_reserved(number)):
+            if str(ip) not in taken or self.is_free(ip):
+                return ip
+        return None
+
+    def _is_held_by(self, ip: Ip, attachment: Attachment) -> bool:
+        content = self._files.read(f"{self._folder}/{ip}")
+        if not content:
+            return False
+        text = content.decode(errors="replace").strip()
+        whole = f"{attachment.container_id}\r\n{attachment.ifname}"
+        return text in (whole, attachment.container_id)
+
+    def _is_of_earlier_boot(self, ip: Ip) -> bool:
+        record = self._parsed(f"{self._side}/{ip}")
+        if not isinstance(record, dict) or not isinstance(record.get("boot"), str):
+            return False
+        same_boot = record["boot"].split(" ")[0] == self._host.boot.split(" ")[0]
+        stamp = self._files.stamp(f"{self._folder}/{ip}")
+        return not same_boot and stamp is not None and record.get("stamp") == list(stamp)
+
+    def _indexed(self, attachment: Attachment) -> tuple[Ip, ...]:
+        found = self._parsed(self._index_path(attachment))
+        names = found if isinstance(found, list) else []
+        addresses = (address_or_none(str(each)) for each in names)
+        return tuple(ip for ip in addresses if ip is not None)
+
+    def _index_path(self, attachment: Attachment) -> str:
+        return f"{self._side}.index/{attachment.key}"
+
+    def _parsed(self, path: str) -> Any:
+        data = self._files.read(path)
+        try:
+            return json.loads(data) if data else None
+        except ValueError:
+            return None
