@@ -13,10 +13,9 @@ What passes between launcher and resident (`linkspan.resident.protocol` is the o
 Once the frame is on its way this process never runs the call itself: it would run twice.
 """
 
+import _socket
 import posix
 import sys
-
-import _socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from linkspan.errors import CniError, DelegateFailed, IoFailure, PortTaken, TryAgain
-from linkspan.state import Records
-
 from cni_dns import frames
 from cni_dns.holder import process_of, unix_listener
+from linkspan.errors import CniError, DelegateFailed, IoFailure, PortTaken, TryAgain
+from linkspan.state import Records
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Files, Host
@@ -77,7 +76,7 @@ class Server:
         try:
             self._sock.sendall(frames.pack(request))
             reply = self._reply()
-        except socket.timeout:
+        except TimeoutError:
             raise TryAgain(
                 f"the name server (pid {_peer(self._sock)}) does not reply",
                 "stop that process; the next ADD starts another",

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from cni_dns.names import aliases_for, is_name, normalised
 from linkspan.errors import InvalidConfig
 from linkspan.model import strings
-
-from cni_dns.names import aliases_for, is_name, normalised
 
 if TYPE_CHECKING:
     from linkspan.model import Request

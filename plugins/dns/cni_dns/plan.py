@@ -5,16 +5,14 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from cni_dns.names import names_of
+from cni_dns.registry import Entry
 from linkspan.errors import InvalidConfig
 from linkspan.wire import at_least
 
-from cni_dns.names import names_of
-from cni_dns.registry import Entry
-
 if TYPE_CHECKING:
-    from linkspan.model import Request, Result
-
     from cni_dns.config import Config
+    from linkspan.model import Request, Result
 
 
 def entry_for(request: Request, config: Config, bundle: str, local: frozenset[str]) -> Entry:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from linkspan.model import Attachment
-
 from cni_dns import message
-from cni_dns.message import A, AAAA, PTR, Answer
+from cni_dns.message import AAAA, PTR, A, Answer
 from cni_dns.names import qualified
+from linkspan.model import Attachment
 
 #: (network name, bridge): two lists may share a network name, and then their bridges tell them apart.
 ZoneKey = tuple[str, str]

@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from linkspan.model import Result
-
     from cni_dns.config import Config
     from cni_dns.registry import Entry
+    from linkspan.model import Result
 
 
 def result_of(previous: Result, entry: Entry, config: Config) -> Result:
-    """prevResult with our servers first, what it had kept, and our search domain added once."""
+    """PrevResult with our servers first, what it had kept, and our search domain added once."""
     had = previous.dns
     search = (*had.search, config.search) if config.search else had.search
     dns = replace(

@@ -18,16 +18,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from linkspan.errors import CniError
-from linkspan.model import Attachment
-from linkspan.state import Records
-
 from cni_dns import frames
 from cni_dns.forward import Forwarder, ResolvConf
 from cni_dns.listeners import Listener
 from cni_dns.loop import READ, Loop
 from cni_dns.registry import Entry, Registry
 from cni_dns.resolver import Forward, careful, fitting, quick
+from linkspan.errors import CniError
+from linkspan.model import Attachment
+from linkspan.state import Records
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from linkspan.host.contract import Host
-    from linkspan.plan import Undo
-
     from cni_dns.client import Server
     from cni_dns.registry import Entry
+    from linkspan.host.contract import Host
+    from linkspan.plan import Undo
 
 
 @dataclass(frozen=True, slots=True)

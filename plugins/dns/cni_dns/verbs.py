@@ -7,10 +7,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from linkspan.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
-from linkspan.plan import best_effort, carry_out
-from linkspan.plugin import Plugin
-
 from cni_dns import client
 from cni_dns.config import Config
 from cni_dns.holder import holder_of_all, is_local
@@ -19,6 +15,9 @@ from cni_dns.plan import entry_for, gateways, previous
 from cni_dns.registry import Entry
 from cni_dns.result import result_of
 from cni_dns.steps import Announce, KeepRecord
+from linkspan.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
+from linkspan.plan import best_effort, carry_out
+from linkspan.plugin import Plugin
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host

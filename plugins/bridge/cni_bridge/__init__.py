@@ -1,0 +1,1 @@
+"""bridge: a veth pair on a Linux bridge for each attachment."""

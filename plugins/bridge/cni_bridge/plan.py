@@ -1,0 +1,124 @@
+"""Which steps an attachment takes. Pure: configuration and IPAM's answer in, steps out."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cni_bridge import steps
+from cni_bridge.config import Config
+from linkspan.backend import Backend
+from linkspan.errors import InvalidConfig
+from linkspan.masquerade import Masquerade
+from linkspan.model import Address, Route
+from linkspan.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from linkspan.model import Attachment, Request, Result
+
+ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+#: How much worse than the one before each further way out of a container is.
+METRIC_STEP = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What an attachment is to look like: addresses with their gateways, routes, the container's MAC, a back end if it masquerades."""
+
+    addresses: tuple[Address, ...]
+    routes: tuple[Route, ...]
+    mac: str
+    backend: Backend | None
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The address families in use, each once."""
+        return tuple(sorted({each.family for each in self.addresses}))
+
+
+def layout_of(
+    config: Config, attachment: Attachment, ipam: Result, ways_out: dict[int, int], backend: Backend | None
+) -> Layout:
+    """`ways_out` is how many default routes the container has, by family: the first stays the way out."""
+    addresses = tuple(_with_gateway(config, each) for each in ipam.ips)
+    routes = tuple(_behind(each, ways_out) for each in _routes(config, addresses, ipam.routes))
+    return Layout(
+        addresses=addresses,
+        routes=routes,
+        mac=config.mac or _mac_for(attachment, addresses),
+        backend=backend if addresses else None,
+    )
+
+
+def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
+    """The bridge, the pair, the container's side, the gateway, masquerading; in this order."""
+    attachment = request.attachment
+    plan: list[Step] = [
+        steps.EnsureBridge(config.bridge, config.mtu, promisc=config.promisc),
+        steps.WriteRecord(attachment, tuple(each.address for each in layout.addresses), layout.backend or ""),
+        steps.MakePair(attachment, request.netns, layout.mac, config.mtu),
+        steps.JoinBridge(
+            attachment.host_veth, config.bridge, hairpin=config.hairpin, isolated=config.port_isolation
+        ),
+    ]
+    if config.interface_up:
+        plan.append(
+            steps.Furnish(request.netns, request.ifname, layout.addresses, layout.routes, nodad=config.nodad)
+        )
+    if config.is_gateway and layout.addresses:
+        gateways = tuple(_gateway_address(each) for each in layout.addresses)
+        plan.append(steps.BeGateway(config.bridge, gateways, force=config.force_address))
+    if config.internal:
+        plan.append(steps.Isolate(config.bridge))
+    elif config.is_gateway:
+        plan.append(steps.Forward(layout.families))
+    if layout.backend is not None:
+        plan.append(Masquerade(attachment, tuple(each.address for each in layout.addresses), layout.backend))
+    return tuple(plan)
+
+
+def _with_gateway(config: Config, address: Address) -> Address:
+    if address.gateway or not config.is_gateway:
+        return address
+    network = ipaddress.ip_interface(address.address).network
+    return replace(address, gateway=str(network.network_address + 1))
+
+
+def _gateway_address(address: Address) -> str:
+    return f"{address.gateway}/{address.address.partition('/')[2]}"
+
+
+def _routes(config: Config, addresses: Sequence[Address], routes: Sequence[Route]) -> list[Route]:
+    """IPAM's routes with a gateway each; a default route of each family more if the bridge is the way out, none if internal."""
+    gateways = {each.family: each.gateway for each in reversed(addresses)}
+    wanted = [each if each.gw else replace(each, gw=gateways.get(each.family, "")) for each in routes]
+    if config.internal:
+        return [each for each in wanted if not each.is_default]
+    for family in sorted(gateways) if config.is_default_gateway else ():
+        if not any(each.is_default and each.family == family for each in wanted):
+            wanted.append(Route(dst=ANYWHERE[family], gw=gateways[family]))
+    for each in wanted:
+        if each.family not in gateways:
+            raise InvalidConfig(
+                f"$.ipam.routes: {each.dst} has no address of its family to go out from",
+                "add a range of that family, or take the route out",
+            )
+    return wanted
+
+
+def _behind(route: Route, ways_out: dict[int, int]) -> Route:
+    earlier = ways_out.get(route.family, 0)
+    if not route.is_default or route.priority is not None or route.table or not earlier:
+        return route
+    # Without a priority the kernel takes 0 for IPv4 and 1024 for IPv6 (net/ipv6/route.c, IP6_RT_PRIO_USER).
+    base = 1024 if route.family == 6 else 0
+    return replace(route, priority=base + METRIC_STEP * earlier)
+
+
+def _mac_for(attachment: Attachment, addresses: Sequence[Address]) -> str:
+    first = next((each for each in addresses if each.family == 4), None)
+    if first is None:
+        return attachment.container_mac
+    return "02:42:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(first.ip).packed)

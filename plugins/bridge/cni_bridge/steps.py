@@ -1,0 +1,274 @@
+"""What an attachment needs of the host, one request each, each with its undo."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import time
+from dataclasses import dataclass
+from hashlib import sha512
+from typing import TYPE_CHECKING
+
+from linkspan import nft_table
+from linkspan.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone
+from linkspan.model import Address, Attachment, Route, mac_from
+from linkspan.plan import Undo, keep
+from linkspan.state import Records
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host, Link, Links
+
+PLUGIN = "bridge"
+#: Seconds that the kernel may take to tell that both ends of a pair are up; it needs a millisecond.
+CARRIER_PATIENCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureBridge:
+    """A bridge of that name that is up. Shared: never undone."""
+
+    name: str
+    mtu: int
+    promisc: bool = False
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        link = links.get(self.name) or self._made(links)
+        if link.kind != "bridge":
+            raise InvalidConfig(
+                f"$.bridge: {self.name} already exists but is not a bridge (it is a {link.kind or 'device'})",
+                "name another bridge, or remove that link",
+            )
+        if not link.up or (self.promisc and not link.promiscuity):
+            links.change(self.name, up=True, promisc=True if self.promisc else None)
+        return keep
+
+    def _made(self, links: Links) -> Link:
+        # A MAC of its own, so that the bridge does not take that of its lowest port, which changes as containers come and go.
+        mac = mac_from(sha512(f"bridge\0{self.name}".encode()).hexdigest())
+        try:
+            links.create_bridge(self.name, mac=mac, mtu=self.mtu)
+        except KernelRefused as error:
+            if error.errno != errno.EEXIST:
+                raise
+        # The host takes no advice from containers: rogue router advertisements end here (CVE-2020-10749).
+        links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+        link = links.get(self.name)
+        if link is None:
+            raise KernelRefused(f"find the bridge {self.name} that was just made", errno.ENODEV)
+        return link
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """What DEL needs when it is told nothing."""
+
+    attachment: Attachment
+    addresses: tuple[str, ...]
+    backend: str
+
+    def do(self, host: Host) -> Undo:
+        records = Records(host, PLUGIN)
+        if host.links().get(self.attachment.host_veth) is not None:
+            raise AlreadyAttached(
+                f"{self.attachment.ifname} of container {self.attachment.container_id[:24]} is attached already",
+                f"{self.attachment} has the link {self.attachment.host_veth}; DEL it first",
+            )
+        records.write(self.attachment, {"addresses": list(self.addresses), "backend": self.backend})
+        return lambda: records.remove(self.attachment)
+
+
+@dataclass(frozen=True, slots=True)
+class MakePair:
+    """The veth pair, with its other end in the container from the start."""
+
+    attachment: Attachment
+    netns: str
+    mac: str
+    mtu: int
+
+    def do(self, host: Host) -> Undo:
+        name = self.attachment.host_veth
+        try:
+            host.links().create_veth(
+                name,
+                mac=self.attachment.host_mac,
+                peer=self.attachment.ifname,
+                peer_mac=self.mac,
+                peer_netns=self.netns,
+                mtu=self.mtu,
+            )
+        except KernelRefused as error:
+            if error.errno != errno.EEXIST:
+                raise
+            raise AlreadyAttached(
+                f"the container already has an interface {self.attachment.ifname}",
+                f"in {self.netns}; give CNI_IFNAME another name, or DEL the attachment that made it",
+            ) from None
+        return lambda: remove_pair(host, self.attachment)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinBridge:
+    """The host's end as an up port of the bridge; undone with the pair."""
+
+    name: str
+    bridge: str
+    hairpin: bool = False
+    isolated: bool = False
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+        links.change(self.name, master=self.bridge, up=True)
+        if self.hairpin or self.isolated:
+            links.change_port(self.name, hairpin=self.hairpin or None, isolated=self.isolated or None)
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class Furnish:
+    """The container's side: up, addresses, routes; usable when this returns. Undone with the pair."""
+
+    netns: str
+    ifname: str
+    addresses: tuple[Address, ...]
+    routes: tuple[Route, ...]
+    nodad: bool = True
+
+    def do(self, host: Host) -> Undo:
+        links = host.links(self.netns)
+        if any(each.family == 6 for each in self.addresses):
+            links.set_sysctl(f"ipv6/conf/{self.ifname}/disable_ipv6", "0")
+        if self.nodad:
+            links.set_sysctl(f"ipv6/conf/{self.ifname}/accept_dad", "0")
+        links.change(self.ifname, up=True)
+        for address in self.addresses:
+            links.add_address(self.ifname, address.address, nodad=self.nodad)
+        for route in self.routes:
+            self._add(links, route)
+        self._await_carrier(links)
+        return keep
+
+    def _add(self, links: Links, route: Route) -> None:
+        links.add_route(
+            route.dst,
+            ifname=self.ifname,
+            gw=route.gw,
+            mtu=route.mtu,
+            advmss=route.advmss,
+            priority=route.priority,
+            table=route.table,
+            scope=route.scope,
+        )
+
+    def _await_carrier(self, links: Links) -> None:
+        deadline = time.monotonic() + CARRIER_PATIENCE
+        while time.monotonic() < deadline:
+            link = links.get(self.ifname)
+            if link is None or link.carrier:
+                return
+            time.sleep(0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class BeGateway:
+    """The gateways' addresses (CIDR) on the bridge. Shared: never undone."""
+
+    bridge: str
+    gateways: tuple[str, ...]
+    force: bool = False
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        present = links.addresses(self.bridge)
+        wanted = {ipaddress.ip_interface(each) for each in self.gateways}
+        for text in present:
+            if self._is_in_the_way(ipaddress.ip_interface(text), wanted):
+                self._replace(links, text)
+        for gateway in wanted - {ipaddress.ip_interface(each) for each in present}:
+            links.add_address(self.bridge, str(gateway))
+        return keep
+
+    def _is_in_the_way(
+        self,
+        present: ipaddress.IPv4Interface | ipaddress.IPv6Interface,
+        wanted: set[ipaddress.IPv4Interface | ipaddress.IPv6Interface],
+    ) -> bool:
+        """Another IPv4 address of the bridge, or an IPv6 one inside a subnet that gets a gateway."""
+        same_family = [each for each in wanted if each.version == present.version]
+        if not same_family or present in wanted:
+            return False
+        return present.version == 4 or any(present.ip in each.network for each in same_family)
+
+    def _replace(self, links: Links, text: str) -> None:
+        if not self.force:
+            raise InvalidConfig(
+                f"$.bridge: {self.bridge} already has the address {text}, not {', '.join(self.gateways)}",
+                "name another bridge, use that subnet, or set forceAddress to replace the address",
+            )
+        links.delete_address(self.bridge, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Let the host route for these families. Shared: never undone."""
+
+    families: tuple[int, ...]
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        if 4 in self.families:
+            links.set_sysctl("ipv4/ip_forward", "1")
+        if 6 in self.families and links.sysctl("ipv6/conf/all/forwarding") == "0":
+            # A router ignores advertisements unless told twice (accept_ra 2): the host keeps its own way out.
+            for link in links.all():
+                if links.sysctl(f"ipv6/conf/{link.name}/accept_ra") == "1":
+                    links.set_sysctl(f"ipv6/conf/{link.name}/accept_ra", "2")
+            links.set_sysctl("ipv6/conf/all/forwarding", "1")
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class Isolate:
+    """The bridge forwards nothing but to itself. Shared: never undone."""
+
+    bridge: str
+
+    def do(self, host: Host) -> Undo:
+        nft_table.isolate(host, self.bridge)
+        for family in ("ipv4", "ipv6"):
+            host.links().set_sysctl(f"{family}/conf/{self.bridge}/forwarding", "0")
+        return keep
+
+
+def remove_pair(host: Host, attachment: Attachment) -> None:
+    """Delete the attachment's pair, if the link of its name bears its MAC: else it is not ours."""
+    links = host.links()
+    link = links.get(attachment.host_veth)
+    if link is not None and link.mac == attachment.host_mac:
+        links.delete(attachment.host_veth)
+
+
+def count_ways_out(host: Host, netns: str) -> dict[int, int]:
+    """How many default routes a container's main tables hold, by family. Raises NetnsGone."""
+    links = host.links(netns)
+    return {
+        4: sum(each.dst.endswith("/0") for each in links.routes(4)),
+        6: sum(each.dst.endswith("/0") for each in links.routes(6)),
+    }
+
+
+def links_of(host: Host, attachment: Attachment, bridge: str, netns: str) -> tuple[Link, Link, Link]:
+    """What was made, as the kernel has it. Raises NetnsGone if the container went away meanwhile."""
+    found = (
+        host.links().get(bridge),
+        host.links().get(attachment.host_veth),
+        host.links(netns).get(attachment.ifname),
+    )
+    outer, outside, inside = found
+    if outer is None or outside is None or inside is None:
+        raise NetnsGone(
+            f"the interface {attachment.ifname} went away while it was set up", f"CNI_NETNS is {netns}"
+        )
+    return outer, outside, inside

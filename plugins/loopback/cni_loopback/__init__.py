@@ -1,0 +1,1 @@
+"""loopback: the container's lo."""

@@ -1,0 +1,58 @@
+"""The five verbs of loopback."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cni_loopback.result import result_of
+from linkspan.errors import AttachmentWrong, InvalidNetns
+from linkspan.model import Result
+from linkspan.plugin import Plugin
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Request
+
+
+def add(request: Request, host: Host) -> Result:
+    """Take lo up; the kernel gives it its addresses. An earlier plugin's result comes back unchanged."""
+    links = host.links(request.netns)
+    links.change("lo", up=True)
+    return request.prev_result or result_of(request.netns, links.addresses("lo"))
+
+
+def delete(request: Request, host: Host) -> None:
+    """Take lo down where there still is one."""
+    if not request.netns or host.same_netns(request.netns):
+        return
+    try:
+        host.links(request.netns).change("lo", up=False)
+    except InvalidNetns:
+        return
+
+
+def check(request: Request, host: Host) -> None:
+    """See that lo is up."""
+    link = host.links(request.netns).get("lo")
+    if link is None or not link.up:
+        raise AttachmentWrong("the container's lo is down", "DEL and ADD it again")
+
+
+def gc(request: Request, host: Host) -> None:
+    """Nothing of lo outlives its namespace."""
+
+
+def status(request: Request, host: Host) -> None:
+    """Every kernel has lo."""
+
+
+PLUGIN = Plugin(
+    type="loopback",
+    schema=os.path.join(os.path.dirname(__file__), "schema.json"),
+    add=add,
+    delete=delete,
+    check=check,
+    gc=gc,
+    status=status,
+)
