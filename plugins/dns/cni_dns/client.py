@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -159,15 +158,10 @@ def _peer(sock: socket.socket) -> int:
 
 
 def _start(host: Host) -> None:
-    from linkspan.resident.birth import spawn_detached
+    from linkspan.resident.birth import module_argv, spawn_detached
 
     host.files.make_folder(host.state_dir)
-    # The modules are found where this process found them, whatever the environment and the working directory.
-    boot = (
-        "import sys; sys.path[:] = sys.argv[1].split(':'); from cni_dns.server import main; sys.exit(main())"
-    )
-    paths = ":".join(os.path.abspath(each) for each in sys.path if each)
-    spawn_detached([sys.executable, "-I", "-S", "-c", boot, paths], log=f"{host.state_dir}/dns.log")
+    spawn_detached(module_argv("cni_dns.server"), log=f"{host.state_dir}/dns.log")
 
 
 def answers(server: str, name: str) -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""The warm workers: processes that have imported everything and wait for launchers to hand them calls."""
