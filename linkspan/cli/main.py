@@ -1,0 +1,140 @@
+"""`linkspan`: installing the executables, and looking after the resident."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+import click
+
+from linkspan import __version__, install, launch
+from linkspan.errors import CniError
+from linkspan.versions import VERSIONS
+
+BIN_DIR = "/opt/cni/bin"
+
+
+class Group(click.Group):
+    """A group whose commands fail with one line instead of a traceback for what can happen to anybody."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except install.Refused as error:
+            raise click.ClickException(str(error)) from None
+        except CniError as error:
+            raise click.ClickException(f"{error.msg}: {error.details}") from None
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'the system'}: {error.strerror}") from None
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message=f"linkspan %(version)s, CNI {VERSIONS[0]} to {VERSIONS[-1]}")
+def main() -> None:
+    """Container networking for one Linux host, as CNI plugins."""
+
+
+@main.command("install")
+@click.option("--bin-dir", default=BIN_DIR, show_default=True, help="The CNI plugin directory of the runtime.")
+@click.option("--conf-dir", help="Copy sample lists there as well, such as /etc/cni/net.d.")
+@click.option("--list", "lists", multiple=True, help="Which sample list to copy; once for each. [default: bridge]")
+@click.option("--replace", is_flag=True, help="Keep what stands in the way beside ours instead of refusing.")
+def install_command(bin_dir: str, conf_dir: str | None, lists: tuple[str, ...], replace: bool) -> None:
+    """Write the executables bridge, dns, host-local, loopback, portmap and their aliases."""
+    names = lists or ("bridge",)
+    known = install.sample_lists()
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint="--list")
+    _tell(install.install(os.path.abspath(bin_dir), replace=replace))
+    if conf_dir:
+        _tell(install.install_lists(os.path.abspath(conf_dir), names, replace=replace))
+
+
+@main.command()
+@click.option("--bin-dir", default=BIN_DIR, show_default=True, help="The CNI plugin directory of the runtime.")
+@click.option("--conf-dir", help="Remove unchanged sample lists from there as well.")
+def uninstall(bin_dir: str, conf_dir: str | None) -> None:
+    """Take back what install wrote, and put back what it had replaced."""
+    _tell(install.uninstall(os.path.abspath(bin_dir)))
+    if conf_dir:
+        _tell(install.uninstall_lists(os.path.abspath(conf_dir)))
+
+
+@main.group(cls=Group)
+def resident() -> None:
+    """The warm workers of this network namespace. They come by themselves with the first ADD and leave when idle."""
+
+
+@resident.command()
+def start() -> None:
+    """Bring them up now, unless they are there."""
+    from linkspan.resident import birth
+
+    birth.start_and_wait()
+
+
+@resident.command()
+@click.option("--wait", default=10.0, show_default=True, help="Seconds for running calls to end.")
+def stop(wait: float) -> None:
+    """Let them finish what they do and leave."""
+    from linkspan.resident import birth
+
+    found = birth.peer()
+    if found is None:
+        return
+    pid, _ = found
+    if not _ended(pid, signal.SIGTERM, wait) and not _ended(pid, signal.SIGKILL, wait):
+        raise click.ClickException(f"process {pid} does not end")
+
+
+@resident.command()
+def status() -> None:
+    """Say whether they answer. Exits 0 if they do and serve this installation, else 1."""
+    from linkspan.resident import birth
+
+    found = birth.peer()
+    if found is None:
+        click.echo(f"no resident in this network namespace ({launch.state_dir()})")
+        sys.exit(1)
+    pid, greeting = found
+    state = "answers"
+    if not greeting:
+        state = "is stopped or hung"
+    elif greeting != launch.greeting().decode().strip():
+        state = "is of another build or mount namespace"
+    click.echo(f"resident: process {pid} {state}; log {launch.state_dir()}/resident.log")
+    sys.exit(0 if state == "answers" else 1)
+
+
+def _ended(pid: int, number: signal.Signals, wait: float) -> bool:
+    """Signal a process and wait for its end; SIGCONT because a stopped one would never hear it."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+        signal.pidfd_send_signal(descriptor, signal.SIGCONT)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        deadline = time.monotonic() + wait
+        return bool(poll.poll(max(0, deadline - time.monotonic()) * 1000))
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _tell(done: Iterable[install.Done]) -> None:
+    for each in done:
+        click.echo(f"{each.what} {each.path}")
+
+
+if __name__ == "__main__":
+    main()

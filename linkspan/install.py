@@ -1,0 +1,173 @@
+"""Writing our executables into a CNI directory, and taking them back.
+
+An executable is a few lines that know their interpreter, their library and their CNI type. What stood in the place of one of ours is
+refused, or with `replace` kept beside it under `KEPT` and put back by `uninstall`. Everything appears by rename, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from linkspan import launch
+from linkspan.plugin import ALIASES, MODULES
+
+#: Appended to the name of what had to make place.
+KEPT = ".before-linkspan"
+#: The longest interpreter line that Linux takes (BINPRM_BUF_SIZE less `#!`, the newline and a terminating zero).
+_SHEBANG = 251
+
+
+class Refused(Exception):
+    """An installation that would destroy something. The message says what, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done to one path, for the person who asked: "wrote", "kept", "removed", "put back"."""
+
+    what: str
+    path: str
+
+
+def launcher(cni_type: str, python: str, library: str) -> str:
+    """The text of an executable. -I keeps the caller's PYTHON* away, -S spares site-packages (linkspan.launch)."""
+    body = (
+        f"{launch.MARKER.decode()}{cni_type} {library}\n"
+        "import sys\n\n"
+        f"sys.path.append({library!r})\n\n"
+        "from linkspan.launch import main  # noqa: E402\n\n"
+        f"main({cni_type!r})\n"
+    )
+    if len(python) < _SHEBANG and not any(each.isspace() for each in python):
+        return f"#!{python} -IS\n{body}"
+    quoted = "'" + python.replace("'", "'\\''") + "'"
+    return f'#!/bin/sh\n""":"\nexec {quoted} -IS "$0"\n":"""\n{body}'
+
+
+def install(bin_dir: str, *, replace: bool = False) -> list[Done]:
+    """Write every executable and alias into `bin_dir`. Raises Refused, before anything is written, if one is not ours; OSError."""
+    names = (*MODULES, *ALIASES)
+    _refuse_strangers([f"{bin_dir}/{name}" for name in names if not _is_ours(f"{bin_dir}/{name}")], replace)
+    os.makedirs(bin_dir, exist_ok=True)
+    done: list[Done] = []
+    for cni_type in MODULES:
+        done += _keep_what_was(f"{bin_dir}/{cni_type}", ours=_is_ours(f"{bin_dir}/{cni_type}"))
+        _write(f"{bin_dir}/{cni_type}", launcher(cni_type, sys.executable, launch.library_dir()).encode(), 0o755)
+        done.append(Done("wrote", f"{bin_dir}/{cni_type}"))
+    for alias, cni_type in ALIASES.items():
+        done += _keep_what_was(f"{bin_dir}/{alias}", ours=_is_ours(f"{bin_dir}/{alias}"))
+        _link(f"{bin_dir}/{alias}", cni_type)
+        done.append(Done("wrote", f"{bin_dir}/{alias} -> {cni_type}"))
+    return done
+
+
+def uninstall(bin_dir: str) -> list[Done]:
+    """Remove our executables from `bin_dir` and put back what they had replaced. Strangers stay. Raises OSError."""
+    paths = [f"{bin_dir}/{name}" for name in (*ALIASES, *MODULES)]
+    return [each for path in paths for each in _take_back(path, ours=_is_ours(path))]
+
+
+def sample_lists() -> dict[str, str]:
+    """The sample network lists that travel with linkspan: name -> path."""
+    library = launch.library_dir()
+    folders = (f"{library}/linkspan/cni-conf", f"{library}/cni-conf")
+    folder = next(each for each in folders if os.path.isdir(each))
+    files = sorted(each for each in os.listdir(folder) if each.endswith(".conflist"))
+    return {each.removesuffix(".conflist"): f"{folder}/{each}" for each in files}
+
+
+def install_lists(conf_dir: str, names: Iterable[str], *, replace: bool = False) -> list[Done]:
+    """Copy sample lists into a runtime's configuration directory. Raises Refused, before anything is written, and OSError."""
+    known = sample_lists()
+    chosen = {f"{conf_dir}/{name}.conflist": _read(known[name]) for name in names}
+    changed = {path: data for path, data in chosen.items() if _read(path) != data}
+    _refuse_strangers([path for path in changed if _present(path)], replace)
+    os.makedirs(conf_dir, exist_ok=True)
+    done: list[Done] = []
+    for path, data in changed.items():
+        done += _keep_what_was(path, ours=False)
+        _write(path, data, 0o644)
+        done.append(Done("wrote", path))
+    return done
+
+
+def uninstall_lists(conf_dir: str) -> list[Done]:
+    """Remove the sample lists that are as they were written, and put back what they had replaced. Raises OSError."""
+    return [
+        each
+        for name, source in sample_lists().items()
+        for path in (f"{conf_dir}/{name}.conflist",)
+        for each in _take_back(path, ours=_read(path) == _read(source))
+    ]
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a launcher of linkspan stands there: of this library or, after an upgrade, of another."""
+    try:
+        with open(path, "rb") as file:
+            return any(each.startswith(launch.MARKER) for each in file.read(2048).split(b"\n"))
+    except OSError:
+        return False
+
+
+def _refuse_strangers(paths: list[str], replace: bool) -> None:  # noqa: FBT001
+    strangers = [path for path in paths if _present(path)]
+    if strangers and not replace:
+        raise Refused(
+            f"{', '.join(strangers)}: not linkspan's, and not overwritten; --replace keeps each as NAME{KEPT} and installs ours"
+        )
+    kept = [path for path in strangers if _present(path + KEPT)]
+    if kept:
+        raise Refused(f"{', '.join(path + KEPT for path in kept)}: an earlier original is kept there; move it away first")
+
+
+def _keep_what_was(path: str, *, ours: bool) -> list[Done]:
+    if ours or not _present(path):
+        return []
+    os.rename(path, path + KEPT)
+    return [Done("kept", path + KEPT)]
+
+
+def _take_back(path: str, *, ours: bool) -> list[Done]:
+    done: list[Done] = []
+    if ours and _present(path):
+        os.unlink(path)
+        done.append(Done("removed", path))
+    if _present(path + KEPT) and not _present(path):
+        os.rename(path + KEPT, path)
+        done.append(Done("put back", path))
+    return done
+
+
+def _present(path: str) -> bool:
+    return os.path.lexists(path)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _write(path: str, data: bytes, mode: int) -> None:
+    aside = f"{path}.{os.getpid()}~"
+    descriptor = os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(aside, mode)
+        os.rename(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
+
+
+def _link(path: str, target: str) -> None:
+    aside = f"{path}.{os.getpid()}~"
+    os.symlink(target, aside)
+    os.rename(aside, path)
