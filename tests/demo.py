@@ -75,8 +75,8 @@ class Demo:
     def serve(self, name: str) -> None:
         """Start an HTTP server in the container and wait until it listens."""
         self.host.write(f"/run/demo/{name}/www/index.html", f"hello from {name}\n")
-        server = [sys.executable, "-m", "http.server", "8080", "--directory", f"/run/demo/{name}/www"]
-        self.host.popen(server, netns=name, stdout=None if _VERBOSE else -3, stderr=-3)
+        server = [sys.executable, "-c", _SERVER, f"/run/demo/{name}/www"]
+        self.host.popen(server, netns=name, stdout=-3, stderr=-3)
         until(
             lambda: ":8080" in self.run(["ss", "-Hltn"], netns=name, quiet=True), f"{name}'s server listens"
         )
@@ -120,7 +120,12 @@ class Demo:
         print(f"    ✓ {sentence}")
 
 
-_VERBOSE = "-v" in sys.argv
+#: `python -m http.server` without its look-up of the host's own name, which waits for a name server that answers.
+_SERVER = """
+import http.server, os, socketserver, sys
+os.chdir(sys.argv[1])
+socketserver.ThreadingTCPServer(("", 8080), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
 
 
 def tell(sentence: str) -> None:
