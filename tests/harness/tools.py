@@ -12,6 +12,8 @@ installed, so that no service starts and the machine stays as it was.
 from __future__ import annotations
 
 import fcntl
+import glob
+import json
 import os
 import shutil
 import subprocess
@@ -24,6 +26,8 @@ from contextlib import contextmanager
 CNITOOL_VERSION = "1.3.0"
 REFERENCE_VERSION = "1.9.1"
 CONTAINERD_VERSION = "2.4.2"
+CRICTL_VERSION = "1.36.0"
+NERDCTL_VERSION = "2.3.5"
 _REFERENCE = "github.com/containernetworking/plugins"
 _REFERENCE_PLUGINS = (
     "main/bridge",
@@ -33,6 +37,18 @@ _REFERENCE_PLUGINS = (
     "meta/portmap",
     "meta/firewall",
     "meta/tuning",
+)
+# What podman loads or starts that a small Debian may lack.
+_PODMAN_NEEDS = (
+    "catatonit",
+    "conmon",
+    "golang-github-containers-common",
+    "libassuan0",
+    "libdevmapper1.02.1",
+    "libglib2.0-0",
+    "libgpgme11",
+    "libseccomp2",
+    "libsubid4",
 )
 
 
@@ -81,6 +97,43 @@ def containerd_debian(*, fetch: bool = True) -> str:
     return _debian("containerd", "usr/bin", fetch=fetch)
 
 
+def crictl(*, fetch: bool = True) -> str:
+    """Return the path of `crictl`, which speaks CRI to a containerd as a kubelet does."""
+
+    def build(target: str) -> None:
+        with _module_copy(f"sigs.k8s.io/cri-tools@v{CRICTL_VERSION}") as source:
+            version = f"-X sigs.k8s.io/cri-tools/pkg/version.Version=v{CRICTL_VERSION}"
+            _go_build(source, "./cmd/crictl", target, ldflags=version)
+
+    return os.path.join(_provide("crictl", CRICTL_VERSION, build, fetch=fetch), "crictl")
+
+
+def nerdctl(*, fetch: bool = True) -> str:
+    """Return the path of `nerdctl`."""
+
+    def build(target: str) -> None:
+        with _module_copy(f"github.com/containerd/nerdctl/v2@v{NERDCTL_VERSION}") as source:
+            # go.mod points at a test module beside it that the published module lacks; only test helpers need it.
+            os.makedirs(os.path.join(source, "mod/tigron"))
+            with open(os.path.join(source, "mod/tigron/go.mod"), "w", encoding="ascii") as file:
+                file.write("module github.com/containerd/nerdctl/mod/tigron\n\ngo 1.24\n")
+            for helper in glob.glob(os.path.join(source, "cmd/nerdctl/helpers/testing*.go")):
+                os.unlink(helper)
+            version = f"-X github.com/containerd/nerdctl/v2/pkg/version.Version=v{NERDCTL_VERSION}"
+            _go_build(source, "./cmd/nerdctl", target, ldflags=version)
+
+    return os.path.join(_provide("nerdctl", NERDCTL_VERSION, build, fetch=fetch), "nerdctl")
+
+
+def podman(*, fetch: bool = True) -> str:
+    """Return the root below which the distribution's podman and the packages it needs are unpacked.
+
+    Its `usr` is laid over a private host's (tests/harness/podman.py). The package of reference plugins, which
+    podman's dependencies recommend, is not among them.
+    """
+    return _debian("podman", "", *_PODMAN_NEEDS, fetch=fetch)
+
+
 def runc(*, fetch: bool = True) -> str:
     """Return the path of the distribution's `runc`."""
     return os.path.join(_debian("runc", "usr/sbin", fetch=fetch), "runc")
@@ -102,6 +155,9 @@ ALL: tuple[Tool, ...] = (
     reference_plugins,
     containerd_debian,
     containerd24,
+    crictl,
+    nerdctl,
+    podman,
 )
 
 
@@ -164,16 +220,42 @@ def _locked(path: str) -> Iterator[None]:
 
 
 def _go_install(target: str, packages: Sequence[str], ldflags: str = "") -> None:
-    go = shutil.which("go") or "/usr/local/go/bin/go"
-    if not os.path.exists(go):
-        raise Unavailable(f"{packages[0]} is built with the Go toolchain, and there is no go on PATH")
+    go = _go(packages[0])
     # Modules go to the temporary directory's cache only by the user's own settings; GOBIN is all we choose.
-    environment = {**os.environ, "GOBIN": target, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+    environment = {**_GO_ENVIRONMENT, "GOBIN": target}
     _run([go, "install", "-trimpath", "-ldflags", f"-s -w {ldflags}".strip(), *packages], env=environment)
 
 
-def _debian(package: str, below: str, *, fetch: bool) -> str:
-    """Return directory `below` of the unpacked package, in the version this distribution has."""
+_GO_ENVIRONMENT = {**os.environ, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+
+
+def _go(wanted_for: str) -> str:
+    go = shutil.which("go") or "/usr/local/go/bin/go"
+    if not os.path.exists(go):
+        raise Unavailable(f"{wanted_for} is built with the Go toolchain, and there is no go on PATH")
+    return go
+
+
+@contextmanager
+def _module_copy(module: str) -> Iterator[str]:
+    """A writable copy of a module's source, for what `go install` refuses to build; gone afterwards."""
+    downloaded = json.loads(_run([_go(module), "mod", "download", "-json", module], env=_GO_ENVIRONMENT))
+    with tempfile.TemporaryDirectory(prefix="linkspan-go-") as work:
+        source = os.path.join(work, "source")
+        _run(["cp", "--recursive", "--no-preserve=mode", downloaded["Dir"], source])
+        yield source
+
+
+def _go_build(source: str, command: str, target: str, ldflags: str) -> None:
+    argv = [_go(command), "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", target + "/", command]
+    _run(argv, env=_GO_ENVIRONMENT, cwd=source)
+
+
+def _debian(package: str, below: str, *needed: str, fetch: bool) -> str:
+    """Return directory `below` of the unpacked package, in the version this distribution has.
+
+    `needed` are further packages unpacked into the same place.
+    """
 
     def build(target: str) -> None:
         if not shutil.which("apt-get"):
@@ -182,12 +264,12 @@ def _debian(package: str, below: str, *, fetch: bool) -> str:
             )
         with tempfile.TemporaryDirectory(prefix="linkspan-deb-") as work:
             try:
-                _run(["apt-get", "--quiet=2", "download", package], cwd=work)
+                _run(["apt-get", "--quiet=2", "download", package, *needed], cwd=work)
             except Unavailable:  # an image without package lists, or with lists older than the archive
                 _run(["apt-get", "--quiet=2", "update"])
-                _run(["apt-get", "--quiet=2", "download", package], cwd=work)
-            (archive,) = os.listdir(work)
-            _run(["dpkg-deb", "--extract", os.path.join(work, archive), target])
+                _run(["apt-get", "--quiet=2", "download", package, *needed], cwd=work)
+            for archive in sorted(os.listdir(work)):
+                _run(["dpkg-deb", "--extract", os.path.join(work, archive), target])
 
     return os.path.join(_provide(package, _distribution(), build, fetch=fetch), below)
 
@@ -202,7 +284,8 @@ def _distribution() -> str:
     return facts.get("ID", "linux") + facts.get("VERSION_ID", "")
 
 
-def _run(argv: Sequence[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> None:
+def _run(argv: Sequence[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> str:
+    """Run a program and return its stdout; Unavailable with its last words when it fails."""
     done = subprocess.run(
         argv,
         env=env,
@@ -216,6 +299,7 @@ def _run(argv: Sequence[str], *, env: dict[str, str] | None = None, cwd: str | N
     if done.returncode != 0:
         said = " / ".join((done.stderr or done.stdout).strip().splitlines()[-2:])
         raise Unavailable(f"{' '.join(argv[:3])}: {said}")
+    return done.stdout
 
 
 def main() -> int:
