@@ -1,8 +1,11 @@
-"""The CNI project's own cnitool drives every sample list."""
+"""The CNI project's own cnitool drives every sample list, in every version of the protocol a runtime asks for."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,62 +15,83 @@ from tests.harness.fakehost import FakeHost
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
 
+VERSIONS = ("0.4.0", "1.0.0", "1.1.0")
 PUBLISHED = {
     "portMappings": [{"hostPort": 18080, "containerPort": 80, "protocol": "tcp"}],
     "aliases": ["www"],
 }
 
 
-@pytest.fixture(params=["resident", "standalone"])
-def cnitool(request: pytest.FixtureRequest, host: FakeHost) -> CniTool:
-    """cnitool with CNI_PATH at an installed directory, answered by a resident or by each process itself."""
+@pytest.fixture
+def cnitool(host: FakeHost) -> Iterator[CniTool]:
+    """cnitool with CNI_PATH at an installed directory, answered by a resident."""
     program = tools.require(tools.cnitool)
     ours.install(host)
-    env = ours.STANDALONE
-    if request.param == "resident":
-        request.getfixturevalue("running_resident")
-        env = ours.RESIDENT
-    return CniTool(host, program, ours.BIN, env=env)
+    with ours.resident(host):
+        yield CniTool(host, program, ours.BIN, env=ours.RESIDENT)
 
 
 @pytest.fixture
-def running_resident(host: FakeHost):
+def standalone(host: FakeHost) -> CniTool:
+    """cnitool again, every process doing its work itself."""
+    program = tools.require(tools.cnitool)
     ours.install(host)
-    with ours.resident(host):
-        yield
+    return CniTool(host, program, ours.BIN, env=ours.STANDALONE)
+
+
+def spoken(name: str, version: str) -> dict[str, Any]:
+    """The sample list in exactly one version, so that the library has none to choose from."""
+    conflist = {**ours.conflist(name), "cniVersion": version}
+    del conflist["cniVersions"]
+    return conflist
 
 
 def settled(host: FakeHost, cnitool: CniTool, network: str) -> None:
     """One ADD and DEL first, so that what is shared (the bridge, chains) is there for the comparison."""
     netns = host.add_netns("first")
-    assert cnitool.add(network, netns).status == 0
-    assert cnitool.delete(network, netns).status == 0
+    accept(cnitool.run("add", network, netns, capabilities=PUBLISHED))
+    accept(cnitool.run("del", network, netns, capabilities=PUBLISHED))
     host.del_netns("first")
 
 
-@pytest.mark.parametrize("name", ours.LISTS)
-def test_a_list_goes_through_every_verb_and_leaves_nothing(
-    name: str, host: FakeHost, cnitool: CniTool
-) -> None:
-    network = cnitool.network(ours.conflist(name))
+def accept(answer: Any) -> Any:
+    assert answer.status == 0, answer.stdout + answer.stderr
+    return answer
+
+
+def every_verb(host: FakeHost, cnitool: CniTool, network: str) -> list[str]:
+    """Send each of cnitool's verbs, some twice; what the host has afterwards that it had not before."""
     settled(host, cnitool, network)
     before = host.snapshot(ignore=ours.STAYS)
     netns = host.add_netns("box")
-    for verb in (
-        cnitool.add,
-        cnitool.check,
-        cnitool.status,
-        cnitool.delete,
-        cnitool.delete,
-        cnitool.add,
-        cnitool.gc,
-    ):
-        arguments = (network,) if verb in (cnitool.status, cnitool.gc) else (network, netns)
-        options = {} if verb in (cnitool.status, cnitool.gc) else {"capabilities": PUBLISHED}
-        answer = verb(*arguments, **options)
-        assert answer.status == 0, f"{verb.__name__}: {answer.stdout}{answer.stderr}"
+    for verb in ("add", "check", "status", "del", "del", "add", "gc"):
+        accept(cnitool.run(verb, network, netns, capabilities=PUBLISHED))
     host.del_netns("box")
-    assert before.diff(host.snapshot(ignore=ours.STAYS)) == []
+    return host.snapshot(ignore=ours.STAYS).diff(before)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", ours.LISTS)
+def test_a_list_goes_through_every_verb_and_leaves_nothing(
+    name: str, version: str, host: FakeHost, cnitool: CniTool
+) -> None:
+    assert every_verb(host, cnitool, cnitool.network(spoken(name, version))) == []
+
+
+@pytest.mark.parametrize("name", ours.LISTS)
+def test_a_list_goes_through_every_verb_without_a_resident_and_leaves_nothing(
+    name: str, host: FakeHost, standalone: CniTool
+) -> None:
+    assert every_verb(host, standalone, standalone.network(ours.conflist(name))) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_result_is_in_the_version_that_was_asked_for(
+    version: str, host: FakeHost, cnitool: CniTool
+) -> None:
+    network = cnitool.network(spoken("dual-stack", version))
+    answer = accept(cnitool.add(network, host.add_netns("box")))
+    assert json.loads(answer.stdout)["cniVersion"] == version
 
 
 @pytest.mark.parametrize("name", ours.LISTS)
@@ -78,12 +102,9 @@ def test_a_del_without_namespace_capabilities_and_cache_leaves_nothing(
     settled(host, cnitool, network)
     before = host.snapshot(ignore=ours.STAYS)
     netns = host.add_netns("box")
-    added = cnitool.add(network, netns, capabilities=PUBLISHED)
-    assert added.status == 0, added.stdout + added.stderr
+    accept(cnitool.add(network, netns, capabilities=PUBLISHED))
     host.del_netns("box")
     shutil.rmtree(host.path("/var/lib/cni/results"))
-    deleted = cnitool.delete(network, netns)
-    assert deleted.status == 0, deleted.stdout + deleted.stderr
-    assert [
-        line for line in before.diff(host.snapshot(ignore=ours.STAYS)) if "/var/lib/cni/results" not in line
-    ] == []
+    accept(cnitool.delete(network, netns))
+    left = host.snapshot(ignore=ours.STAYS).diff(before)
+    assert [line for line in left if "/var/lib/cni/results" not in line] == []
