@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from linkspan.host.iptables_text import Chains, meaning, render
+from linkspan.host.iptables_text import Chains, displaced, meaning, render
 from linkspan.rules import Change
 
 
@@ -31,3 +31,5 @@ def _jumps(present: Chains, change: Change) -> Iterator[str]:
         rules = present.get(jump.chain, ())
         if not any(wanted.target in text and meaning(text) == wanted for text in rules):
             yield f"the iptables chain {jump.chain} lacks the rule: {render(jump.rule)}"
+    for jump in displaced(present, change):
+        yield f"the iptables chain {jump.chain} has this rule too far down: {render(jump.rule)}"

@@ -12,6 +12,8 @@ A packet costs the same with one container or ten thousand, because every rule i
     localnet            bridge                     may route 127.0.0.0/8 out, and takes none of it in
     internal            bridge                     forwards nothing but to itself
     internal_self       bridge . bridge            (the "itself")
+    fenced              bridge                     exchanges nothing with other fenced bridges but published connections
+    fenced_open         bridge . bridge            (fenced, but open to itself)
 
 Sources: nft(8) of nftables 1.0; priorities of include/uapi/linux/netfilter_ipv4.h (dstnat is -100, srcnat 100, raw -300).
 """
@@ -61,6 +63,8 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("set", "localnet", "ifname"),
     ("set", "internal", "ifname"),
     ("set", "internal_self", "ifname . ifname"),
+    ("set", "fenced", "ifname"),
+    ("set", "fenced_open", "ifname . ifname"),
 )
 
 #: base chain -> its hook
@@ -107,7 +111,9 @@ RULES: dict[str, tuple[str, ...]] = {
         "ip saddr vmap @masquerade4",
         "ip6 saddr vmap @masquerade6",
     ),
+    "fence": ("ct status dnat return", "iifname . oifname @fenced_open return", "drop"),
     "forward": (
+        "iifname @fenced oifname @fenced jump fence",
         "iifname . oifname @internal_self accept",
         "iifname @internal drop",
         "oifname @internal drop",

@@ -50,7 +50,7 @@ class Change:
     * `remove`: (chain, rule) pairs that must not be there, all copies.
     * `shared`: chains that must exist; one that does is left as it is.
     * `own`: chains that then hold exactly these rules.
-    * `jumps`: rules that must then stand once each.
+    * `jumps`: rules that must then stand once each; of those that are `first` in one chain, the later listed above the earlier.
     """
 
     remove_chains: tuple[str, ...] = ()

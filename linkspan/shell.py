@@ -120,14 +120,18 @@ def _as_bug(error: Exception) -> Bug:
     return Bug(f"a fault in linkspan: {type(error).__name__} at {place}", f"{error}; please report it")
 
 
+#: The release of the reference plugins that ours stand in for: nerdctl reads it off `firewall` and asks for 1.7.1 or later.
+STANDS_IN_FOR = "1.9.1"
+
+
 def banner(cni_type: str) -> str:
-    """What an executable says of itself when it is run by hand, for stderr."""
+    """What an executable says of itself when it is run by hand, for stderr; the first two lines are the reference's."""
     from linkspan import __version__
 
     return (
-        f"CNI {cni_type} plugin v{__version__}\n"
+        f"CNI {cni_type} plugin v{STANDS_IN_FOR}\n"
         f"CNI protocol versions supported: {', '.join(VERSIONS)}\n"
-        "This is a plugin of linkspan; a container runtime runs it. See `linkspan --help`.\n"
+        f"linkspan {__version__}: a container runtime runs this plugin. See `linkspan --help`.\n"
     )
 
 

@@ -21,7 +21,7 @@ class Link:
     """A network interface as the kernel has it. `master` and `peer` are interface indexes, 0 for none.
 
     `carrier` is whether the operational state is up (for a veth: both ends are). `peer` is the index of a veth's other end in *its*
-    namespace.
+    namespace. `promisc` is the flag that a person sets, `promiscuity` how many users there are of it; `txqlen` in packets.
     """
 
     index: int
@@ -35,6 +35,10 @@ class Link:
     peer: int = 0
     promiscuity: int = 0
     hairpin: bool = False
+    isolated: bool = False
+    promisc: bool = False
+    allmulti: bool = False
+    txqlen: int = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,8 @@ class Links(Protocol):
         mac: str | None = None,
         master: str | None = None,
         promisc: bool | None = None,
+        allmulti: bool | None = None,
+        txqlen: int | None = None,
     ) -> None:
         """Change what is not None, in one request. `master` "" takes the link off its bridge."""
 
@@ -143,6 +149,9 @@ class Iptables(Protocol):
     def rules(self, family: Family, table: str) -> Mapping[str, tuple[str, ...]]:
         """Every chain of the table with its rules, each as iptables-save prints it without the leading `-A CHAIN `."""
 
+    def policy(self, family: Family, table: str, chain: str) -> str:
+        """What becomes of a packet at the end of a built-in chain: "ACCEPT" or "DROP"."""
+
 
 class Nftables(Protocol):
     """Our own table, `inet linkspan`. One `apply` is one atomic transaction."""
@@ -160,7 +169,13 @@ class Nftables(Protocol):
         """All elements of a set or map of ours; empty when there is no such set."""
 
     def chain(self, name: str) -> tuple[str, ...] | None:
-        """The rules of a chain of ours as nft prints them, without handles; None when there is no such chain."""
+        """The rules of a chain of ours as nft prints them, without handles; None when there is no such chain.
+
+        For people and tests: the cost grows with all that the table holds.
+        """
+
+    def count(self, chain: str) -> int:
+        """How many rules a chain of ours has, 0 also when there is no such chain. The cost depends on nothing else."""
 
 
 class Conntrack(Protocol):

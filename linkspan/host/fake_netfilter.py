@@ -69,12 +69,13 @@ class Refusals:
 class FakeIptables:
     """Both families' tables; `tables[4, "nat"]["POSTROUTING"]` is a list of rules as iptables-save prints them.
 
-    `applied` has every change that was asked for, in order.
+    `applied` has every change that was asked for, in order; `policies[4, "filter", "FORWARD"]` is "DROP" if a test says so.
     """
 
     def __init__(self, *, families: tuple[Family, ...] = (4, 6)) -> None:
         self.families = families
         self.tables: dict[tuple[Family, str], dict[str, list[str]]] = {}
+        self.policies: dict[tuple[Family, str, str], str] = {}
         self.applied: list[tuple[Family, str, Change]] = []
         self._refusals = Refusals()
         self.refuse = self._refusals.refuse
@@ -87,6 +88,11 @@ class FakeIptables:
         """Every chain of the table with its rules."""
         self._refusals.check("rules")
         return {chain: tuple(rules) for chain, rules in self._chains(family, table).items()}
+
+    def policy(self, family: Family, table: str, chain: str) -> str:
+        """A chain's policy, ACCEPT unless a test says otherwise."""
+        self._refusals.check("policy")
+        return self.policies.get((family, table, chain), "ACCEPT")
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change, or leave everything as it was."""
@@ -194,6 +200,11 @@ class FakeNftables:
         self._refusals.check("chain")
         rules = self.table.chains.get(name) if self.table is not None else None
         return tuple(rules) if rules is not None else None
+
+    def count(self, chain: str) -> int:
+        """How many rules a chain has, 0 also without such a chain."""
+        self._refusals.check("count")
+        return len(self.table.chains.get(chain, ())) if self.table is not None else 0
 
 
 def _nft_refused(number: int, why: str) -> KernelRefused:

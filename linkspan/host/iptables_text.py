@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from linkspan.rules import Change, Rule
+from linkspan.rules import Change, Jump, Rule
 
 Chains = Mapping[str, tuple[str, ...]]
 """Every chain of a table with its rules as iptables-save prints them, without the leading `-A CHAIN `."""
@@ -227,6 +227,12 @@ def _said_of_packet(option: str, negated: str, value: str) -> str:
 # --- a table as text -------------------------------------------------------------------------------------------
 
 
+def parse_policy(text: str, chain: str) -> str:
+    """The policy of a built-in chain in what iptables-save printed, "ACCEPT" when it printed no such chain."""
+    found = re.search(rf"^:{re.escape(chain)} (\w+)", text, re.MULTILINE)
+    return found.group(1) if found else "ACCEPT"
+
+
 def parse_save(text: str) -> dict[str, tuple[str, ...]]:
     """The chains of the one table that iptables-save printed."""
     chains: dict[str, list[str]] = {}
@@ -312,17 +318,25 @@ def _removed(change: Change, chain: str) -> set[Meaning]:
 
 
 def _goes(text: str, change: Change, removed: set[Meaning]) -> bool:
-    if not removed and not any(chain in text for chain in change.remove_chains):
+    candidate = any(_may_say(text, wanted) for wanted in removed)
+    if not candidate and not any(chain in text for chain in change.remove_chains):
         return False  # most rules of a busy table: not worth reading
     said = meaning(text)
     return said in removed or said.target in change.remove_chains
 
 
+def _may_say(text: str, wanted: Meaning) -> bool:
+    """Whether a rule names the target and the addresses of that meaning: cheaper than reading it."""
+    addresses = (part for part in wanted.parts if part.startswith(("-s ", "-d ")))
+    return wanted.target in text and all(address[3:] in text for address in addresses)
+
+
 def _deletions(present: Chains, change: Change, *, untouched: set[str]) -> Iterator[DeleteRule]:
+    moved = {(jump.chain, meaning(render(jump.rule))) for jump in displaced(present, change)}
     for chain, rules in present.items():
         if chain in untouched:
             continue
-        removed = _removed(change, chain)
+        removed = _removed(change, chain) | {said for at, said in moved if at == chain}
         gone = 0
         for index, text in enumerate(rules):
             if _goes(text, change, removed):
@@ -331,21 +345,41 @@ def _deletions(present: Chains, change: Change, *, untouched: set[str]) -> Itera
 
 
 def _missing_jumps(present: Chains, change: Change) -> Iterator[AddRule]:
+    moved = displaced(present, change)
     seen: set[tuple[str, Meaning]] = set()
-    refilled = {chain for chain, _ in change.own}
     for jump in change.jumps:
         wanted = (jump.chain, meaning(render(jump.rule)))
-        stands = jump.chain not in refilled and _stands(present, change, *wanted)
-        if wanted not in seen and not stands:
+        if wanted not in seen and (jump in moved or _place(present, change, *wanted) is None):
             yield AddRule(jump.chain, jump.rule, jump.first)
         seen.add(wanted)
 
 
-def _stands(present: Chains, change: Change, chain: str, wanted: Meaning) -> bool:
-    removed = _removed(change, chain)
-    if wanted in removed or wanted.target in change.remove_chains:
-        return False
-    return any(wanted.target in text and meaning(text) == wanted for text in present.get(chain, ()))
+def displaced(present: Chains, change: Change) -> tuple[Jump, ...]:
+    """The `first` rules that stand, but not above those that the change lists before them for the same chain."""
+    found: list[Jump] = []
+    highest: dict[str, int] = {}
+    for jump in change.jumps:
+        if not jump.first:
+            continue
+        place = _place(present, change, jump.chain, meaning(render(jump.rule)))
+        below = place is not None and place > highest.get(jump.chain, place)
+        if below:
+            found.append(jump)
+        # One that is put in its place is above all that stand.
+        highest[jump.chain] = -1 if place is None or below else place
+    return tuple(found)
+
+
+def _place(present: Chains, change: Change, chain: str, wanted: Meaning) -> int | None:
+    """Where in its chain the first rule of that meaning stands that this change leaves there."""
+    if wanted in _removed(change, chain) or wanted.target in change.remove_chains:
+        return None
+    if any(chain == refilled for refilled, _ in change.own):
+        return None
+    for index, text in enumerate(present.get(chain, ())):
+        if _may_say(text, wanted) and meaning(text) == wanted:
+            return index
+    return None
 
 
 def restore_script(table: str, to_do: Iterable[Edit]) -> str:

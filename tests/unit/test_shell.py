@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from linkspan import __version__
 from linkspan.errors import InvalidConfig
 from linkspan.model import Address, Request, Result
 from linkspan.plugin import Plugin
@@ -140,4 +141,8 @@ def test_caller_that_goes_away_during_add_has_it_undone(desk: Desk) -> None:
 
 
 def test_banner_s_first_line_is_what_runtimes_parse() -> None:
-    assert banner("firewall").splitlines()[0].startswith("CNI firewall plugin v")
+    assert banner("firewall").splitlines()[0] == "CNI firewall plugin v1.9.1"
+
+
+def test_banner_s_last_line_is_our_own_version() -> None:
+    assert banner("firewall").splitlines()[2].startswith(f"linkspan {__version__}: ")

@@ -49,6 +49,10 @@ class LinuxIptables:
         """Every chain of the table with its rules as iptables-save prints them; empty before anybody used the table."""
         return self._of(family).rules(family, table)
 
+    def policy(self, family: Family, table: str, chain: str) -> str:
+        """The policy of a built-in chain; ACCEPT before anybody used the table."""
+        return self._of(family).policy(family, table, chain)
+
     def _of(self, family: Family) -> Iptables:
         if family not in self._found:
             self._found[family] = self._choose(family)

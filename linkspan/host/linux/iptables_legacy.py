@@ -26,8 +26,9 @@ from linkspan.host.iptables_text import (
     EmptyChain,
     NewChain,
     packet,
+    parse_policy,
 )
-from linkspan.host.linux.iptables_restore import planned, program_name, read_table, xtables_lock
+from linkspan.host.linux.iptables_restore import planned, program_name, read_table, save, xtables_lock
 from linkspan.host.linux.refusals import errno_in
 from linkspan.rules import Change, Family, Rule
 
@@ -54,6 +55,10 @@ class LegacyIptables:
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
         return read_table(self._processes, self._folders, family, table)
+
+    def policy(self, family: Family, table: str, chain: str) -> str:
+        """The policy of a built-in chain."""
+        return parse_policy(save(self._processes, self._folders, family, table), chain)
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change as one transaction. Raises KernelRefused, ToolMissing."""

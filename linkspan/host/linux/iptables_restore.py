@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from linkspan.errors import IoFailure, KernelRefused, ToolMissing
-from linkspan.host.iptables_text import Chains, Edit, edits, parse_save, restore_script
+from linkspan.host.iptables_text import Chains, Edit, edits, parse_policy, parse_save, restore_script
 from linkspan.host.linux.refusals import errno_in
 from linkspan.rules import Change, Family
 
@@ -51,6 +51,10 @@ class RestoreIptables:
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
         return read_table(self._processes, self._folders, family, table)
+
+    def policy(self, family: Family, table: str, chain: str) -> str:
+        """The policy of a built-in chain."""
+        return parse_policy(save(self._processes, self._folders, family, table), chain)
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change as one transaction. Raises KernelRefused, ToolMissing."""
@@ -88,11 +92,16 @@ def planned(present: Chains, change: Change) -> tuple[Edit, ...]:
 
 def read_table(processes: Processes, folders: Sequence[str], family: Family, table: str) -> Chains:
     """The table's chains as the host's iptables-save prints them. Raises KernelRefused, ToolMissing."""
+    return parse_save(save(processes, folders, family, table))
+
+
+def save(processes: Processes, folders: Sequence[str], family: Family, table: str) -> str:
+    """What the host's iptables-save prints of a table. Raises KernelRefused, ToolMissing."""
     name = program_name(family, "save")
     finished = _run(processes, folders, name, ("-t", table))
     if finished.status != 0 or b"is incompatible, use 'nft' tool" in finished.stdout:
         raise _refused(f"show its packet rules (table {table})", name, finished)
-    return parse_save(finished.stdout.decode(errors="replace"))
+    return finished.stdout.decode(errors="replace")
 
 
 def program_name(family: Family, action: str) -> str:

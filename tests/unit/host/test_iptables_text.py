@@ -16,6 +16,7 @@ from linkspan.host.iptables_text import (
     edits,
     meaning,
     packet,
+    parse_policy,
     parse_save,
     render,
     restore_script,
@@ -230,3 +231,39 @@ def test_after_a_change_own_chains_hold_their_rules_and_every_jump_stands_once(
         rules = iptables.rules(4, "filter")
         assert all(rules[chain] == tuple(map(render, own)) for chain, own in change.own)
     assert all(rules[jump.chain].count(render(jump.rule)) == 1 for jump in jumps)
+
+
+ABOVE = Change(
+    jumps=(Jump(chain="FORWARD", rule=JUMP, first=True), Jump(chain="FORWARD", rule=ACCEPT, first=True))
+)
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        (),
+        ("-j OWN",),
+        ("-j ACCEPT",),
+        ("-j OWN", "-j ACCEPT"),
+        ("-j OWN", "-s 10.0.0.1/32 -j DROP", "-j ACCEPT"),
+    ],
+)
+def test_of_two_first_rules_the_later_listed_ends_above(present: tuple[str, ...]) -> None:
+    fake = FakeIptables()
+    fake.tables[4, "filter"] = {"FORWARD": list(present), "OWN": []}
+    fake.apply(4, "filter", ABOVE)
+    ours = [text for text in fake.rules(4, "filter")["FORWARD"] if text in ("-j OWN", "-j ACCEPT")]
+    assert ours == ["-j ACCEPT", "-j OWN"]
+
+
+def test_first_rules_in_their_order_are_left_where_they_stand() -> None:
+    present = {"FORWARD": ("-s 10.0.0.1/32 -j DROP", "-j ACCEPT", "-i eth0 -j DROP", "-j OWN"), "OWN": ()}
+    assert edits(present, ABOVE) == ()
+
+
+@pytest.mark.parametrize(
+    ("chain", "policy"), [("FORWARD", "DROP"), ("INPUT", "ACCEPT"), ("ABSENT", "ACCEPT")]
+)
+def test_a_built_in_chain_s_policy_is_read_from_its_line(chain: str, policy: str) -> None:
+    text = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OWN - [0:0]\nCOMMIT\n"
+    assert parse_policy(text, chain) == policy
