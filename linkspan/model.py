@@ -83,6 +83,9 @@ class Dns:
         return bool(self.nameservers or self.domain or self.search or self.options)
 
 
+NO_DNS = Dns()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What ADD answers and what arrives as `prevResult`, whatever the version on the wire."""
@@ -90,7 +93,7 @@ class Result:
     interfaces: tuple[Interface, ...] = ()
     ips: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
-    dns: Dns = Dns()
+    dns: Dns = NO_DNS
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def host_side(self) -> tuple[Interface, ...]:

@@ -35,7 +35,9 @@ def start() -> None:
     log = f"{state_dir}/resident.log"
     if _systemd_is_ours():
         os.close(lock)
-        if _started_by_systemd(f"linkspan-resident-{os.path.basename(state_dir)}", module_argv("linkspan.resident.server")):
+        if _started_by_systemd(
+            f"linkspan-resident-{os.path.basename(state_dir)}", module_argv("linkspan.resident.server")
+        ):
             return
         lock = take_lock(state_dir)
         if lock is None:
@@ -137,7 +139,15 @@ def _started_by_systemd(unit: str, argv: Sequence[str]) -> bool:
     """Whether systemd took it as a transient service (systemd-run(1))."""
     try:
         done = subprocess.run(
-            ["systemd-run", "--quiet", "--collect", f"--unit={unit}", "--property=KillMode=mixed", "--", *argv],
+            [
+                "/usr/bin/systemd-run",
+                "--quiet",
+                "--collect",
+                f"--unit={unit}",
+                "--property=KillMode=mixed",
+                "--",
+                *argv,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

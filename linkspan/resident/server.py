@@ -227,7 +227,7 @@ def _become_worker(channel: socket.socket) -> None:
         os.closerange(3, channel.fileno())
         os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         worker.work(channel)
-    except BaseException as error:  # noqa: BLE001 - the last place where it can be seen
+    except BaseException as error:  # the last place where it can be seen
         say(f"worker {os.getpid()} ends: {error!r}")
     finally:
         os._exit(0)
@@ -258,7 +258,9 @@ def say(message: str) -> None:
 
 def take_lock(state_dir: str) -> int | None:
     """The lock that the one resident of a namespace holds, or None if another has it."""
-    descriptor = os.open(f"{state_dir}/resident.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(
+        f"{state_dir}/resident.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+    )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

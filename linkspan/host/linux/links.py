@@ -1,4 +1,4 @@
-"""Links, addresses, routes and network sysctls of one namespace, through pyroute2; nothing else imports it but conntrack.
+"""Links, addresses, routes and network sysctls of one namespace.
 
 A netlink socket belongs to the namespace it was opened in, so a container's socket is opened while inside and used from outside.
 """
@@ -10,25 +10,39 @@ import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 from linkspan.errors import KernelRefused
 from linkspan.host.contract import KernelRoute, Link
 from linkspan.host.linux.namespaces import inside
+from linkspan.host.linux.netlink import CREATE, NEW, NLM_F_DUMP, Netlink, Refused, message_class
+from linkspan.host.linux.rtnetlink import (
+    IFF_ALLMULTI,
+    IFF_PROMISC,
+    IFF_UP,
+    RTN_UNICAST,
+    read_address,
+    read_link,
+    read_route,
+)
 from linkspan.rules import Family
 
-IFF_UP = 0x1
-IFF_PROMISC = 0x100
-IFA_F_NODAD = 0x02
-IFA_F_PERMANENT = 0x80
-IF_OPER_UP = 6
+# linux/rtnetlink.h
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_DELNEIGH = 29
+RTPROT_BOOT = 3
+RTEXT_FILTER_SKIP_STATS = 1 << 3
+# linux/if_addr.h
+IFA_F_NODAD, IFA_F_PERMANENT = 0x02, 0x80
 SCOPE_LINK = 253
-MAIN_TABLE = 254
-LOCAL_TABLE = 255
+MAIN_TABLE, LOCAL_TABLE = 254, 255
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_NO_COUNTERS = {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS}
 
 
 class LinuxLinks:
@@ -37,7 +51,7 @@ class LinuxLinks:
     def __init__(self, netns: int | None, open_peer: Callable[[str], int]) -> None:
         self._netns = netns
         self.open_peer = open_peer
-        self._socket: Any = None
+        self._socket: Netlink | None = None
 
     def close(self) -> None:
         """Give back the netlink socket."""
@@ -49,19 +63,22 @@ class LinuxLinks:
 
     def get(self, name: str) -> Link | None:
         """See contract.Links."""
-        message = self._message(name)
-        return _link(message) if message else None
+        with self._asking(f"look at the link {name}", absent=(errno.ENODEV, errno.EINVAL, errno.ERANGE)):
+            index = self._netlink.index(name)
+            return None if index is None else self._link(index)
+        return None
 
     def by_index(self, index: int) -> Link | None:
         """See contract.Links."""
         with self._asking(f"look at link {index}", absent=(errno.ENODEV,)):
-            return next((_link(each) for each in self._netlink.link("get", index=index)), None)
+            return self._link(index)
         return None
 
     def all(self, *, kind: str = "", master: int = 0) -> tuple[Link, ...]:
         """See contract.Links."""
         with self._asking("list links"):
-            links = [_link(each) for each in self._netlink.link("dump")]
+            found = self._netlink.ask(RTM_GETLINK, NLM_F_DUMP, self._ifinfmsg, {}, _NO_COUNTERS)
+        links = (read_link(each) for each in found)
         return tuple(
             each
             for each in links
@@ -70,24 +87,25 @@ class LinuxLinks:
 
     def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0) -> None:
         """See contract.Links."""
+        wanted = _given(IFLA_IFNAME=name, IFLA_ADDRESS=mac, IFLA_MTU=mtu)
         with self._asking(f"create the bridge {name}"):
-            self._netlink.link("add", ifname=name, kind="bridge", **_given(address=mac, mtu=mtu))
+            self._ask_link(RTM_NEWLINK, CREATE, {}, {**wanted, "IFLA_LINKINFO": {"IFLA_INFO_KIND": "bridge"}})
 
     def create_veth(
         self, name: str, *, mac: str, peer: str, peer_mac: str, peer_netns: str, mtu: int = 0
     ) -> None:
         """See contract.Links."""
-        other = {"ifname": peer, "net_ns_fd": self.open_peer(peer_netns), **_given(address=peer_mac, mtu=mtu)}
+        wanted = _given(IFLA_IFNAME=name, IFLA_ADDRESS=mac, IFLA_MTU=mtu)
+        other = _given(IFLA_IFNAME=peer, IFLA_ADDRESS=peer_mac, IFLA_MTU=mtu)
+        other["IFLA_NET_NS_FD"] = self.open_peer(peer_netns)
+        info = {"IFLA_INFO_KIND": "veth", "IFLA_INFO_DATA": {"VETH_INFO_PEER": other}}
         with self._asking(f"create the veth pair {name} and {peer}"):
-            self._netlink.link("add", ifname=name, kind="veth", address=mac, peer=other, **_given(mtu=mtu))
+            self._ask_link(RTM_NEWLINK, CREATE, {}, {**wanted, "IFLA_LINKINFO": info})
 
     def delete(self, name: str) -> bool:
         """See contract.Links."""
-        link = self.get(name)
-        if link is None:
-            return False
-        with self._asking(f"delete the link {name}", absent=(errno.ENODEV,)):
-            self._netlink.link("del", index=link.index)
+        with self._asking(f"delete the link {name}", absent=(errno.ENODEV, errno.EINVAL, errno.ERANGE)):
+            self._ask_link(RTM_DELLINK, NEW, {}, {"IFLA_IFNAME": name})
             return True
         return False
 
@@ -100,34 +118,38 @@ class LinuxLinks:
         mac: str | None = None,
         master: str | None = None,
         promisc: bool | None = None,
+        allmulti: bool | None = None,
+        txqlen: int | None = None,
     ) -> None:
         """See contract.Links."""
-        wanted: dict[str, Any] = {} if mtu is None else {"mtu": mtu}
-        if mac is not None:
-            wanted["address"] = mac
-        if master is not None:
-            wanted["master"] = self._index(master) if master else 0
-        flags = [(IFF_UP, up), (IFF_PROMISC, promisc)]
-        mask = sum(flag for flag, value in flags if value is not None)
-        if mask:
-            wanted |= {"change": mask, "flags": sum(flag for flag, value in flags if value)}
+        flags = [(IFF_UP, up), (IFF_PROMISC, promisc), (IFF_ALLMULTI, allmulti)]
         with self._asking(f"change the link {name}"):
-            self._netlink.link("set", index=self._index(name), **wanted)
+            above = None if master is None else self._index(master) if master else 0
+            wanted = {"IFLA_MTU": mtu, "IFLA_ADDRESS": mac, "IFLA_MASTER": above, "IFLA_TXQLEN": txqlen}
+            fields = {
+                "index": self._index(name),
+                "change": sum(flag for flag, value in flags if value is not None),
+                "flags": sum(flag for flag, value in flags if value),
+            }
+            present = {key: value for key, value in wanted.items() if value is not None}
+            self._ask_link(RTM_SETLINK, NEW, fields, present)
 
     def change_port(self, name: str, *, hairpin: bool | None = None, isolated: bool | None = None) -> None:
         """See contract.Links."""
-        wanted = {"mode": hairpin, "isolated": isolated}
-        numbers = {key: int(value) for key, value in wanted.items() if value is not None}
+        wanted = {"IFLA_BRPORT_MODE": hairpin, "IFLA_BRPORT_ISOLATED": isolated}
+        data = {key: int(value) for key, value in wanted.items() if value is not None}
+        info = {"IFLA_INFO_SLAVE_KIND": "bridge", "IFLA_INFO_SLAVE_DATA": data}
         with self._asking(f"change the bridge port {name}"):
-            self._netlink.brport("set", index=self._index(name), **numbers)
+            self._ask_link(RTM_NEWLINK, NEW, {"index": self._index(name)}, {"IFLA_LINKINFO": info})
 
     # --- addresses --------------------------------------------------------------------------------------------
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """See contract.Links."""
         with self._asking(f"list the addresses of {name}"):
-            found = list(self._netlink.get_addr(index=self._index(name)))
-        texts = [f"{_address_of(each)}/{each['prefixlen']}" for each in found]
+            fields = {"index": self._index(name)}
+            found = self._netlink.ask(RTM_GETADDR, NLM_F_DUMP, self._ifaddrmsg, fields)
+        texts = (each.address for each in map(read_address, found) if each.index == fields["index"])
         return tuple(each for each in texts if not each.startswith("fe80:"))
 
     def add_address(self, name: str, address: str, *, nodad: bool = True) -> bool:
@@ -135,34 +157,19 @@ class LinuxLinks:
         interface = ipaddress.ip_interface(address)
         extra: dict[str, Any] = {}
         if interface.version == 4 and interface.network.prefixlen < 31:
-            extra["broadcast"] = str(interface.network.broadcast_address)
+            extra["IFA_BROADCAST"] = str(interface.network.broadcast_address)
         if interface.version == 6 and nodad:
-            extra["flags"] = IFA_F_NODAD | IFA_F_PERMANENT
+            extra["IFA_FLAGS"] = IFA_F_NODAD | IFA_F_PERMANENT
         with self._asking(f"add the address {address} to {name}", absent=(errno.EEXIST,)):
-            self._netlink.addr(
-                "add",
-                index=self._index(name),
-                address=str(interface.ip),
-                prefixlen=interface.network.prefixlen,
-                family=_FAMILY[interface.version],
-                **extra,
-            )
+            self._ask_address(RTM_NEWADDR, CREATE, name, interface, extra)
             return True
         return False
 
     def delete_address(self, name: str, address: str) -> bool:
         """See contract.Links."""
-        interface = ipaddress.ip_interface(address)
-        with self._asking(
-            f"delete the address {address} of {name}", absent=(errno.EADDRNOTAVAIL, errno.ENODEV)
-        ):
-            self._netlink.addr(
-                "del",
-                index=self._index(name),
-                address=str(interface.ip),
-                prefixlen=interface.network.prefixlen,
-                family=_FAMILY[interface.version],
-            )
+        absent = (errno.EADDRNOTAVAIL, errno.ENODEV)
+        with self._asking(f"delete the address {address} of {name}", absent=absent):
+            self._ask_address(RTM_DELADDR, NEW, name, ipaddress.ip_interface(address), {})
             return True
         return False
 
@@ -170,12 +177,17 @@ class LinuxLinks:
 
     def routes(self, family: Family, *, table: int = MAIN_TABLE) -> tuple[KernelRoute, ...]:
         """See contract.Links."""
-        with self._asking("list routes"):
-            found = list(self._netlink.route("dump", family=_FAMILY[family]))
+        fields = {"family": _FAMILY[family], "table": table if table < 256 else 0, "type": RTN_UNICAST}
+        found: list[Any] = []
+        # A namespace that never had a route has no such table yet (ENOENT).
+        with self._asking("list routes", absent=(errno.ENOENT,)):
+            found = self._netlink.ask(RTM_GETROUTE, NLM_F_DUMP, self._rtmsg, fields)
         names: dict[int, str] = {}
-        routes = [_route(each, partial(self._name, names)) for each in found if each["type"] == 1]
+        routes = [read_route(each, lambda index: self._name(names, index)) for each in found]
         return tuple(
-            each for each in routes if each.table == table or (not table and each.table != LOCAL_TABLE)
+            each
+            for each in routes
+            if each is not None and (each.table == table or (not table and each.table != LOCAL_TABLE))
         )
 
     def add_route(
@@ -191,22 +203,24 @@ class LinuxLinks:
         scope: int | None = None,
     ) -> None:
         """See contract.Links."""
-        metrics = {key: value for key, value in (("mtu", mtu), ("advmss", advmss)) if value}
-        wanted: dict[str, Any] = {
-            "dst": dst,
-            "oif": self._index(ifname),
-            "family": _FAMILY[6 if ":" in dst else 4],
+        network = ipaddress.ip_network(dst)
+        if scope is None:
+            scope = SCOPE_LINK if not gw and network.version == 4 else 0
+        fields = {
+            "family": _FAMILY[network.version],
+            "dst_len": network.prefixlen,
+            "table": MAIN_TABLE if table is None else table if table < 256 else 0,
+            "proto": RTPROT_BOOT,
+            "scope": scope,
+            "type": RTN_UNICAST,
         }
-        if gw:
-            wanted["gateway"] = gw
-        elif scope is None and ":" not in dst:
-            wanted["scope"] = SCOPE_LINK
-        if metrics:
-            wanted["metrics"] = metrics
-        optional = {"priority": priority, "table": table, "scope": scope}
-        wanted |= {key: value for key, value in optional.items() if value is not None}
+        metrics = _given(RTAX_MTU=mtu, RTAX_ADVMSS=advmss)
+        wanted = _given(RTA_GATEWAY=gw, RTA_METRICS=metrics, RTA_PRIORITY=priority, RTA_TABLE=table)
+        if network.prefixlen:
+            wanted["RTA_DST"] = str(network.network_address)
         with self._asking(f"add the route to {dst} through {ifname}"):
-            self._netlink.route("add", **wanted)
+            wanted["RTA_OIF"] = self._index(ifname)
+            self._netlink.ask(RTM_NEWROUTE, CREATE, self._rtmsg, fields, wanted)
 
     # --- sysctls and neighbours -------------------------------------------------------------------------------
 
@@ -254,32 +268,66 @@ class LinuxLinks:
         """See contract.Links."""
         family = _FAMILY[6 if ":" in address else 4]
         with self._asking(f"forget the neighbour {address}", absent=(errno.ENOENT, errno.ENODEV)):
-            self._netlink.neigh("del", dst=address, ifindex=self._index(name), family=family)
+            fields = {"family": family, "ifindex": self._index(name)}
+            self._netlink.ask(
+                RTM_DELNEIGH, NEW, message_class("rtnl.ndmsg.ndmsg"), fields, {"NDA_DST": address}
+            )
 
     # --- underneath -------------------------------------------------------------------------------------------
 
     @property
-    def _netlink(self) -> Any:
+    def _netlink(self) -> Netlink:
         if self._socket is None:
-            from pyroute2 import IPRoute
-
             with self._within():
-                self._socket = IPRoute()
+                self._socket = Netlink()
         return self._socket
 
     def _within(self) -> Any:
         return nullcontext() if self._netns is None else inside(self._netns)
 
-    def _message(self, name: str) -> Any:
-        with self._asking(f"look at the link {name}", absent=(errno.ENODEV, errno.EINVAL)):
-            return next(iter(self._netlink.link("get", ifname=name)), None)
-        return None
+    @cached_property
+    def _ifinfmsg(self) -> Any:
+        return message_class("rtnl.ifinfmsg.ifinfmsg")
+
+    @cached_property
+    def _ifaddrmsg(self) -> Any:
+        return message_class("rtnl.ifaddrmsg.ifaddrmsg")
+
+    @cached_property
+    def _rtmsg(self) -> Any:
+        return message_class("rtnl.rtmsg.rtmsg")
+
+    def _link(self, index: int) -> Link:
+        return read_link(self._netlink.ask(RTM_GETLINK, 0, self._ifinfmsg, {"index": index}, _NO_COUNTERS)[0])
+
+    def _ask_link(
+        self, kind: int, flags: int, fields: Mapping[str, int], attributes: Mapping[str, Any]
+    ) -> None:
+        self._netlink.ask(kind, flags, self._ifinfmsg, fields, attributes)
+
+    def _ask_address(
+        self,
+        kind: int,
+        flags: int,
+        name: str,
+        interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface,
+        extra: Mapping[str, Any],
+    ) -> None:
+        fields = {
+            "family": _FAMILY[interface.version],
+            "prefixlen": interface.network.prefixlen,
+            "index": self._index(name),
+        }
+        text = str(interface.ip)
+        self._netlink.ask(
+            kind, flags, self._ifaddrmsg, fields, {"IFA_LOCAL": text, "IFA_ADDRESS": text, **extra}
+        )
 
     def _index(self, name: str) -> int:
-        message = self._message(name)
-        if message is None:
+        index = self._netlink.index(name)
+        if index is None:
             raise KernelRefused(f"find the link {name}", errno.ENODEV)
-        return int(message["index"])
+        return index
 
     def _name(self, names: dict[int, str], index: int) -> str:
         if index not in names:
@@ -289,65 +337,28 @@ class LinuxLinks:
 
     @contextmanager
     def _asking(self, request: str, absent: tuple[int, ...] = ()) -> Iterator[None]:
-        """Errors of the library become ours, here and nowhere else; those in `absent` end the block quietly.
+        """Errors of the kernel become ours, here and nowhere else; those in `absent` end the block quietly.
 
         A socket that failed in any other way is dropped, so that a warm one never answers for the request before.
         """
-        from pyroute2.netlink.exceptions import NetlinkError
-
         try:
             yield
-        except NetlinkError as error:
-            if error.code not in absent:
-                raise KernelRefused(request, error.code) from error
+        except Refused as error:
+            if error.errno not in absent:
+                raise KernelRefused(request, error.errno or 0, error.words) from error
         except KernelRefused as error:
             if error.errno not in absent:
                 raise
         except OSError as error:
+            if error.errno in absent:
+                return
             self.close()
             raise KernelRefused(request, error.errno or errno.EIO) from error
 
 
 def _given(**values: Any) -> dict[str, Any]:
+    """Those that say something: not None, "", {} or 0, which is the kernel's default wherever this is used."""
     return {key: value for key, value in values.items() if value}
-
-
-def _link(message: Any) -> Link:
-    info = message.get_attr("IFLA_LINKINFO")
-    port = info.get_attr("IFLA_INFO_SLAVE_DATA") if info is not None else None
-    return Link(
-        index=message["index"],
-        name=message.get_attr("IFLA_IFNAME"),
-        kind=(info.get_attr("IFLA_INFO_KIND") if info else "") or "",
-        mac=message.get_attr("IFLA_ADDRESS") or "",
-        mtu=message.get_attr("IFLA_MTU") or 0,
-        up=bool(message["flags"] & IFF_UP),
-        carrier=message.get_attr("IFLA_OPERSTATE") in ("UP", IF_OPER_UP),
-        master=message.get_attr("IFLA_MASTER") or 0,
-        peer=message.get_attr("IFLA_LINK") or 0,
-        promiscuity=message.get_attr("IFLA_PROMISCUITY") or 0,
-        hairpin=bool(port.get_attr("IFLA_BRPORT_MODE")) if hasattr(port, "get_attr") else False,
-    )
-
-
-def _address_of(message: Any) -> str:
-    return str(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"))
-
-
-def _route(message: Any, name: Callable[[int], str]) -> KernelRoute:
-    family = 6 if message["family"] == socket.AF_INET6 else 4
-    anywhere = "::" if family == 6 else "0.0.0.0"  # noqa: S104 - a destination, nothing binds
-    metrics = message.get_attr("RTA_METRICS")
-    return KernelRoute(
-        dst=f"{message.get_attr('RTA_DST') or anywhere}/{message['dst_len']}",
-        gw=message.get_attr("RTA_GATEWAY") or "",
-        ifname=name(message.get_attr("RTA_OIF") or 0),
-        table=message.get_attr("RTA_TABLE") or message["table"],
-        priority=message.get_attr("RTA_PRIORITY") or 0,
-        scope=message["scope"],
-        mtu=(metrics.get_attr("RTAX_MTU") or 0) if metrics is not None else 0,
-        advmss=(metrics.get_attr("RTAX_ADVMSS") or 0) if metrics is not None else 0,
-    )
 
 
 def _gratuitous_arp(name: str, mac: bytes, address: bytes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from linkspan.errors import InvalidConfig, UnsupportedField
-from linkspan.model import Dns, strings
+from linkspan.model import NO_DNS, Dns, strings
 
 if TYPE_CHECKING:
     from linkspan.model import Request
@@ -41,7 +41,7 @@ class Config:
     internal: bool = False
     mac: str = ""
     ipam: str = ""
-    dns: Dns = Dns()
+    dns: Dns = NO_DNS
 
     @classmethod
     def from_request(cls, request: Request) -> Config:

@@ -18,6 +18,7 @@ def result_of(
     request: Request,
     config: Config,
     links: tuple[Link, Link, Link],
+    *,
     addresses: Sequence[Address],
     routes: Sequence[Route],
     ipam: Result,

@@ -12,7 +12,7 @@ from cni_bridge.result import result_of
 from cni_bridge.steps import PLUGIN as NAME
 from cni_bridge.steps import count_ways_out, links_of, remove_pair
 from linkspan import masquerade
-from linkspan.backend import Backend, choose
+from linkspan.backend import NAMES, choose
 from linkspan.delegate import delegate
 from linkspan.errors import AttachmentWrong, CniError, InvalidConfig, NotReady, ToolMissing
 from linkspan.model import Result
@@ -42,7 +42,7 @@ def add(request: Request, host: Host) -> Result:
     except CniError as error:
         _give_back(request, host, config, error)
         raise
-    return result_of(request, config, links, layout.addresses, layout.routes, ipam)
+    return result_of(request, config, links, addresses=layout.addresses, routes=layout.routes, ipam=ipam)
 
 
 def delete(request: Request, host: Host) -> None:
@@ -135,10 +135,10 @@ def _taking_back(host: Host, attachment: Attachment) -> Undo:
 
 
 def _stop_masquerading(host: Host, attachment: Attachment, record: Mapping[str, Any] | None) -> None:
-    backend: Backend | str = (record or {}).get("backend", "")
-    addresses = (record or {}).get("addresses")
-    if backend == "nftables" or backend == "iptables":
-        masquerade.remove(host, attachment, addresses, backend=backend)
+    told = record or {}
+    backend = next((each for each in NAMES if each == told.get("backend")), None)
+    if backend is not None:
+        masquerade.remove(host, attachment, told.get("addresses"), backend=backend)
 
 
 def _wrong_links(request: Request, host: Host, config: Config) -> list[str]:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from ipaddress import ip_address
 
 from cni_dns.loop import READ, WRITE, Loop
@@ -152,10 +153,8 @@ class _Errand:
         self._received = b""
         self._sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            try:
+            with suppress(BlockingIOError):
                 self._sock.connect(address)
-            except BlockingIOError:
-                pass
             if self._tcp:
                 self._loop.watch(self._sock, WRITE, self._connected)
             else:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 
 def holder_of_port(address: str, port: int) -> str:
-    """ "dnsmasq (pid 123)" for whoever keeps us from listening on an address and port; "another program" if not found."""
+    """Who, such as `dnsmasq (pid 123)`, keeps us from listening on an address and port; "another program" if not found."""
     inodes = set(_inodes_on(address, port))
     pid = process_of(inodes) if inodes else None
     return f"{_command(pid)} (pid {pid})" if pid else "another program"

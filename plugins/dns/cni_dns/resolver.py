@@ -33,7 +33,7 @@ class Forward:
 def quick(data: bytes, view: View) -> bytes | None:
     """The reply to an everyday UDP query that a table of the view's has; None: look at it carefully."""
     counts = data[4:12]
-    if len(data) < 17 or data[2] & 0xFE or data[3] & 0xCF or (counts != _PLAIN and counts != _EDNS):
+    if len(data) < 17 or data[2] & 0xFE or data[3] & 0xCF or counts not in (_PLAIN, _EDNS):
         return None
     end = data.find(b"\0", HEADER) + 5
     edns, limit = counts == _EDNS, SMALLEST

@@ -277,7 +277,7 @@ def _keep(serve: Callable[[], None]) -> int:
         if child == 0:
             serve()
             os._exit(0)
-        signal.signal(signal.SIGTERM, lambda *_, child=child: os.kill(child, signal.SIGTERM))  # type: ignore[misc]
+        signal.signal(signal.SIGTERM, lambda *_, child=child: os.kill(child, signal.SIGTERM))
         _, status = os.waitpid(child, 0)
         if status == 0:
             return 0
