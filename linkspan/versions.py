@@ -1,20 +1,31 @@
 """The CNI versions we speak, and the answer to VERSION: apart from `wire`, because runtimes ask for it at every turn.
 
-Imports json only, and that when it is needed: podman runs VERSION on every plugin of every network each time it starts.
+podman runs VERSION on every plugin of every network each time it starts, so the question as runtimes write it is answered without
+json, which takes as long to load as the interpreter to start.
 """
 
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 LATEST = VERSIONS[-1]
+_SUPPORTED = ", ".join([f'"{version}"' for version in VERSIONS])
+_PLAIN_QUESTIONS = {f'{{"cniVersion":"{version}"}}'.encode(): version for version in VERSIONS}
 
 
 def encode_versions(stdin: bytes) -> bytes:
     """The answer to VERSION: the caller's cniVersion echoed when it gives one, else the latest. Never fails."""
+    version = _PLAIN_QUESTIONS.get(stdin.strip()) if stdin else LATEST
+    return _answer(f'"{version}"' if version else _asked(stdin))
+
+
+def _asked(stdin: bytes) -> str:
+    """The JSON string to echo, whatever was sent."""
     import json
 
     try:
         asked = json.loads(stdin).get("cniVersion")
     except (ValueError, RecursionError, AttributeError):
         asked = None
-    version = asked if isinstance(asked, str) and asked else LATEST
-    document = {"cniVersion": version, "supportedVersions": list(VERSIONS)}
-    return json.dumps(document, sort_keys=True).encode() + b"\n"
+    return json.dumps(asked if isinstance(asked, str) and asked else LATEST)
+
+
+def _answer(version: str) -> bytes:
+    return f'{{"cniVersion": {version}, "supportedVersions": [{_SUPPORTED}]}}\n'.encode()
