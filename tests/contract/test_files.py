@@ -1,0 +1,247 @@
+"""The fake files and the real ones keep the same promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from linkspan.errors import IoFailure
+from linkspan.host.contract import Files
+from linkspan.host.fake_files import FakeFiles
+from linkspan.host.linux.files import LinuxFiles
+from linkspan.model import Attachment
+from tests.harness.fakehost import FakeHost
+
+ONE = Attachment("net", "c1", "eth0")
+STATE = "/run/linkspan/1"
+
+
+@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.root)])
+def files(request: pytest.FixtureRequest) -> Iterator[Files]:
+    """Files of a host whose /run is empty."""
+    if request.param == "fake":
+        yield FakeFiles()
+        return
+    with request.getfixturevalue("host").entered():
+        yield LinuxFiles(STATE)
+
+
+@pytest.fixture
+def real(host: FakeHost) -> Iterator[LinuxFiles]:
+    with host.entered():
+        yield LinuxFiles(STATE)
+
+
+def test_what_is_absent_is_none_false_or_empty(files: Files) -> None:
+    assert files.read("/run/a/b") is None
+    assert files.stamp("/run/a/b") is None
+    assert files.names("/run/a") == ()
+    assert not files.remove("/run/a/b")
+    assert not files.remove_folder("/run/a")
+
+
+def test_a_written_file_reads_the_same_and_makes_its_folders(files: Files) -> None:
+    files.write("/run/a/b/c", b"one")
+    assert files.read("/run/a/b/c") == b"one"
+    assert files.names("/run/a") == ("b",)
+
+
+def test_writing_again_replaces_the_whole(files: Files) -> None:
+    files.write("/run/a/b", b"long content")
+    files.write("/run/a/b", b"x")
+    assert files.read("/run/a/b") == b"x"
+    assert files.names("/run/a") == ("b",)
+
+
+def test_a_folder_cannot_be_read(files: Files) -> None:
+    files.make_folder("/run/a")
+    with pytest.raises(IoFailure, match="/run/a"):
+        files.read("/run/a")
+
+
+def test_a_path_below_a_file_is_absent(files: Files) -> None:
+    files.write("/run/a", b"")
+    assert files.read("/run/a/b") is None
+    assert files.names("/run/a") == ()
+
+
+def test_writing_below_a_file_fails(files: Files) -> None:
+    files.write("/run/a", b"")
+    with pytest.raises(IoFailure, match="/run/a"):
+        files.write("/run/a/b", b"")
+
+
+def test_a_file_is_created_once(files: Files) -> None:
+    assert files.create("/run/a/b", b"first", aside="/run/a")
+    assert not files.create("/run/a/b", b"second", aside="/run/a")
+    assert (files.read("/run/a/b"), files.names("/run/a")) == (b"first", ("b",))
+
+
+def test_creating_in_a_folder_that_is_absent_fails(files: Files) -> None:
+    with pytest.raises(IoFailure, match="/run/b/c"):
+        files.create("/run/b/c", b"", aside="/run/a")
+
+
+def test_a_removed_file_is_absent(files: Files) -> None:
+    files.write("/run/a/b", b"")
+    assert files.remove("/run/a/b")
+    assert files.read("/run/a/b") is None
+    assert not files.remove("/run/a/b")
+
+
+def test_a_folder_is_removed_only_when_it_is_empty(files: Files) -> None:
+    files.write("/run/a/b", b"")
+    assert not files.remove_folder("/run/a")
+    files.remove("/run/a/b")
+    assert files.remove_folder("/run/a")
+    assert files.names("/run") == () or "a" not in files.names("/run")
+
+
+def test_a_folder_cannot_be_removed_as_a_file(files: Files) -> None:
+    files.make_folder("/run/a")
+    with pytest.raises(IoFailure, match="/run/a"):
+        files.remove("/run/a")
+
+
+def test_names_are_sorted(files: Files) -> None:
+    for name in ("b", "a", "c"):
+        files.write(f"/run/a/{name}", b"")
+    assert files.names("/run/a") == ("a", "b", "c")
+
+
+def test_a_stamp_stays_while_nothing_happens_and_changes_with_every_write(files: Files) -> None:
+    files.write("/run/a/b", b"same")
+    first, again = files.stamp("/run/a/b"), files.stamp("/run/a/b")
+    files.write("/run/a/b", b"same")
+    assert first == again
+    assert files.stamp("/run/a/b") != first
+
+
+def test_making_a_folder_that_is_there_leaves_it_as_it_is(files: Files) -> None:
+    files.make_folder("/run/a/b")
+    files.write("/run/a/b/c", b"x")
+    files.make_folder("/run/a/b")
+    assert files.read("/run/a/b/c") == b"x"
+
+
+def test_a_lock_s_file_is_made_and_stays(files: Files) -> None:
+    with files.lock("/run/a/lock"):
+        pass
+    assert files.read("/run/a/lock") == b""
+
+
+def test_a_lock_can_be_had_again_after_a_failure_inside(files: Files) -> None:
+    with pytest.raises(ZeroDivisionError), files.lock("/run/a/lock"):
+        raise ZeroDivisionError
+    with files.lock("/run/a/lock"):
+        assert files.read("/run/a/lock") == b""
+
+
+def test_two_attachments_can_be_locked_at_once(files: Files) -> None:
+    other = Attachment("net", "c2", "eth0")
+    with files.lock_attachment("bridge", ONE), files.lock_attachment("bridge", other):
+        pass
+    with files.lock_attachment("bridge", ONE):
+        pass
+
+
+def test_two_plugins_can_lock_one_attachment_at_once(files: Files) -> None:
+    with files.lock_attachment("bridge", ONE), files.lock_attachment("host-local", ONE):
+        pass
+
+
+# --- the fake ----------------------------------------------------------------------------------------------------
+
+
+def test_the_fake_tells_a_deadlock() -> None:
+    files = FakeFiles()
+    with files.lock("/run/lock"), pytest.raises(RuntimeError, match="deadlock"), files.lock("/run/lock"):
+        pass
+    assert files.held == set()
+
+
+# --- the real ones -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_our_state_is_for_root_alone(real: LinuxFiles) -> None:
+    real.write(f"{STATE}/records/bridge/a", b"")
+    modes = [os.stat(f"{STATE}{each}").st_mode & 0o777 for each in ("", "/records", "/records/bridge/a")]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+@pytest.mark.root
+def test_a_link_in_our_state_is_not_followed(real: LinuxFiles) -> None:
+    real.make_folder(STATE)
+    Path("/run/secret").write_bytes(b"theirs")
+    os.symlink("/run/secret", f"{STATE}/a")
+    with pytest.raises(IoFailure):
+        real.read(f"{STATE}/a")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("how", ["a link", "another owner"])
+def test_a_stranger_s_folder_in_place_of_ours_is_refused(real: LinuxFiles, how: str) -> None:
+    os.mkdir("/run/elsewhere")
+    if how == "a link":
+        real.make_folder("/run/linkspan")
+        os.symlink("/run/elsewhere", STATE)
+    else:
+        real.make_folder(STATE)
+        os.chown(STATE, 1234, 1234)
+    with pytest.raises(IoFailure, match="not a folder of our own"):
+        real.write(f"{STATE}/a", b"")
+
+
+@pytest.mark.root
+def test_twenty_writers_of_one_name_create_it_once(real: LinuxFiles) -> None:
+    real.make_folder("/run/pool")
+    with get_context("fork").Pool(20) as pool:
+        made = pool.map(_create, range(20))
+    assert made.count(True) == 1
+    assert real.names("/run/pool") == ("10.1.0.2",)
+
+
+def _create(number: int) -> bool:
+    return LinuxFiles(STATE).create("/run/pool/10.1.0.2", str(number).encode(), aside="/run/pool")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["lock", "lock_attachment"])
+def test_a_lock_keeps_every_other_process_out(real: LinuxFiles, kind: str) -> None:
+    Path("/run/count").write_text("0")
+    with get_context("fork").Pool(8) as pool:
+        pool.map(_count_locked, [kind] * 200)
+    assert Path("/run/count").read_text() == "200"
+
+
+def _count_locked(kind: str) -> None:
+    files = LinuxFiles(STATE)
+    held = files.lock("/run/a/lock") if kind == "lock" else files.lock_attachment("bridge", ONE)
+    with held:
+        Path("/run/count").write_text(str(int(Path("/run/count").read_text()) + 1))
+
+
+@pytest.mark.root
+def test_an_attachment_s_lock_is_passed_on_to_programs(real: LinuxFiles) -> None:
+    """Whoever is killed while a program of his still runs is not overtaken by the next verb."""
+    with real.lock_attachment("bridge", ONE):
+        program = subprocess.Popen(["sleep", "60"], pass_fds=tuple(real.held))
+    waiting = get_context("fork").Process(target=_enter)
+    waiting.start()
+    waiting.join(0.3)
+    before = waiting.exitcode
+    program.kill()
+    program.wait()
+    waiting.join(10)
+    assert (before, waiting.exitcode) == (None, 0)
+
+
+def _enter() -> None:
+    with LinuxFiles(STATE).lock_attachment("bridge", ONE):
+        pass

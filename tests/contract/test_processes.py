@@ -1,0 +1,114 @@
+"""The fake processes and the real ones keep the same promises."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linkspan.errors import IoFailure, ToolMissing
+from linkspan.host.contract import Finished, Processes
+from linkspan.host.fake_processes import FakeProcesses, Run
+from linkspan.host.linux.processes import LinuxProcesses
+
+#: Makes programs at paths: one that writes stdin, then $WORD and its working directory, and ends with status 3.
+Maker = Callable[[str], str]
+
+
+class Desk:
+    """Processes, and a way to put the program into a folder."""
+
+    def __init__(self, processes: Processes, folder: Path) -> None:
+        self.processes = processes
+        self._folder = folder
+
+    def path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def program(self, name: str) -> str:
+        path = self.path(name)
+        if isinstance(self.processes, FakeProcesses):
+            self.processes.programs[path] = _echo
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            Path(path).write_text('#!/bin/sh\n/bin/cat\nprintf "|$WORD|$(pwd)"\nexit 3\n')
+            os.chmod(path, 0o755)
+        return path
+
+
+def _echo(run: Run) -> Finished:
+    return Finished(3, run.stdin + f"|{run.env.get('WORD', '')}|{run.cwd}".encode())
+
+
+@pytest.fixture(params=["fake", "linux"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+    return Desk(FakeProcesses() if request.param == "fake" else LinuxProcesses(), tmp_path)
+
+
+def test_the_first_of_several_folders_wins(desk: Desk) -> None:
+    first = desk.program("a/tool")
+    desk.program("b/tool")
+    assert desk.processes.find("tool", (desk.path("none"), desk.path("a"), desk.path("b"))) == first
+
+
+def test_what_is_in_no_folder_is_none(desk: Desk) -> None:
+    assert desk.processes.find("tool", (desk.path("a"),)) is None
+    assert desk.processes.find("tool", ()) is None
+
+
+def test_a_program_gets_what_it_is_given_and_its_end_is_told(desk: Desk, tmp_path: Path) -> None:
+    path = desk.program("a/tool")
+    done = desk.processes.run([path], stdin=b"in", env={"WORD": "w"}, cwd=str(tmp_path))
+    assert done == Finished(3, f"in|w|{tmp_path}".encode())
+
+
+def test_an_environment_is_nothing_but_what_is_given(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORD", "ours")
+    path = desk.program("a/tool")
+    assert desk.processes.run([path], stdin=b"", env={}, cwd="/").stdout == b"||/"
+
+
+def test_an_absent_program_is_a_missing_tool(desk: Desk) -> None:
+    with pytest.raises(ToolMissing, match="tool"):
+        desk.processes.run([desk.path("tool")], stdin=b"", env={}, cwd="/")
+
+
+# --- the real ones -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_the_name_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "tool").mkdir()
+    assert LinuxProcesses().find("tool", (str(tmp_path),)) is None
+
+
+def test_a_link_to_a_program_is_one(tmp_path: Path) -> None:
+    (tmp_path / "tool").symlink_to("/bin/sh")
+    assert LinuxProcesses().find("tool", (str(tmp_path),)) == str(tmp_path / "tool")
+
+
+def test_a_working_directory_that_is_gone_is_the_root(tmp_path: Path) -> None:
+    done = LinuxProcesses().run(["/bin/pwd"], stdin=b"", env={}, cwd=str(tmp_path / "gone"))
+    assert done.stdout == b"/\n"
+
+
+def test_a_file_that_cannot_be_run_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("not a program")
+    (tmp_path / "tool").chmod(stat.S_IRUSR)
+    with pytest.raises(IoFailure, match="tool"):
+        LinuxProcesses().run([str(tmp_path / "tool")], stdin=b"", env={}, cwd="/")
+
+
+def test_a_program_that_is_still_open_for_writing_is_tried_again(tmp_path: Path) -> None:
+    from threading import Timer
+
+    tool = tmp_path / "tool"
+    tool.write_bytes(Path(os.path.realpath("/bin/true")).read_bytes())
+    tool.chmod(0o755)
+    writer = tool.open("ab")
+    closing = Timer(0.1, writer.close)
+    closing.start()
+    assert LinuxProcesses().run([str(tool)], stdin=b"", env={}, cwd="/").status == 0
+    closing.join()
