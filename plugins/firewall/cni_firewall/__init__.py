@@ -1,0 +1,1 @@
+"""The firewall plugin: what may be forwarded to and from a container."""

@@ -1,0 +1,110 @@
+"""The rules of an admission for iptables, table filter: names, comments, shapes and order of the reference. Pure.
+
+    FORWARD                CNI-ISOLATION-STAGE-1, then (not before it) CNI-FORWARD
+    CNI-FORWARD            the administrator's chain, then three rules for each address
+    CNI-ISOLATION-STAGE-1  published connections return; from a fenced bridge to elsewhere: STAGE-2; isolated: to itself: DROP
+    CNI-ISOLATION-STAGE-2  to a fenced bridge: DROP
+
+The reference has neither the rule for published connections in CNI-FORWARD, so that with a policy of DROP a published port
+stays closed, nor the one in STAGE-1, so that other networks cannot use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cni_firewall.admission import Admission
+from linkspan.rules import Change, Family, Jump, Match, Rule
+
+FORWARD, STAGE_1, STAGE_2 = "CNI-FORWARD", "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"
+
+_RULES = "CNI firewall plugin rules"
+_ADMIN = "CNI firewall plugin admin overrides"
+_BOTH_POLICIES = f"{_RULES} (ingressPolicy: same-bridge|isolated)"
+_PUBLISHED = f"{_RULES} (published ports)"
+#: Set on connections that were translated to another destination, in both directions: what portmap publishes.
+_TRANSLATED = Match("conntrack", (("ctstate", "DNAT"),))
+_ANSWERS = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED"),))
+
+
+def change(admission: Admission, family: Family) -> Change:
+    """Everything of one family, in one transaction. Repeating it changes nothing."""
+    parts: list[Change] = []
+    if family in admission.accepted:
+        parts.append(_accepting(admission, family))
+    if admission.fence == "iptables":
+        parts.append(_fencing(admission))
+    return Change(
+        remove=tuple(each for part in parts for each in part.remove),
+        shared=tuple(each for part in parts for each in part.shared),
+        jumps=tuple(each for part in parts for each in part.jumps),
+    )
+
+
+def removal(addresses: tuple[str, ...]) -> Change:
+    """What takes the rules of these addresses (of one family) back; shared chains and the rules of bridges stay."""
+    return Change(remove=tuple((FORWARD, rule) for each in addresses for rule in _rules_of(each)))
+
+
+def is_ours(text: str) -> bool:
+    """Whether a rule of the chain FORWARD, as iptables-save prints it, is one of those above."""
+    return f"-j {FORWARD}" in text or f"-j {STAGE_1}" in text
+
+
+def _accepting(admission: Admission, family: Family) -> Change:
+    rules = (rule for each in admission.of_family(family) for rule in _rules_of(each))
+    return Change(
+        shared=(FORWARD, admission.admin_chain),
+        jumps=(
+            Jump(chain="FORWARD", rule=Rule(target=FORWARD, matches=(_comment(_RULES),)), first=True),
+            Jump(
+                chain=FORWARD,
+                rule=Rule(target=admission.admin_chain, matches=(_comment(_ADMIN),)),
+                first=True,
+            ),
+            *(Jump(chain=FORWARD, rule=rule) for rule in rules),
+        ),
+    )
+
+
+def _rules_of(address: str) -> Iterator[Rule]:
+    yield Rule(target="ACCEPT", destination=address, matches=(_ANSWERS,))
+    yield Rule(target="ACCEPT", source=address)
+    yield Rule(target="ACCEPT", destination=address, matches=(_TRANSLATED,))
+
+
+def _fencing(admission: Admission) -> Change:
+    shared = (_comment(_BOTH_POLICIES),)
+    bridge, own = admission.bridge, (_comment(f"{_RULES} (ingressPolicy: {admission.policy})"),)
+    outward = Rule(target=STAGE_2, in_interface=bridge, out_interface=f"! {bridge}", matches=own)
+    inward = Rule(target="DROP", in_interface=bridge, out_interface=bridge, matches=own)
+    isolated = admission.policy == "isolated"
+    returned = Rule(target="RETURN", matches=shared)
+    return Change(
+        remove=() if isolated else tuple((STAGE_1, each) for each in _of_other_policy(inward, outward)),
+        shared=(STAGE_1, STAGE_2),
+        jumps=(
+            Jump(chain="FORWARD", rule=Rule(target=STAGE_1, matches=shared), first=True),
+            Jump(chain=STAGE_1, rule=outward, first=True),
+            *((Jump(chain=STAGE_1, rule=inward, first=True),) if isolated else ()),
+            Jump(
+                chain=STAGE_1,
+                rule=Rule(target="RETURN", matches=(_TRANSLATED, _comment(_PUBLISHED))),
+                first=True,
+            ),
+            Jump(chain=STAGE_1, rule=returned),
+            Jump(chain=STAGE_2, rule=Rule(target="DROP", out_interface=bridge, matches=shared), first=True),
+            Jump(chain=STAGE_2, rule=returned),
+        ),
+    )
+
+
+def _of_other_policy(*rules: Rule) -> Iterator[Rule]:
+    """The rules that `isolated` had put there, for a bridge that is no longer."""
+    for rule in rules:
+        yield replace(rule, matches=(_comment(f"{_RULES} (ingressPolicy: isolated)"),))
+
+
+def _comment(text: str) -> Match:
+    return Match("comment", (("comment", text),))

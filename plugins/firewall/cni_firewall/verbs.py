@@ -1,0 +1,146 @@
+"""The five verbs of firewall."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cni_firewall import firewalld, iptables_rules, nft_rules, owners
+from cni_firewall.admission import Admission
+from cni_firewall.config import Config
+from cni_firewall.plan import admission_for, as_of_now, choose, leftover, plan_for, rules_of
+from cni_firewall.steps import PLUGIN as NAME
+from cni_firewall.steps import recorded, source, take_back, withdraw
+from linkspan import nft_table
+from linkspan.errors import AttachmentWrong, NotReady, ToolMissing
+from linkspan.iptables_check import absent
+from linkspan.model import Result
+from linkspan.plan import Undo, best_effort, carry_out
+from linkspan.plugin import Plugin
+from linkspan.state import Records
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Attachment, Request
+
+
+def add(request: Request, host: Host) -> Result:
+    """Let through what the container sends and is answered, and its published ports; prevResult comes back unchanged."""
+    config = Config.from_request(request)
+    admission = admission_for(request, config, choose(host, config.backend), host)
+    carry_out(plan_for(request.attachment, admission), host)
+    return request.prev_result or Result()
+
+
+def delete(request: Request, host: Host) -> None:
+    """Take everything back that ADD recorded; where nothing is recorded, the rules of the addresses in prevResult."""
+    attachment = request.attachment
+    if Records(host, NAME).read(attachment) is not None:
+        withdraw(host, attachment)
+        return
+    admission = leftover(request, host)
+    if admission is not None:
+        with owners.lock(host):
+            take_back(host, attachment, admission)
+
+
+def check(request: Request, host: Host) -> None:
+    """See that every rule of the attachment stands, and before those that it must precede. Changes nothing."""
+    config = Config.from_request(request)
+    earlier = recorded(host, request.attachment)
+    backend = earlier.backend if earlier is not None else choose(host, config.backend)
+    wrong = missing(host, admission_for(request, config, backend, host))
+    if wrong:
+        raise AttachmentWrong(
+            wrong[0][:120], "; ".join(wrong[1:]) or "`linkspan reload` builds the rules again"
+        )
+
+
+def gc(request: Request, host: Host) -> None:
+    """Withdraw what this network has for attachments that the runtime no longer knows."""
+    valid = request.valid_attachments
+    if valid is None:
+        return
+    stale = [
+        attachment
+        for attachment, _ in Records(host, NAME).all()
+        if attachment.network == request.network and (attachment.container_id, attachment.ifname) not in valid
+    ]
+    best_effort(*(_withdrawal(host, attachment) for attachment in stale))
+
+
+def status(request: Request, host: Host) -> None:
+    """Whether a container could be let through now."""
+    config = Config.from_request(request)
+    try:
+        choose(host, config.backend)
+    except ToolMissing as error:
+        raise NotReady(error.msg, error.details) from None
+
+
+def missing(host: Host, admission: Admission) -> list[str]:
+    """What of an admission is not there, as sentences."""
+    found = [
+        sentence
+        for family in admission.in_iptables
+        for sentence in absent(
+            host.iptables.rules(family, "filter"), iptables_rules.change(admission, family)
+        )
+    ]
+    if admission.fence == "nftables":
+        found += _missing_fence(host, admission)
+    if admission.backend == "firewalld":
+        found += [
+            f"{source(each)} is not in the zone {admission.zone} of firewalld"
+            for each in admission.addresses
+            if not firewalld.has(host, admission.zone, source(each))
+        ]
+    return found
+
+
+def reload(host: Host) -> None:
+    """Build the rules of every recorded attachment that lives again, whatever flushed them. Nothing comes twice."""
+    alive = [
+        (attachment, admission)
+        for attachment, record in Records(host, NAME).all()
+        if (admission := Admission.from_record(record)) is not None
+        and (not admission.port or host.links().get(admission.port) is not None)
+    ]
+    best_effort(*(_rebuilding(host, attachment, admission) for attachment, admission in alive))
+
+
+def _missing_fence(host: Host, admission: Admission) -> list[str]:
+    found = nft_table.damage(host)
+    for wanted in nft_rules.elements(admission):
+        if host.nftables.element(wanted.name, wanted.key) is None:
+            found.append(
+                f"{wanted.key[0]} is not fenced off: it is missing in the nftables set {wanted.name}"
+            )
+    for unwanted in nft_rules.forbidden(admission):
+        if host.nftables.element(unwanted.name, unwanted.key) is not None:
+            found.append(f"{unwanted.key[0]} is open to itself: it is in the nftables set {unwanted.name}")
+    return found
+
+
+def _withdrawal(host: Host, attachment: Attachment) -> Undo:
+    return lambda: withdraw(host, attachment)
+
+
+def _rebuilding(host: Host, attachment: Attachment, admission: Admission) -> Undo:
+    def rebuild() -> None:
+        now = as_of_now(admission, host)
+        carry_out(plan_for(attachment, now) if now != admission else rules_of(now), host)
+
+    return rebuild
+
+
+PLUGIN = Plugin(
+    type=NAME,
+    schema=os.path.join(os.path.dirname(__file__), "schema.json"),
+    add=add,
+    delete=delete,
+    check=check,
+    gc=gc,
+    status=status,
+    chained=True,
+)
