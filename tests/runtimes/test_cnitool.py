@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,19 +23,21 @@ PUBLISHED = {
 
 
 @pytest.fixture
-def cnitool(host: FakeHost) -> Iterator[CniTool]:
-    """cnitool with CNI_PATH at an installed directory, answered by a resident."""
-    program = tools.require(tools.cnitool)
-    ours.install(host)
-    with ours.resident(host):
-        yield CniTool(host, program, ours.BIN, env=ours.RESIDENT)
+def program(runs: Callable[[str], None]) -> str:
+    """The path of cnitool."""
+    runs(tools.CNITOOL_VERSION)
+    return tools.require(tools.cnitool)
 
 
 @pytest.fixture
-def standalone(host: FakeHost) -> CniTool:
+def cnitool(program: str, host: FakeHost, resident: None) -> CniTool:
+    """cnitool with CNI_PATH at an installed directory, answered by a resident."""
+    return CniTool(host, program, ours.BIN, env=ours.RESIDENT)
+
+
+@pytest.fixture
+def standalone(program: str, host: FakeHost) -> CniTool:
     """cnitool again, every process doing its work itself."""
-    program = tools.require(tools.cnitool)
-    ours.install(host)
     return CniTool(host, program, ours.BIN, env=ours.STANDALONE)
 
 

@@ -3,89 +3,114 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.harness import ours, tools
-from tests.harness.containerd import Containerd
-from tests.harness.fakehost import FakeHost
-from tests.harness.image import write_image
+from tests.harness.containerd import BOX, Containerd
+from tests.harness.fakehost import OUTSIDE, FakeHost
+from tests.harness.scenario import fetch, leaves_nothing
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
 
-BOX = "docker.io/library/box:1"
+HTTPD = ["httpd", "-f", "-p", "80", "-h", "/www"]
 
 
 @pytest.fixture(params=[tools.containerd_debian, tools.containerd24], ids=["debian", "2.4"])
-def containerd(request: pytest.FixtureRequest, host: FakeHost, tmp_path: Path) -> Iterator[Containerd]:
-    """A containerd with an image; no other plugin can answer, since /usr/lib/cni is covered."""
-    directory, runc, busybox = (tools.require(each) for each in (request.param, tools.runc, tools.busybox))
-    assert host.run(["ls", "/usr/lib/cni"], check=False).stdout == ""
-    ours.install(host)
-    archive = tmp_path / "box.tar"
-    write_image(str(archive), [BOX], busybox)
+def containerd(
+    request: pytest.FixtureRequest, host: FakeHost, archive: str, runs: Callable[[str], None], resident: None
+) -> Iterator[Containerd]:
+    """A containerd with an image."""
+    directory, runc = tools.require(request.param), tools.require(tools.runc)
     with Containerd(host, directory, runc) as running:
-        running.load(str(archive))
+        runs(running.version.partition("+")[0])
+        running.load(archive)
         yield running
 
 
 def use(host: FakeHost, conflist: dict[str, Any]) -> None:
+    """Make `conflist` the network: ctr takes the first file."""
     host.write("/etc/cni/net.d/10-net.conflist", json.dumps(conflist))
 
 
-def with_port(host_port: int) -> dict[str, Any]:
+def with_port(name: str, host_port: int) -> dict[str, Any]:
     """ctr offers no capabilities: the mapping stands in that container's own list."""
-    conflist = ours.conflist("bridge")
-    for plugin in conflist["plugins"]:
-        if plugin["type"] == "portmap":
-            plugin["runtimeConfig"] = {
-                "portMappings": [{"hostPort": host_port, "containerPort": 8080, "protocol": "tcp"}]
-            }
+    conflist = ours.conflist(name)
+    portmap = next(plugin for plugin in conflist["plugins"] if plugin["type"] == "portmap")
+    mapping = {"hostPort": host_port, "containerPort": 80, "protocol": "tcp"}
+    portmap["runtimeConfig"] = {"portMappings": [mapping]}
     return conflist
 
 
-def test_containers_reach_each_other_and_a_port_answers_from_outside(
-    host: FakeHost, containerd: Containerd, tmp_path: Path
+def settle(host: FakeHost, containerd: Containerd, conflist: dict[str, Any]) -> None:
+    """Use a network once, so that what it keeps is there."""
+    use(host, conflist)
+    containerd.run_container("first", ["true"])
+
+
+def address(containerd: Containerd, name: str) -> str:
+    """A running container's IPv4 address."""
+    argv = ["ip", "-4", "-o", "address", "show", "eth0"]
+    netns = f"/proc/{containerd.task_pid(name)}/ns/net"
+    return str(containerd.host.run(argv, netns=netns).stdout.split()[3].partition("/")[0])
+
+
+@pytest.mark.parametrize("name", [name for name in ours.LISTS if name != "none"])
+def test_a_container_on_each_sample_list_leaves_nothing(
+    name: str, host: FakeHost, containerd: Containerd
 ) -> None:
-    use(host, ours.conflist("bridge"))
-    containerd.run_container("first", ["true"], image=BOX)
-    before = host.snapshot(ignore=ours.STAYS)
+    settle(host, containerd, ours.conflist(name))
+    with leaves_nothing(host):
+        assert "eth0" in containerd.run_container("c1", ["ip", "link"]).stdout
 
-    use(host, with_port(18080))
-    web = containerd.start_container(
-        "web", ["sh", "-c", "echo hello-from-web > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"], image=BOX
-    )
-    address = (
-        host.run(
-            [
-                "nsenter",
-                f"--target={containerd.task_pid('web')}",
-                "--net",
-                "ip",
-                "-4",
-                "-o",
-                "addr",
-                "show",
-                "eth0",
-            ]
-        )
-        .stdout.split()[3]
-        .partition("/")[0]
-    )
-    time.sleep(0.3)
-    assert "hello-from-web" in host.outside(["curl", "-sS", "-m5", "http://198.51.100.10:18080/"]).stdout
 
+def test_a_container_without_a_resident_leaves_nothing(host: FakeHost, containerd: Containerd) -> None:
+    settle(host, containerd, ours.conflist("custom"))
+    with leaves_nothing(host):
+        shown = containerd.run_container("c1", ["ip", "link"], env=ours.STANDALONE)
+        assert "eth0" in shown.stdout
+
+
+def test_a_published_port_answers_from_outside_and_leaves_nothing(
+    host: FakeHost, containerd: Containerd
+) -> None:
+    settle(host, containerd, with_port("bridge", 18080))
+    with leaves_nothing(host):
+        web = containerd.start_container("web", HTTPD)
+        assert fetch(host, "http://198.51.100.10:18080/", netns=OUTSIDE) == "box\n"
+        containerd.stop_container("web", web)
+
+
+def test_a_published_port_answers_on_the_hosts_own_127_0_0_1(host: FakeHost, containerd: Containerd) -> None:
+    use(host, with_port("bridge", 18080))
+    containerd.start_container("web", HTTPD)
+    assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
+
+
+def test_containers_reach_each_other(host: FakeHost, containerd: Containerd) -> None:
     use(host, ours.conflist("bridge"))
-    pinged = containerd.run_container("client", ["ping", "-c1", "-W2", address], image=BOX)
+    containerd.start_container("web", HTTPD)
+    pinged = containerd.run_container("client", ["ping", "-c1", "-W2", address(containerd, "web")])
     assert "1 packets received" in pinged.stdout
 
-    use(host, with_port(18080))
-    containerd.stop_container("web", web)
-    changed = [
-        line for line in before.diff(host.snapshot(ignore=ours.STAYS)) if "/run/containerd" not in line
-    ]
-    assert changed == []
+
+def test_ten_containers_at_once_get_ten_addresses_and_leave_nothing(
+    host: FakeHost, containerd: Containerd
+) -> None:
+    settle(host, containerd, ours.conflist("bridge"))
+    show = ["ip", "-4", "-o", "address", "show", "eth0"]
+    with leaves_nothing(host), ThreadPoolExecutor(10) as pool:
+        shown = pool.map(lambda number: containerd.run_container(f"c{number}", show).stdout, range(10))
+        assert len({line.split()[3] for line in shown}) == 10
+
+
+@pytest.mark.parametrize("containerd", [tools.containerd24], ids=["2.4"], indirect=True)
+def test_a_detached_container_that_is_killed_leaves_nothing(host: FakeHost, containerd: Containerd) -> None:
+    """containerd 1.6 never sends DEL for these; nothing a plugin does can help there."""
+    settle(host, containerd, ours.conflist("bridge"))
+    with leaves_nothing(host):
+        containerd.ctr("run", "--detach", "--cni", BOX, "c1", "sleep", "1000")
+        containerd.ctr("task", "kill", "--signal", "SIGKILL", "c1")

@@ -1,0 +1,72 @@
+"""What every test of a real runtime shares, and the table of runtimes that a run of them ends with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import ours, tools
+from tests.harness.containerd import BOX
+from tests.harness.crictl import PAUSE
+from tests.harness.fakehost import FakeHost
+from tests.harness.image import write_image
+from tests.harness.scenario import leave_only_ours, strangers
+
+
+@pytest.fixture
+def host() -> Iterator[FakeHost]:
+    """A private host in which no plugin but ours can be started."""
+    with FakeHost() as made:
+        leave_only_ours(made)
+        assert strangers(made) == []
+        yield made
+
+
+@pytest.fixture
+def resident(host: FakeHost) -> Iterator[None]:
+    """Warm workers in the host."""
+    with ours.resident(host):
+        yield
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image under the names that the tests and CRI ask for; left alone it sleeps, and /www has a page."""
+    target = tmp_path_factory.mktemp("image") / "box.tar"
+    return write_image(str(target), [BOX, *PAUSE], tools.require(tools.busybox), command=["sleep", "1000000"])
+
+
+@pytest.fixture
+def runs(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Note the version of the runtime under test for the table."""
+    return lambda version: record_property("runtime version", version)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print a line for each scenario: the runtime, its version, what was tried, how it went."""
+    rows = sorted(
+        _row(report, outcome)
+        for outcome in ("passed", "failed", "error", "skipped", "xfailed")
+        for report in terminalreporter.stats.get(outcome, ())
+        if Path(report.nodeid.partition("::")[0]).parent.name == "runtimes"
+    )
+    if not rows:
+        return
+    terminalreporter.section("runtimes")
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        terminalreporter.write_line(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        )
+
+
+def _row(report: Any, outcome: str) -> tuple[str, str, str, str]:
+    file, _, test = report.nodeid.partition("::")
+    runtime = os.path.basename(file).removeprefix("test_").removesuffix(".py")
+    version = dict(report.user_properties).get("runtime version", "-")
+    scenario = test.removeprefix("test_").replace("_", " ")
+    return runtime, version, scenario, outcome
