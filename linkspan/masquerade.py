@@ -41,7 +41,9 @@ class Masquerade:
 def apply(host: Host, backend: Backend, attachment: Attachment, addresses: Sequence[str]) -> None:
     """Masquerade what `addresses` (CIDR) send outside their subnets, but not multicast. Repeating it changes nothing."""
     if backend == "nftables":
-        host.nftables.apply(nft_change(attachment, addresses, nft_table.skeleton_if_damaged(host)))
+        commands = nft_table.preparation(host, _subnet_chains(addresses))
+        added = tuple(_element(attachment, each) for each in addresses)
+        host.nftables.apply(NftChange(commands=commands, add=added))
         return
     for family, own in by_family(addresses):
         host.iptables.apply(family, "nat", iptables_change(attachment, own))
@@ -106,15 +108,6 @@ def iptables_change(attachment: Attachment, addresses: Sequence[str]) -> Change:
     )
 
 
-def nft_change(attachment: Attachment, addresses: Sequence[str], commands: Sequence[str] = ()) -> NftChange:
-    """The elements for addresses (CIDR) and the chains of their subnets, after `commands`."""
-    subnets = dict.fromkeys(str(ipaddress.ip_interface(each).network) for each in addresses)
-    return NftChange(
-        commands=(*commands, *(command for subnet in subnets for command in _subnet_chain(subnet))),
-        add=tuple(_element(attachment, each) for each in addresses),
-    )
-
-
 def by_family(addresses: Iterable[str]) -> Iterator[tuple[Family, tuple[str, ...]]]:
     """The addresses (CIDR or bare) of each family that has any."""
     every = tuple(addresses)
@@ -136,8 +129,9 @@ def _jumps(attachment: Attachment, addresses: Sequence[str]) -> tuple[Rule, ...]
     )
 
 
-def _subnet_chain(subnet: str) -> tuple[str, ...]:
-    return nft_table.chain_with(nft_table.subnet_chain("masq", subnet), _subnet_rules(subnet))
+def _subnet_chains(addresses: Sequence[str]) -> Iterator[nft_table.RegularChain]:
+    for subnet in dict.fromkeys(str(ipaddress.ip_interface(each).network) for each in addresses):
+        yield nft_table.subnet_chain("masq", subnet), _subnet_rules(subnet)
 
 
 def _subnet_rules(subnet: str) -> tuple[str, ...]:
@@ -177,15 +171,11 @@ def _chain_removals(host: Host, attachment: Attachment, families: Sequence[Famil
 
 
 def _missing_elements(host: Host, attachment: Attachment, addresses: Sequence[str]) -> list[str]:
-    found = nft_table.damage(host)
-    for each in (_element(attachment, address) for address in addresses):
-        present = host.nftables.element(each.name, each.key)
-        chain = each.value.removeprefix("goto ")
-        if present is None or present.value != each.value or not nft_table.owned(present, attachment):
-            found.append(f"{each.key[0]} is not masqueraded: no such element in the nftables map {each.name}")
-        elif len(host.nftables.chain(chain) or ()) != len(_subnet_rules("::/0")):
-            found.append(f"{each.key[0]} is not masqueraded: the nftables chain {chain} has lost its rules")
-    return found
+    return [
+        *nft_table.damage(host),
+        *nft_table.missing_chains(host, _subnet_chains(addresses)),
+        *nft_table.missing_elements(host, (_element(attachment, each) for each in addresses)),
+    ]
 
 
 def _missing_rules(host: Host, attachment: Attachment, family: Family, addresses: Sequence[str]) -> list[str]:

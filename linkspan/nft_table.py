@@ -9,6 +9,8 @@ A packet costs the same with one container or ten thousand, because every rule i
     hairpin{4,6}        container address          -> chain of its subnet          whose published connections are masqueraded
     masquerade{4,6}     container address          -> chain of its subnet          what leaves the subnet is masqueraded
     dns_servers{4,6}    address                    port 53 of these is never translated, by anybody
+    shielded{4,6}       container address          takes new connections from nobody outside our bridges
+    inside              bridge                     "our bridges"
     localnet            bridge                     may route 127.0.0.0/8 out, and takes none of it in
     internal            bridge                     forwards nothing but to itself
     internal_self       bridge . bridge            (the "itself")
@@ -20,9 +22,11 @@ Sources: nft(8) of nftables 1.0; priorities of include/uapi/linux/netfilter_ipv4
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha512
 from typing import TYPE_CHECKING
 
+from linkspan.host.nft_text import same
 from linkspan.rules import Change, Element, Family, Jump, NftChange, Rule
 
 if TYPE_CHECKING:
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
 TABLE = "inet linkspan"
 FAMILIES: tuple[Family, ...] = (4, 6)
 MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
+
+#: A chain that others jump to: its name and its rules.
+RegularChain = tuple[str, tuple[str, ...]]
 
 _COMMENT_LIMIT = 128
 _PORT = "meta l4proto . th dport"
@@ -53,6 +60,7 @@ def _declared_for(family: Family) -> tuple[tuple[str, str, str], ...]:
         ("map", f"hairpin{family}", f"{address} : verdict"),
         ("map", f"masquerade{family}", f"{address} : verdict"),
         ("set", f"dns_servers{family}", address),
+        ("set", f"shielded{family}", address),
     )
 
 
@@ -61,19 +69,20 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     *_declared_for(4),
     *_declared_for(6),
     ("set", "localnet", "ifname"),
+    ("set", "inside", "ifname"),
     ("set", "internal", "ifname"),
     ("set", "internal_self", "ifname . ifname"),
     ("set", "fenced", "ifname"),
     ("set", "fenced_open", "ifname . ifname"),
 )
 
-#: base chain -> its hook
+#: base chain -> its hook. Ports are translated before iptables does it (at -100), so that no stale or foreign rule there wins; shielded
+#: addresses are looked at after the kernel has found the connection (-200) and before anything is translated.
 HOOKS = {
     "guard_loopback": "type filter hook prerouting priority raw",
-    "exempt_dns": "type nat hook prerouting priority dstnat - 1",
-    "exempt_dns_local": "type nat hook output priority -101",
-    "prerouting": "type nat hook prerouting priority dstnat + 1",
-    "output": "type nat hook output priority -99",
+    "shield": "type filter hook prerouting priority mangle",
+    "prerouting": "type nat hook prerouting priority dstnat - 1",
+    "output": "type nat hook output priority -101",
     "postrouting": "type nat hook postrouting priority srcnat + 1",
     "forward": "type filter hook forward priority filter",
 }
@@ -99,11 +108,21 @@ def _published(family: Family) -> tuple[str, ...]:
 #: chain -> its rules, for the base chains and the shared chain they jump to
 RULES: dict[str, tuple[str, ...]] = {
     "guard_loopback": ("iifname @localnet ip daddr 127.0.0.0/8 drop",),
-    "exempt_dns": (_exempt(4), _exempt(6)),
-    "exempt_dns_local": (_exempt(4), _exempt(6)),
-    # Loopback addresses are published to the host itself only; ::1 is never translated, since it could not answer.
-    "prerouting": ("ip daddr 127.0.0.0/8 return", "fib daddr type local jump published"),
-    "output": ("ip6 daddr ::1 return", "fib daddr type local jump published"),
+    "shield": (
+        "ct state established,related return",
+        "iifname @inside return",
+        "ip daddr @shielded4 drop",
+        "ip6 daddr @shielded6 drop",
+    ),
+    # Only what is for this host is translated (CVE-2025-67499). Loopback addresses are published to the host itself only; ::1 is
+    # never translated, since it could not answer.
+    "prerouting": (
+        _exempt(4),
+        _exempt(6),
+        "ip daddr 127.0.0.0/8 return",
+        "fib daddr type local jump published",
+    ),
+    "output": (_exempt(4), _exempt(6), "ip6 daddr ::1 return", "fib daddr type local jump published"),
     "published": (*_published(4), *_published(6)),
     "postrouting": (
         "ct status dnat ip daddr vmap @hairpin4",
@@ -147,32 +166,66 @@ def without_chain(chain: str) -> tuple[str, ...]:
 
 
 _BODY = _skeleton()
-#: The chain whose presence says that the table has this very skeleton.
+#: The chain whose one rule says that the table has this very skeleton.
 MARKER = f"skeleton_{sha512(chr(10).join(_BODY).encode()).hexdigest()[:8]}"
-SKELETON: tuple[str, ...] = (*_BODY, f"add chain {TABLE} {MARKER}")
+SKELETON: tuple[str, ...] = (*_BODY, *chain_with(MARKER, ("return",)))
 
 
 def damage(host: Host) -> list[str]:
     """What of the skeleton is missing, as sentences; the cost does not depend on how many containers there are."""
-    if host.nftables.chain(MARKER) is None:
+    if not host.nftables.count(MARKER):
         return [f"the nftables table {TABLE} is missing or not of this version"]
     return [
         f"the chain {name} of the nftables table {TABLE} has lost its rules"
         for name, rules in RULES.items()
-        if len(host.nftables.chain(name) or ()) != len(rules)
+        if host.nftables.count(name) != len(rules)
     ]
 
 
-def skeleton_if_damaged(host: Host) -> tuple[str, ...]:
-    """The commands that a transaction needs to find the skeleton whole: usually none."""
-    return SKELETON if damage(host) else ()
+def missing_elements(host: Host, wanted: Iterable[Element]) -> list[str]:
+    """Which elements are missing, or lead elsewhere, as sentences."""
+    found = []
+    for each in wanted:
+        present = host.nftables.element(each.name, each.key)
+        what = f"{' '.join(each.key)} in the nftables set {each.name}"
+        if present is None:
+            found.append(f"{what} is missing")
+        elif present.value != each.value:
+            found.append(f"{what} leads to {present.value}, not {each.value}")
+        elif not same(present, each):
+            found.append(f"{what} is that of {present.comment or 'nobody'}")
+    return found
 
 
-def ensure(host: Host) -> None:
-    """See that the skeleton stands. Raises what `Nftables.apply` raises."""
-    commands = skeleton_if_damaged(host)
-    if commands:
-        host.nftables.apply(NftChange(commands=commands))
+def missing_chains(host: Host, chains: Iterable[RegularChain]) -> list[str]:
+    """Which regular chains are missing or have lost rules, as sentences."""
+    return [
+        f"the nftables chain {name} has lost its rules"
+        for name, rules in chains
+        if host.nftables.count(name) != len(rules)
+    ]
+
+
+def preparation(host: Host, chains: Iterable[RegularChain] = ()) -> tuple[str, ...]:
+    """The commands a transaction needs to find the skeleton and these regular chains whole: usually none."""
+    skeleton = SKELETON if damage(host) else ()
+    lost = ((name, rules) for name, rules in chains if skeleton or host.nftables.count(name) != len(rules))
+    return (*skeleton, *(command for name, rules in lost for command in chain_with(name, rules)))
+
+
+def ensure(host: Host, elements: Iterable[Element]) -> None:
+    """See that shared elements stand, on a whole skeleton. Raises what `Nftables.apply` raises."""
+    host.nftables.apply(NftChange(commands=preparation(host), add=tuple(elements)))
+
+
+def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
+    """Keep port 53 of our name server's addresses from being translated, whoever publishes it; nothing without nftables."""
+    wanted = tuple(
+        Element(name=f"dns_servers{6 if ':' in each else 4}", key=(each,), comment="a name server of ours")
+        for each in addresses
+    )
+    if missing_elements(host, wanted) and host.nftables.usable():
+        ensure(host, wanted)
 
 
 def comment(attachment: Attachment) -> str:
@@ -191,14 +244,12 @@ def subnet_chain(purpose: str, subnet: str) -> str:
     return f"{purpose}_{''.join(each if each.isalnum() else '_' for each in subnet)}"
 
 
-def internal_change(bridge: str) -> NftChange:
-    """What makes a bridge forward nothing but between its own ports, once the skeleton stands."""
+def internal_elements(bridge: str) -> tuple[Element, ...]:
+    """What makes a bridge forward nothing but between its own ports."""
     note = f"internal network on {bridge}"
-    return NftChange(
-        add=(
-            Element(name="internal_self", key=(bridge, bridge), comment=note),
-            Element(name="internal", key=(bridge,), comment=note),
-        )
+    return (
+        Element(name="internal_self", key=(bridge, bridge), comment=note),
+        Element(name="internal", key=(bridge,), comment=note),
     )
 
 
@@ -217,8 +268,7 @@ def internal_rules(bridge: str) -> Change:
 def isolate(host: Host, bridge: str) -> None:
     """Make an internal network's bridge forward nothing but between its own ports; nftables where usable, else iptables."""
     if host.nftables.usable():
-        change = internal_change(bridge)
-        host.nftables.apply(NftChange(commands=skeleton_if_damaged(host), add=change.add))
+        ensure(host, internal_elements(bridge))
         return
     for family in FAMILIES:
         if host.iptables.usable(family):

@@ -7,7 +7,7 @@ exception of the library underneath.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +22,7 @@ class Link:
 
     `carrier` is whether the operational state is up (for a veth: both ends are). `peer` is the index of a veth's other end in *its*
     namespace. `promisc` is the flag that a person sets, `promiscuity` how many users there are of it; `txqlen` in packets.
+    `vlan_filtering` is a bridge's, None for any other link and where this kernel's bridges know no VLANs.
     """
 
     index: int
@@ -39,6 +40,16 @@ class Link:
     promisc: bool = False
     allmulti: bool = False
     txqlen: int = 1000
+    vlan_filtering: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortVlans:
+    """VLANs of a bridge port, `first` to `last` (both of them in it): sent with a tag, or as the port's own without one."""
+
+    first: int
+    last: int
+    untagged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +78,11 @@ class Links(Protocol):
     def all(self, *, kind: str = "", master: int = 0) -> tuple[Link, ...]:
         """All links, or those of a kind ("veth", "bridge") or on a bridge."""
 
-    def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0) -> None:
+    def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
         """Make a bridge that is down. KernelRefused(EEXIST) if any link has the name; mtu 0 is the kernel's default."""
+
+    def create_vlan(self, name: str, *, link: str, vlan: int) -> None:
+        """Make an 802.1Q link on top of `link`. KernelRefused(EEXIST) if the name is taken, EOPNOTSUPP without 802.1Q."""
 
     def create_veth(
         self, name: str, *, mac: str, peer: str, peer_mac: str, peer_netns: str, mtu: int = 0
@@ -98,8 +112,20 @@ class Links(Protocol):
     def change_port(self, name: str, *, hairpin: bool | None = None, isolated: bool | None = None) -> None:
         """Change a bridge port's flags."""
 
+    def vlans(self, name: str) -> tuple[PortVlans, ...]:
+        """The VLANs of a bridge port, or of a bridge itself, in order; neighbouring ones that are alike as one."""
+
+    def add_vlans(self, name: str, vlans: PortVlans, *, on_bridge: bool = False) -> None:
+        """Give a bridge port (or, `on_bridge`, the bridge itself) VLANs; `untagged` also makes the first its PVID."""
+
+    def delete_vlans(self, name: str, vlans: PortVlans) -> None:
+        """Take VLANs from a bridge port."""
+
     def addresses(self, name: str) -> tuple[str, ...]:
         """The addresses on a link in CIDR form, link-local IPv6 left out, in the kernel's order."""
+
+    def unsettled_addresses(self, name: str) -> Mapping[str, bool]:
+        """The IPv6 addresses (CIDR) that cannot be used yet -> whether a duplicate was found (IFA_F_DADFAILED)."""
 
     def add_address(self, name: str, address: str, *, nodad: bool = True) -> bool:
         """Put an address (CIDR) on a link; IPv4 gets its broadcast address, IPv6 no duplicate detection. False if there."""
@@ -138,13 +164,16 @@ class Links(Protocol):
 
 
 class Iptables(Protocol):
-    """The reference-shaped rules. One `apply` is one transaction of one table of one family."""
+    """The reference-shaped rules. A change of one table of one family is one transaction."""
 
     def usable(self, family: Family) -> bool:
         """Whether the tool (or library) for this family is there and the kernel answers."""
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change atomically, safe against other writers. Absent things to remove are fine."""
+
+    def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
+        """The same for several tables (name -> change), in order: each is atomic, not all together."""
 
     def rules(self, family: Family, table: str) -> Mapping[str, tuple[str, ...]]:
         """Every chain of the table with its rules, each as iptables-save prints it without the leading `-A CHAIN `."""
@@ -233,8 +262,13 @@ class Processes(Protocol):
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """The first regular file of that name, symbolic links followed, in the folders in order."""
 
-    def run(self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str) -> Finished:
-        """Run to its end. A busy executable (ETXTBSY) is retried; an absent one raises ToolMissing."""
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False
+    ) -> Finished:
+        """Run to its end. A busy executable (ETXTBSY) is retried; an absent one raises ToolMissing.
+
+        With `merged` the program's stderr is part of its stdout.
+        """
 
 
 class Host(Protocol):
@@ -271,6 +305,9 @@ class Host(Protocol):
 
     def same_netns(self, netns: str) -> bool:
         """Whether a path is the namespace we run in. False when it is gone."""
+
+    def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
+        """Those among the ports ("tcp", "udp", "sctp") on which a process of the host waits, on whatever address."""
 
     def warn(self, message: str) -> None:
         """Tell the caller something on its stderr, one line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +108,11 @@ class FakeIptables:
             _edit(chains, edit)
         self.applied.append((family, table, change))
         self.tables[family, table] = chains
+
+    def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
+        """Carry out the changes of several tables, one after the other."""
+        for table, change in changes.items():
+            self.apply(family, table, change)
 
     def _chains(self, family: Family, table: str) -> dict[str, list[str]]:
         if table not in _BUILT_IN:

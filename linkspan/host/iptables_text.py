@@ -233,16 +233,19 @@ def parse_policy(text: str, chain: str) -> str:
     return found.group(1) if found else "ACCEPT"
 
 
-def parse_save(text: str) -> dict[str, tuple[str, ...]]:
-    """The chains of the one table that iptables-save printed."""
+def parse_save(text: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The chains of each table that iptables-save printed: table -> chain -> its rules."""
+    tables: dict[str, dict[str, list[str]]] = {}
     chains: dict[str, list[str]] = {}
     for line in text.splitlines():
-        if line.startswith(":"):
+        if line.startswith("*"):
+            chains = tables.setdefault(line[1:], {})
+        elif line.startswith(":"):
             chains.setdefault(line[1:].split(" ", 1)[0], [])
         elif line.startswith("-A "):
             chain, _, rule = line[3:].partition(" ")
             chains.setdefault(chain, []).append(rule)
-    return {chain: tuple(rules) for chain, rules in chains.items()}
+    return {table: {chain: tuple(rules) for chain, rules in found.items()} for table, found in tables.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,12 +385,15 @@ def _place(present: Chains, change: Change, chain: str, wanted: Meaning) -> int 
     return None
 
 
-def restore_script(table: str, to_do: Iterable[Edit]) -> str:
-    """The edits as input for `iptables-restore --noflush`: carried out as one transaction or not at all.
+def restore_script(to_do: Mapping[str, Iterable[Edit]]) -> str:
+    """The edits of each table as input for `iptables-restore --noflush`: a table's are carried out all or not at all.
 
     A chain is made with -N, never declared with `:CHAIN`, which would empty the one that somebody else made meanwhile.
     """
-    return "\n".join((f"*{table}", *(_restore_line(edit) for edit in to_do), "COMMIT", ""))
+    return "".join(
+        "\n".join((f"*{table}", *(_restore_line(edit) for edit in wanted), "COMMIT", ""))
+        for table, wanted in to_do.items()
+    )
 
 
 def _restore_line(edit: Edit) -> str:

@@ -38,6 +38,7 @@ def preload() -> None:
         "linkspan.host.linux.conntrack",
         "linkspan.host.linux.iptables",
         "linkspan.host.linux.nftables",
+        "linkspan.host.linux.sockets",
     ):
         import_module(name)
 

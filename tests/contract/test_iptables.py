@@ -32,9 +32,14 @@ class Programs:
         found = f"/usr/sbin/{tool}-{self.variant}" + (f"-{action}" if action else "")
         return found if os.path.exists(found) and "/usr/sbin" in folders else None
 
-    def run(self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str) -> Finished:
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False
+    ) -> Finished:
         self.started.append(argv[-1])
-        done = subprocess.run(argv, input=stdin, stdout=subprocess.PIPE, env=env, cwd=cwd, check=False)
+        stderr = subprocess.STDOUT if merged else None
+        done = subprocess.run(
+            argv, input=stdin, stdout=subprocess.PIPE, stderr=stderr, env=env, cwd=cwd, check=False
+        )
         return Finished(done.returncode, done.stdout)
 
 

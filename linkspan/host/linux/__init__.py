@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
 from linkspan.host.contract import Conntrack, Iptables, Nftables
@@ -105,6 +105,12 @@ class LinuxHost:
         """See contract.Host."""
         given = self._given.get(netns)
         return same_namespace(netns if given is None else f"/proc/self/fd/{given}")
+
+    def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
+        """See contract.Host."""
+        from linkspan.host.linux.sockets import listening
+
+        return listening(protocol, ports)
 
     def warn(self, message: str) -> None:
         """See contract.Host."""

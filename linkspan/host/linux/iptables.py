@@ -45,6 +45,10 @@ class LinuxIptables:
         """Carry out a change atomically. ToolMissing without iptables, KernelRefused with the tool's words in details."""
         self._of(family).apply(family, table, change)
 
+    def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
+        """Carry out the changes of several tables. Raises as `apply` does."""
+        self._of(family).apply_all(family, changes)
+
     def rules(self, family: Family, table: str) -> Mapping[str, tuple[str, ...]]:
         """Every chain of the table with its rules as iptables-save prints them; empty before anybody used the table."""
         return self._of(family).rules(family, table)

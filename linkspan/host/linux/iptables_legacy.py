@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from linkspan.host.iptables_text import (
     packet,
     parse_policy,
 )
-from linkspan.host.linux.iptables_restore import planned, program_name, read_table, save, xtables_lock
+from linkspan.host.linux.iptables_restore import planned, program_name, read_tables, save, xtables_lock
 from linkspan.host.linux.refusals import errno_in
 from linkspan.rules import Change, Family, Rule
 
@@ -54,11 +54,18 @@ class LegacyIptables:
 
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
-        return read_table(self._processes, self._folders, family, table)
+        return read_tables(self._processes, self._folders, family, (table,))[table]
 
     def policy(self, family: Family, table: str, chain: str) -> str:
-        """The policy of a built-in chain."""
-        return parse_policy(save(self._processes, self._folders, family, table), chain)
+        """The policy of a built-in chain; a table that the kernel has not made yet is not made by asking."""
+        if table not in _tables(family):
+            return "ACCEPT"
+        return parse_policy(save(self._processes, self._folders, family, (table,)), chain)
+
+    def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
+        """Carry out the changes of several tables, one after the other."""
+        for table, change in changes.items():
+            self.apply(family, table, change)
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change as one transaction. Raises KernelRefused, ToolMissing."""
@@ -73,6 +80,17 @@ class LegacyIptables:
                 if refusal.errno != errno.EAGAIN or attempt == _TRIES - 1:
                     raise refusal
                 time.sleep(0.002 * attempt)
+
+
+def _tables(family: Family) -> list[str]:
+    """The tables in use in our network namespace."""
+    try:
+        with open(
+            f"/proc/thread-self/net/ip{'6' if family == 6 else ''}_tables_names", encoding="ascii"
+        ) as file:
+            return file.read().split()
+    except FileNotFoundError:
+        return []
 
 
 def _commit(iptc: Any, family: Family, table: str, to_do: Sequence[Edit]) -> KernelRefused | None:

@@ -11,12 +11,13 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from linkspan.errors import IoFailure, KernelRefused, ToolMissing
-from linkspan.host.iptables_text import Chains, Edit, edits, parse_policy, parse_save, restore_script
+from linkspan.host.iptables_text import Chains, Edit, edits, parse_save, restore_script
+from linkspan.host.linux.nft_lookup import Lookup
 from linkspan.host.linux.refusals import errno_in
 from linkspan.rules import Change, Family
 
@@ -32,8 +33,6 @@ _NO_RACE = 3
 
 _LOST_RACES = (errno.EEXIST, errno.ENOENT, errno.EBUSY, errno.EAGAIN, errno.EINTR)
 _ENV = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
-_MERGED = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")
-"""Messages of the tools belong into an error's details, not on the caller's stderr."""
 
 
 class RestoreIptables:
@@ -50,24 +49,34 @@ class RestoreIptables:
 
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
-        return read_table(self._processes, self._folders, family, table)
+        return read_tables(self._processes, self._folders, family, (table,))[table]
 
     def policy(self, family: Family, table: str, chain: str) -> str:
-        """The policy of a built-in chain."""
-        return parse_policy(save(self._processes, self._folders, family, table), chain)
+        """The policy of a built-in chain, asked of the kernel, which keeps this variant's tables as any nftables table."""
+        with closing(Lookup()) as lookup:
+            return "DROP" if lookup.drops(family, table, chain) else "ACCEPT"
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change as one transaction. Raises KernelRefused, ToolMissing."""
+        self.apply_all(family, {table: change})
+
+    def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
+        """Carry out the changes of several tables, a transaction each. Raises KernelRefused, ToolMissing."""
         tried: list[str] = []
         with xtables_lock():
-            while to_do := planned(self.rules(family, table), change):
-                tried.append(restore_script(table, to_do))
+            while to_do := self._to_do(family, changes):
+                tried.append(restore_script(to_do))
                 refusal = self._restore(family, tried[-1])
                 if refusal is None:
                     return
                 if not _lost_a_race(refusal, tried):
                     raise refusal
                 time.sleep(0.002 * len(tried))
+
+    def _to_do(self, family: Family, changes: Mapping[str, Change]) -> dict[str, tuple[Edit, ...]]:
+        present = read_tables(self._processes, self._folders, family, tuple(changes))
+        found = {table: planned(present[table], change) for table, change in changes.items()}
+        return {table: wanted for table, wanted in found.items() if wanted}
 
     def _restore(self, family: Family, script: str) -> KernelRefused | None:
         name = program_name(family, "restore")
@@ -90,18 +99,22 @@ def planned(present: Chains, change: Change) -> tuple[Edit, ...]:
         raise KernelRefused("change its packet rules", errno.EINVAL, str(error)) from None
 
 
-def read_table(processes: Processes, folders: Sequence[str], family: Family, table: str) -> Chains:
-    """The table's chains as the host's iptables-save prints them. Raises KernelRefused, ToolMissing."""
-    return parse_save(save(processes, folders, family, table))
+def read_tables(
+    processes: Processes, folders: Sequence[str], family: Family, tables: Sequence[str]
+) -> dict[str, Chains]:
+    """The chains of each of these tables, as the host's iptables-save prints them. Raises KernelRefused, ToolMissing."""
+    found = parse_save(save(processes, folders, family, tables))
+    return {table: found.get(table, {}) for table in tables}
 
 
-def save(processes: Processes, folders: Sequence[str], family: Family, table: str) -> str:
-    """What the host's iptables-save prints of a table. Raises KernelRefused, ToolMissing."""
+def save(processes: Processes, folders: Sequence[str], family: Family, tables: Sequence[str]) -> str:
+    """What the host's iptables-save prints of tables: one program for any number of them. Raises KernelRefused, ToolMissing."""
     name = program_name(family, "save")
-    finished = _run(processes, folders, name, ("-t", table))
-    if finished.status != 0 or b"is incompatible, use 'nft' tool" in finished.stdout:
-        raise _refused(f"show its packet rules (table {table})", name, finished)
-    return finished.stdout.decode(errors="replace")
+    finished = _run(processes, folders, name, ("-t", tables[0]) if len(tables) == 1 else ())
+    said = finished.stdout.decode(errors="replace")
+    if finished.status != 0 or any(f"{each}' is incompatible, use 'nft' tool" in said for each in tables):
+        raise _refused(f"show its packet rules ({', '.join(tables)})", name, finished)
+    return said
 
 
 def program_name(family: Family, action: str) -> str:
@@ -131,7 +144,8 @@ def _run(
     program = processes.find(name, folders)
     if program is None:
         raise ToolMissing(f"{name} is not installed on this host", "install the package iptables")
-    return processes.run([*_MERGED, program, *arguments], stdin=stdin.encode(), env=_ENV, cwd="/")
+    # The tools' messages belong into an error's details, not on the caller's stderr.
+    return processes.run([program, *arguments], stdin=stdin.encode(), env=_ENV, cwd="/", merged=True)
 
 
 def _refused(request: str, name: str, finished: Finished) -> KernelRefused:

@@ -1,8 +1,8 @@
-"""One element of a set or map, asked of the kernel by its key.
+"""One element of a set or map, or how many rules a chain has, asked of the kernel.
 
 libnftables can do this too, but fetches all elements of all sets before. Messages: linux/netfilter/nf_tables.h
-(NFT_MSG_GETSET, NFT_MSG_GETSETELEM); numbers of data types: nft's include/datatype.h, which are part of its interface with
-the kernel.
+(NFT_MSG_GETSET, NFT_MSG_GETSETELEM, NFT_MSG_GETRULE, NFT_MSG_GETCHAIN); numbers of data types: nft's include/datatype.h, which are
+part of its interface with the kernel.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from linkspan.errors import KernelRefused
-from linkspan.rules import Element
+from linkspan.rules import Element, Family
 
 _NETLINK_NETFILTER, _NFTABLES, _NFPROTO_INET = 12, 10, 1
-_NLM_F_REQUEST, _NLMSG_ERROR = 1, 2
-_GET_SET, _GET_ELEMENT = 10, 13
+_NFPROTO: dict[Family, int] = {4: 2, 6: 10}
+_NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR, _NLMSG_ERROR, _NLMSG_DONE = 1, 0x300, 0x10, 2, 3
+_GET_CHAIN, _GET_RULE, _GET_SET, _GET_ELEMENT, _GET_GENERATION = 4, 7, 10, 13, 16
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_POLICY = 1, 3, 5
+_RULE_TABLE, _RULE_CHAIN = 1, 2
+_DROP = 0
 _SET_TABLE, _SET_NAME, _SET_FLAGS, _SET_KEY_TYPE, _SET_DATA_TYPE = 1, 2, 3, 4, 6
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _ELEMENT, _KEY, _DATA, _USERDATA = 1, 1, 2, 6
@@ -75,6 +79,40 @@ class Lookup:
         value = _decode(kind.value, found[_DATA]) if _DATA in found else ""
         return Element(name=name, key=key, value=value, comment=_comment(found.get(_USERDATA, b"")))
 
+    def answers(self) -> bool:
+        """Whether this kernel has nftables and lets us ask."""
+        try:
+            return self._ask(_GET_GENERATION, b"") is not None
+        except KernelRefused:
+            return False
+
+    def count(self, chain: str) -> int:
+        """How many rules a chain of our table has, 0 also without such a chain. Raises KernelRefused."""
+        request = _text(_RULE_TABLE, "linkspan") + _text(_RULE_CHAIN, chain)
+        while (found := self._count(request)) is None:
+            pass
+        return found
+
+    def drops(self, family: Family, table: str, chain: str) -> bool:
+        """Whether a base chain of an iptables table drops what its rules leave undecided. False without such a chain."""
+        request = _text(_CHAIN_TABLE, table) + _text(_CHAIN_NAME, chain)
+        answer = self._ask(_GET_CHAIN, request, _NFPROTO[family])
+        policy = dict(_attributes(answer or b"")).get(_CHAIN_POLICY)
+        return policy is not None and _number(policy) == _DROP
+
+    def _count(self, request: bytes) -> int | None:
+        """The length of a dump of rules, None if the rules changed meanwhile."""
+        self._send(_GET_RULE, _NLM_F_REQUEST | _NLM_F_DUMP, request)
+        count, disturbed = 0, False
+        while True:
+            for kind, flags, body in _messages(self._receive()):
+                disturbed |= bool(flags & _NLM_F_DUMP_INTR)
+                if kind == _NLMSG_DONE:
+                    return None if disturbed else count
+                if kind == _NLMSG_ERROR:
+                    raise _refused(-struct.unpack_from("=i", body)[0])
+                count += 1
+
     def _kind(self, name: str) -> _Kind | None:
         answer = self._ask(_GET_SET, _text(_SET_TABLE, "linkspan") + _text(_SET_NAME, name))
         if answer is None:
@@ -86,22 +124,43 @@ class Lookup:
             _types(_number(found[_SET_KEY_TYPE])), _types(_number(found.get(_SET_DATA_TYPE, bytes(4))))
         )
 
-    def _ask(self, message: int, body: bytes) -> bytes | None:
+    def _ask(self, message: int, body: bytes, family: int = _NFPROTO_INET) -> bytes | None:
         """The attributes of the one answer, None for ENOENT."""
-        payload = struct.pack("!BBH", _NFPROTO_INET, 0, 0) + body
-        header = struct.pack("=IHHII", 16 + len(payload), _NFTABLES << 8 | message, _NLM_F_REQUEST, 1, 0)
+        self._send(message, _NLM_F_REQUEST, body, family)
+        kind, _, answer = next(_messages(self._receive()))
+        if kind != _NLMSG_ERROR:
+            return answer[4:]
+        number = -struct.unpack_from("=i", answer)[0]
+        if number == errno.ENOENT:
+            return None
+        raise _refused(number)
+
+    def _send(self, message: int, flags: int, body: bytes, family: int = _NFPROTO_INET) -> None:
+        payload = struct.pack("!BBH", family, 0, 0) + body
+        header = struct.pack("=IHHII", 16 + len(payload), _NFTABLES << 8 | message, flags, 1, 0)
         try:
             self._socket.send(header + payload)
-            answer = self._socket.recv(_ANSWER)
         except OSError as error:
-            raise KernelRefused("look up a packet rule", error.errno or errno.ETIMEDOUT) from None
-        length, kind = struct.unpack_from("=IH", answer)
-        if kind != _NLMSG_ERROR:
-            return answer[20:length]
-        refused = -struct.unpack_from("=i", answer, 16)[0]
-        if refused == errno.ENOENT:
-            return None
-        raise KernelRefused("look up a packet rule", refused, os.strerror(refused))
+            raise _refused(error.errno or errno.EIO) from None
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(_ANSWER)
+        except OSError as error:
+            raise _refused(error.errno or errno.ETIMEDOUT) from None
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(type, flags, what follows the header) of each netlink message."""
+    at = 0
+    while at + 16 <= len(data):
+        length, kind, flags = struct.unpack_from("=IHH", data, at)
+        yield kind, flags, data[at + 16 : at + length]
+        at += length + -length % 4
+
+
+def _refused(number: int) -> KernelRefused:
+    return KernelRefused("look up a packet rule", number, os.strerror(number))
 
 
 # --- attributes ------------------------------------------------------------------------------------------------

@@ -26,7 +26,9 @@ class LinuxProcesses:
         """See contract.Processes."""
         return next((path for path in (f"{each}/{name}" for each in folders) if _is_file(path)), None)
 
-    def run(self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str) -> Finished:
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False
+    ) -> Finished:
         """See contract.Processes."""
         for attempt in range(1, _BUSY_TRIES + 1):
             try:
@@ -34,7 +36,7 @@ class LinuxProcesses:
                     argv,
                     input=stdin,
                     stdout=subprocess.PIPE,
-                    stderr=self._stderr,
+                    stderr=subprocess.STDOUT if merged else self._stderr,
                     env=dict(env),
                     cwd=cwd if os.path.isdir(cwd) else "/",
                     pass_fds=tuple(self._inherited),

@@ -44,7 +44,7 @@ def make_room(host: Host, publication: Publication, evict: Callable[[Attachment]
         for owner in _holders(host, entry):
             if owner.attachment == publication.attachment:
                 continue
-            if _lives(host, owner):
+            if lives(host, owner.host_link):
                 raise _taken(entry, owner.attachment)
             evict(owner.attachment)
 
@@ -107,8 +107,9 @@ def _owner(host: Host, path: str) -> Owner | None:
         return None
 
 
-def _lives(host: Host, owner: Owner) -> bool:
-    return not owner.host_link or host.links().get(owner.host_link) is not None
+def lives(host: Host, host_link: str) -> bool:
+    """Whether an attachment with this host-side link still is; one without such a link is never taken for dead."""
+    return not host_link or host.links().get(host_link) is not None
 
 
 def _taken(entry: Entry, by: Attachment) -> PortTaken:

@@ -62,6 +62,12 @@ class Config:
     external_set_mark_chain: str = ""
     conditions_v4: tuple[str, ...] = ()
     conditions_v6: tuple[str, ...] = ()
+    drop_direct_access: bool = False
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Whether there is nothing to do: no port, and no address to shield."""
+        return not self.mappings and not self.drop_direct_access
 
     @classmethod
     def from_request(cls, request: Request) -> Config:
@@ -76,6 +82,7 @@ class Config:
             external_set_mark_chain=document.get("externalSetMarkChain") or "",
             conditions_v4=strings(document.get("conditionsV4")),
             conditions_v6=strings(document.get("conditionsV6")),
+            drop_direct_access=document.get("dropDirectAccess", False),
         )
         for name, words in (("conditionsV4", config.conditions_v4), ("conditionsV6", config.conditions_v6)):
             _check_words(name, words)

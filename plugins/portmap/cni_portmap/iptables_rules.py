@@ -1,8 +1,8 @@
-"""The rules of a publication for iptables, table nat: names, comments and shapes of the reference, which nerdctl reads. Pure."""
+"""The rules of a publication for iptables. Table nat has names, comments and shapes of the reference, which nerdctl reads. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha512
 from typing import Any
 
@@ -12,6 +12,8 @@ from linkspan.model import Attachment
 from linkspan.rules import Change, Family, Jump, Match, Rule
 
 DNAT, SET_MARK, MASQ = "CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"
+#: Table mangle: which addresses take no new connections from outside our bridges. Not the reference's.
+SHIELD = "CNI-SHIELD"
 
 #: multiport takes 15 (XT_MULTI_PORTS in linux/netfilter/xt_multiport.h)
 _MULTI_PORTS = 15
@@ -39,8 +41,39 @@ def chain_name(attachment: Attachment) -> str:
     return f"CNI-DN-{sha512(words.encode()).hexdigest()[:21]}"
 
 
-def change(publication: Publication, family: Family) -> Change:
-    """The whole of one family, in one transaction. Rules of an earlier ADD go; new ones come first, so that no stale one wins."""
+def shield_name(attachment: Attachment) -> str:
+    """The attachment's chain in table mangle."""
+    return f"{SHIELD}-{attachment.key[:16]}"
+
+
+def changes(publication: Publication, family: Family) -> Mapping[str, Change]:
+    """The whole of one family: table -> what is to be so. The guard of the host's loopback comes before anything else."""
+    wanted: dict[str, Change] = {}
+    if family == 4 and publication.needs_loopback():
+        wanted["raw"] = _loopback_guard(publication.interface)
+    if publication.shielded(family):
+        wanted["mangle"] = _shield(publication, family)
+    if publication.entries(family):
+        wanted["nat"] = _publish(publication, family)
+    return wanted
+
+
+def removals(publication: Publication, family: Family) -> Mapping[str, Change]:
+    """What takes a publication's rules of one family back; what is shared stays."""
+    every = removals_by_name(publication.attachment)
+    return {table: every[table] for table in changes(publication, family) if table in every}
+
+
+def removals_by_name(attachment: Attachment) -> Mapping[str, Change]:
+    """What takes back every rule that an attachment may have in one family."""
+    return {
+        "nat": Change(remove_chains=(chain_name(attachment),)),
+        "mangle": Change(remove_chains=(shield_name(attachment),)),
+    }
+
+
+def _publish(publication: Publication, family: Family) -> Change:
+    """Rules of an earlier ADD go; new ones come first, so that no stale one wins."""
     chain = chain_name(publication.attachment)
     return Change(
         remove_chains=(chain,),
@@ -50,15 +83,32 @@ def change(publication: Publication, family: Family) -> Change:
     )
 
 
-def removal(attachment: Attachment) -> Change:
-    """What takes an attachment's rules back; the shared chains stay."""
-    return Change(remove_chains=(chain_name(attachment),))
-
-
-def loopback_guard(interface: str) -> Change:
-    """Table raw: nothing that comes in from there may go to the host's loopback network."""
+def _loopback_guard(interface: str) -> Change:
+    """Nothing that comes in from there may go to the host's loopback network."""
     rule = Rule(target="DROP", in_interface=interface, destination="127.0.0.0/8")
     return Change(jumps=(Jump(chain="PREROUTING", rule=rule, first=True),))
+
+
+def _shield(publication: Publication, family: Family) -> Change:
+    """What is answered or comes from one of our bridges passes; anything else for the address is dropped."""
+    own = shield_name(publication.attachment)
+    known = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED"),))
+    passes = [Rule(target="RETURN", matches=(known,))]
+    if publication.interface:
+        passes.append(Rule(target="RETURN", in_interface=publication.interface))
+    shielded = Rule(
+        target=own, destination=publication.shielded(family), matches=(_whose(publication.attachment),)
+    )
+    return Change(
+        remove_chains=(own,),
+        shared=(SHIELD,),
+        own=((own, (Rule(target="DROP"),)),),
+        jumps=(
+            *(Jump(chain=SHIELD, rule=each, first=True) for each in passes),
+            Jump(chain=SHIELD, rule=shielded),
+            Jump(chain="PREROUTING", rule=Rule(target=SHIELD)),
+        ),
+    )
 
 
 def _marks_itself(publication: Publication) -> bool:
@@ -69,7 +119,8 @@ def _shared_rules(publication: Publication) -> Iterator[Jump]:
     if _marks_itself(publication):
         yield from _masquerading(publication.config.mark_bit)
     for chain in ("PREROUTING", "OUTPUT"):
-        yield Jump(chain=chain, rule=Rule(target=DNAT, matches=(_LOCAL,)))
+        # Above whatever else translates there, so that no foreign rule for one of our ports wins.
+        yield Jump(chain=chain, rule=Rule(target=DNAT, matches=(_LOCAL,)), first=True)
 
 
 def _masquerading(bit: int) -> Iterator[Jump]:
@@ -85,6 +136,11 @@ def _masquerading(bit: int) -> Iterator[Jump]:
     yield Jump(chain=MASQ, rule=Rule(target="MASQUERADE", matches=(Match("mark", (("mark", mark),)),)))
     masquerade = Rule(target=MASQ, matches=(_comment("CNI portfwd requiring masquerade"),))
     yield Jump(chain="POSTROUTING", rule=masquerade, first=True)
+
+
+def _whose(attachment: Attachment) -> Match:
+    words = f'dnat name: "{attachment.network}" id: "{attachment.container_id}"'
+    return _comment(words[:_COMMENT_LIMIT])
 
 
 def _comment(text: str) -> Match:
@@ -126,7 +182,6 @@ def _rule(entry: Entry, target: str, *, more: tuple[Match, ...] = (), **fields: 
 
 def _dispatch(publication: Publication, family: Family) -> Iterator[Jump]:
     attachment = publication.attachment
-    comment = _comment(f'dnat name: "{attachment.network}" id: "{attachment.container_id}"'[:_COMMENT_LIMIT])
     fields, matches = conditions(publication.config.conditions(family))
     ports: dict[str, dict[int, None]] = {}
     for entry in publication.entries(family):
@@ -137,7 +192,7 @@ def _dispatch(publication: Publication, family: Family) -> Iterator[Jump]:
             rule = Rule(
                 target=chain_name(attachment),
                 protocol=protocol,
-                matches=(comment, multiport, *matches),
+                matches=(_whose(attachment), multiport, *matches),
                 **fields,
             )
             yield Jump(chain=DNAT, rule=rule, first=True)

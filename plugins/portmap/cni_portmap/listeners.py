@@ -1,23 +1,22 @@
-"""Sockets of the host that listen on a port we publish: theirs is the port no more. Format: proc_net_tcp.txt of the kernel."""
+"""Sockets of the host that listen on a port we publish: theirs is the port no more."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cni_portmap.publication import Publication
+from cni_portmap.config import PROTOCOLS
+from linkspan.errors import KernelRefused
 
 if TYPE_CHECKING:
+    from cni_portmap.publication import Publication
     from linkspan.host.contract import Host
-
-#: the state, in /proc/net, of a socket that waits for anybody: TCP_LISTEN, and TCP_CLOSE for udp
-_WAITING = {"tcp": "0A", "udp": "07"}
 
 
 def warn_of_listeners(host: Host, publication: Publication) -> None:
     """Tell the caller, in one line, of published ports on which a process of the host listens too."""
     found = [
         f"{port}/{protocol}"
-        for protocol in _WAITING
+        for protocol in PROTOCOLS
         for port in _listening(host, protocol, _ports(publication, protocol))
     ]
     if found:
@@ -27,18 +26,12 @@ def warn_of_listeners(host: Host, publication: Publication) -> None:
         )
 
 
-def _ports(publication: Publication, protocol: str) -> list[int]:
-    return sorted({each.host_port for each in publication.all_entries() if each.protocol == protocol})
+def _ports(publication: Publication, protocol: str) -> frozenset[int]:
+    return frozenset(each.host_port for each in publication.all_entries() if each.protocol == protocol)
 
 
-def _listening(host: Host, protocol: str, ports: list[int]) -> list[int]:
-    if not ports:
-        return []
-    tables = [host.files.read(f"/proc/thread-self/net/{protocol}{six}") or b"" for six in ("", "6")]
-    return [port for port in ports if any(_listens(table, protocol, port) for table in tables)]
-
-
-def _listens(table: bytes, protocol: str, port: int) -> bool:
-    """A line has local address:port, remote address:port, state; one that waits has no remote port."""
-    state = _WAITING[protocol]
-    return any(f":{port:04X} {nobody}:0000 {state} ".encode() in table for nobody in ("0" * 8, "0" * 32))
+def _listening(host: Host, protocol: str, ports: frozenset[int]) -> list[int]:
+    try:
+        return sorted(host.listening(protocol, ports)) if ports else []
+    except KernelRefused:
+        return []  # a kernel that cannot tell is no reason not to publish

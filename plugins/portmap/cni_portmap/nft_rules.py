@@ -20,31 +20,48 @@ MAPS = tuple(
         f"conditional{family}",
         f"conditional{family}_at",
         f"hairpin{family}",
+        f"shielded{family}",
     )
 )
 
 
 def change(publication: Publication, commands: tuple[str, ...] = ()) -> NftChange:
-    """The whole publication in one transaction, after `commands`."""
+    """The whole publication in one transaction, after `commands`, which see to the skeleton and the subnets' chains."""
     made = tuple(
-        command for name, rules in chains(publication) for command in nft_table.chain_with(name, rules)
+        command
+        for name, rules in conditional_chains(publication)
+        for command in nft_table.chain_with(name, rules)
     )
-    return NftChange(commands=(*commands, *made), add=elements(publication))
+    return NftChange(commands=(*commands, *made), add=(*shared_elements(publication), *elements(publication)))
 
 
 def elements(publication: Publication) -> tuple[Element, ...]:
-    """All elements of a publication."""
+    """All elements that are the publication's own."""
     return tuple(each for family in FAMILIES for each in _elements(publication, family))
 
 
-def chains(publication: Publication) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The chains that its elements lead to, with their rules."""
+def shared_elements(publication: Publication) -> tuple[Element, ...]:
+    """What holds for the bridge and stays with it."""
+    bridge = publication.interface
+    loopback = Element(name="localnet", key=(bridge,), comment=f"127.0.0.1 is published towards {bridge}")
+    inside = Element(name="inside", key=(bridge,), comment=f"containers are behind {bridge}")
+    return (
+        *((loopback,) if publication.needs_loopback() else ()),
+        *((inside,) if publication.config.drop_direct_access and bridge else ()),
+    )
+
+
+def subnet_chains(publication: Publication) -> Iterator[nft_table.RegularChain]:
+    """The chains, shared by a subnet, that masquerade what could not be answered otherwise."""
     for family in FAMILIES:
-        if not publication.entries(family):
-            continue
-        if publication.config.snat:
+        if publication.entries(family) and publication.config.snat:
             yield _hairpin_chain(publication, family), _hairpin_rules(publication, family)
-        if publication.config.conditions(family):
+
+
+def conditional_chains(publication: Publication) -> Iterator[nft_table.RegularChain]:
+    """The attachment's own chains: those of ports that are published under conditions."""
+    for family in FAMILIES:
+        if publication.entries(family) and publication.config.conditions(family):
             yield (
                 conditional_chain(publication.attachment, family),
                 tuple(_conditional_rules(publication, family)),
@@ -64,6 +81,8 @@ def _elements(publication: Publication, family: Family) -> Iterator[Element]:
     if entries and publication.config.snat:
         value = f"jump {_hairpin_chain(publication, family)}"
         yield Element(name=f"hairpin{family}", key=(entries[0].address,), value=value, comment=note)
+    if publication.shielded(family):
+        yield Element(name=f"shielded{family}", key=(publication.shielded(family),), comment=note)
 
 
 def _port(publication: Publication, entry: Entry, note: str) -> Element:

@@ -15,6 +15,7 @@ from cni_portmap.steps import (
     PublishByNftables,
     ReflectToSelf,
 )
+from linkspan.forwarding import PermitForwarding
 from linkspan.model import Result
 from linkspan.nft_table import FAMILIES
 from linkspan.plan import Plan
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 def publication_for(request: Request, config: Config, backend: Backend, host: Host) -> Publication:
     """What an ADD with this prevResult publishes."""
     result = request.prev_result or Result()
-    address4 = first_address(result, request.ifname, 4)
+    address4, address6 = (first_address(result, request.ifname, family) for family in FAMILIES)
     return Publication(
         attachment=request.attachment,
         backend=backend,
         config=config,
         address4=address4,
-        address6=first_address(result, request.ifname, 6),
+        address6=address6,
         host_link=_host_link(result, host),
-        interface=interface_towards(host, address4.partition("/")[0]) if address4 else "",
+        interface=interface_towards(host, (address4 or address6).partition("/")[0]),
     )
 
 
@@ -47,21 +48,28 @@ def plan_for(publication: Publication) -> Plan:
 
 def rules_of(publication: Publication) -> Plan:
     """The steps that make the rules, which is all that a reload repeats."""
-    opened = publication.needs_loopback() and publication.interface
-    reflected = publication.config.snat and publication.host_link
-    loopback: Plan = (OpenLoopback(publication.interface, publication.backend),) if opened else ()
-    shared: Plan = (*loopback, *((ReflectToSelf(publication.host_link),) if reflected else ()))
+    published = bool(publication.all_entries())
+    return (
+        *((PermitForwarding(publication.interface, publication.families),) if published else ()),
+        *_publishing(publication),
+        *((OpenLoopback(publication.interface),) if publication.needs_loopback() else ()),
+        *((ReflectToSelf(publication.host_link),) if published and publication.config.snat else ()),
+    )
+
+
+def _publishing(publication: Publication) -> Plan:
     if publication.backend == "nftables":
-        return (*shared, PublishByNftables(publication))
-    families = tuple(family for family in FAMILIES if publication.entries(family))
-    return (*shared, *(PublishByIptables(publication, family) for family in families))
+        return (PublishByNftables(publication),)
+    return tuple(PublishByIptables(publication, family) for family in publication.families)
 
 
 def interface_towards(host: Host, address: str) -> str:
-    """The host's interface that leads to an IPv4 address by the most specific route that is not the default, or ""."""
+    """The host's interface that leads to an address by the most specific route that is not the default, or ""."""
+    if not address:
+        return ""
     wanted = ipaddress.ip_address(address)
     best, found = 0, ""
-    for route in host.links().routes(4):
+    for route in host.links().routes(6 if wanted.version == 6 else 4):
         length = int(route.dst.rpartition("/")[2])
         if length > best and wanted in ipaddress.ip_network(route.dst, strict=False):
             best, found = length, route.ifname

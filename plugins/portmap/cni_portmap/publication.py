@@ -89,7 +89,17 @@ class Publication:
 
     def needs_loopback(self) -> bool:
         """Whether the host's own 127.0.0.1 is to reach the container, for which the kernel must route it out."""
-        return self.config.snat and any(not each.host_ip or each.on_loopback for each in self.entries(4))
+        entries = self.entries(4) if self.config.snat and self.interface else ()
+        return any(not each.host_ip or each.on_loopback for each in entries)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that the container has an address of."""
+        return tuple(each for each in FAMILIES if self.address(each))
+
+    def shielded(self, family: Family) -> str:
+        """The container's address that outsiders may not use, without its prefix length, or ""."""
+        return self.address(family).partition("/")[0] if self.config.drop_direct_access else ""
 
     def unreachable(self) -> tuple[str, ...]:
         """The host addresses asked for whose family the container has no address of."""

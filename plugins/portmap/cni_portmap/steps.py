@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from cni_portmap.publication import Publication
 from linkspan import nft_table
 from linkspan.errors import CniError, KernelRefused
 from linkspan.plan import Undo, best_effort, keep
-from linkspan.rules import Element, Family, NftChange
+from linkspan.rules import Change, Element, Family, NftChange
 from linkspan.state import Records
 
 if TYPE_CHECKING:
@@ -41,13 +42,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class OpenLoopback:
-    """Let the host's 127.0.0.1 be routed out to a bridge, and first keep everybody on that bridge away from it. Never reset."""
+    """Let the host's 127.0.0.1 be routed out to a bridge; what publishes guards it from that bridge before. Never reset."""
 
     interface: str
-    backend: str
 
     def do(self, host: Host) -> Undo:
-        guard_loopback(host, self.interface, self.backend)
         try:
             host.links().set_sysctl(f"ipv4/conf/{self.interface}/route_localnet", "1")
         except KernelRefused as error:
@@ -78,15 +77,15 @@ class ReflectToSelf:
 
 @dataclass(frozen=True, slots=True)
 class PublishByIptables:
-    """All rules of one family, table nat."""
+    """All rules of one family."""
 
     publication: Publication
     family: Family
 
     def do(self, host: Host) -> Undo:
-        host.iptables.apply(self.family, "nat", iptables_rules.change(self.publication, self.family))
-        removal = iptables_rules.removal(self.publication.attachment)
-        return lambda: host.iptables.apply(self.family, "nat", removal)
+        host.iptables.apply_all(self.family, iptables_rules.changes(self.publication, self.family))
+        removals = iptables_rules.removals(self.publication, self.family)
+        return lambda: host.iptables.apply_all(self.family, removals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,8 @@ class PublishByNftables:
     publication: Publication
 
     def do(self, host: Host) -> Undo:
-        host.nftables.apply(nft_rules.change(self.publication, nft_table.skeleton_if_damaged(host)))
+        commands = nft_table.preparation(host, nft_rules.subnet_chains(self.publication))
+        host.nftables.apply(nft_rules.change(self.publication, commands))
         return lambda: unpublish(host, self.publication)
 
 
@@ -109,17 +109,6 @@ class ForgetFlows:
     def do(self, host: Host) -> Undo:
         forget_flows(host, self.publication, of_container=False)
         return keep
-
-
-def guard_loopback(host: Host, interface: str, backend: str) -> None:
-    """Drop what comes in from an interface for the host's loopback network."""
-    if backend == "iptables":
-        host.iptables.apply(4, "raw", iptables_rules.loopback_guard(interface))
-        return
-    guarded = Element(
-        name="localnet", key=(interface,), comment=f"127.0.0.1 is published towards {interface}"
-    )
-    host.nftables.apply(NftChange(commands=nft_table.skeleton_if_damaged(host), add=(guarded,)))
 
 
 def forget_flows(host: Host, publication: Publication, *, of_container: bool) -> None:
@@ -141,20 +130,25 @@ def recorded(host: Host, attachment: Attachment) -> Publication | None:
 
 def unpublish(host: Host, publication: Publication) -> None:
     """Take the rules of a publication back, from the back end that has them. Absent ones are fine."""
-    if publication.backend == "iptables":
-        families: tuple[Family, ...] = tuple(each for each in nft_table.FAMILIES if publication.entries(each))
-        _remove_chains(host, publication.attachment, families)
-    else:
+    if publication.backend == "nftables":
         _remove_elements(host, publication.attachment, nft_rules.elements(publication))
+        return
+    best_effort(
+        *(_removal(host, each, iptables_rules.removals(publication, each)) for each in publication.families)
+    )
 
 
 def unpublish_by_name(host: Host, attachment: Attachment) -> None:
     """Take the rules of an attachment back that nothing is recorded of: by its chains' names and its elements' comments."""
-    families = tuple(each for each in nft_table.FAMILIES if host.iptables.usable(each))
+    removals = iptables_rules.removals_by_name(attachment)
     best_effort(
-        lambda: _remove_chains(host, attachment, families),
+        *(_removal(host, each, removals) for each in nft_table.FAMILIES if host.iptables.usable(each)),
         lambda: _remove_elements(host, attachment, _all_elements(host)),
     )
+
+
+def _removal(host: Host, family: Family, changes: Mapping[str, Change]) -> Undo:
+    return lambda: host.iptables.apply_all(family, changes) if changes else None
 
 
 def withdraw(host: Host, attachment: Attachment) -> None:
@@ -175,18 +169,6 @@ def withdraw_locked(host: Host, attachment: Attachment) -> None:
             lambda: claims.release(host, publication),
         )
     Records(host, PLUGIN).remove(attachment)
-
-
-def _remove_chains(host: Host, attachment: Attachment, families: tuple[Family, ...]) -> None:
-    change = iptables_rules.removal(attachment)
-    if 4 in families and 6 in families:
-        best_effort(
-            lambda: host.iptables.apply(4, "nat", change),
-            lambda: host.iptables.apply(6, "nat", change),
-        )
-    else:
-        for family in families:
-            host.iptables.apply(family, "nat", change)
 
 
 def _all_elements(host: Host) -> tuple[Element, ...]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cni_portmap import iptables_rules, nft_rules
+from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.config import Config
 from cni_portmap.listeners import warn_of_listeners
 from cni_portmap.plan import plan_for, publication_for, rules_of
 from cni_portmap.publication import Publication
 from cni_portmap.steps import PLUGIN as NAME
 from cni_portmap.steps import recorded, unpublish_by_name, withdraw
-from linkspan import nft_table
+from linkspan import forwarding, nft_table
 from linkspan.backend import choose
 from linkspan.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.iptables_check import absent
 from linkspan.model import Result
-from linkspan.nft_table import FAMILIES
 from linkspan.plan import Undo, best_effort, carry_out
 from linkspan.plugin import Plugin
 from linkspan.state import Records
@@ -31,7 +30,7 @@ def add(request: Request, host: Host) -> Result:
     """Publish the ports that the runtime asks for; prevResult comes back unchanged."""
     result = request.prev_result or Result()
     config = Config.from_request(request)
-    if not config.mappings:
+    if config.asks_for_nothing:
         return result
     backend = choose(host, config.backend)
     config.check_backend(backend)
@@ -58,7 +57,7 @@ def check(request: Request, host: Host) -> None:
     earlier = recorded(host, request.attachment)
     if not config.mappings and earlier is not None:
         config = earlier.config
-    if not config.mappings:
+    if config.asks_for_nothing:
         return
     backend = earlier.backend if earlier is not None else choose(host, config.backend)
     wrong = missing(host, publication_for(request, config, backend, host))
@@ -94,44 +93,45 @@ def status(request: Request, host: Host) -> None:
 
 def missing(host: Host, publication: Publication) -> list[str]:
     """What of a publication's rules is not there, as sentences."""
-    if publication.backend == "nftables":
-        return _missing_elements(host, publication)
+    found = _missing_elements if publication.backend == "nftables" else _missing_rules
+    permitted = publication.families if publication.all_entries() else ()
+    return [*found(host, publication), *forwarding.missing(host, publication.interface, permitted)]
+
+
+def _missing_rules(host: Host, publication: Publication) -> list[str]:
     return [
         sentence
-        for family in FAMILIES
-        if publication.entries(family)
-        for sentence in absent(host.iptables.rules(family, "nat"), iptables_rules.change(publication, family))
+        for family in publication.families
+        for table, change in iptables_rules.changes(publication, family).items()
+        for sentence in absent(host.iptables.rules(family, table), change)
     ]
 
 
 def _missing_elements(host: Host, publication: Publication) -> list[str]:
-    found = nft_table.damage(host)
-    for wanted in nft_rules.elements(publication):
-        present = host.nftables.element(wanted.name, wanted.key)
-        what = f"{' '.join(wanted.key)} in the nftables map {wanted.name}"
-        if present is None:
-            found.append(f"{what} is missing")
-        elif present.value != wanted.value:
-            found.append(f"{what} leads to {present.value}, not {wanted.value}")
-    for name, rules in nft_rules.chains(publication):
-        if len(host.nftables.chain(name) or ()) != len(rules):
-            found.append(f"the nftables chain {name} has lost its rules")
-    return found
+    chains = (*nft_rules.subnet_chains(publication), *nft_rules.conditional_chains(publication))
+    elements = (*nft_rules.shared_elements(publication), *nft_rules.elements(publication))
+    return [
+        *nft_table.damage(host),
+        *nft_table.missing_chains(host, chains),
+        *nft_table.missing_elements(host, elements),
+    ]
 
 
 def reload(host: Host) -> None:
     """Build the rules of every recorded attachment that lives again, whatever flushed them. Nothing comes twice."""
-    publications = [
-        publication
-        for attachment, record in Records(host, NAME).all()
-        if (publication := Publication.from_record(attachment, record)) is not None
-        and (not publication.host_link or host.links().get(publication.host_link) is not None)
-    ]
-    best_effort(*(_rebuilding(host, publication) for publication in publications))
+    best_effort(*(_rebuilding(host, attachment) for attachment, _ in Records(host, NAME).all()))
 
 
-def _rebuilding(host: Host, publication: Publication) -> Undo:
-    return lambda: carry_out(rules_of(publication), host)
+def _rebuilding(host: Host, attachment: Attachment) -> Undo:
+    return lambda: _rebuild(host, attachment)
+
+
+def _rebuild(host: Host, attachment: Attachment) -> None:
+    """Under the attachment's lock: rules of one that is deleted meanwhile would never go."""
+    with host.files.lock_attachment(NAME, attachment):
+        publication = recorded(host, attachment)
+        if publication is not None and claims.lives(host, publication.host_link):
+            carry_out(rules_of(publication), host)
 
 
 PLUGIN = Plugin(

@@ -137,7 +137,12 @@ def test_what_python_iptables_is_told_of_a_packet() -> None:
 
 def test_saved_text_becomes_chains_and_rules() -> None:
     saved = "# Generated\n*nat\n:PREROUTING ACCEPT [0:0]\n:OWN - [0:0]\n-A OWN -j ACCEPT\n-A OWN -j DROP\nCOMMIT\n"
-    assert parse_save(saved) == {"PREROUTING": (), "OWN": ("-j ACCEPT", "-j DROP")}
+    assert parse_save(saved) == {"nat": {"PREROUTING": (), "OWN": ("-j ACCEPT", "-j DROP")}}
+
+
+def test_saved_text_of_two_tables_keeps_them_apart() -> None:
+    saved = "*raw\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j DROP\nCOMMIT\n"
+    assert parse_save(saved) == {"raw": {"OUTPUT": ()}, "nat": {"OUTPUT": ("-j DROP",)}}
 
 
 # --- edits -----------------------------------------------------------------------------------------------------
@@ -188,7 +193,7 @@ def test_edits_are_one_transaction_of_restore() -> None:
         AddRule("N", ACCEPT, first=True),
         DropChain("E"),
     )
-    assert restore_script("nat", to_do).splitlines() == [
+    assert restore_script({"nat": to_do}).splitlines() == [
         "*nat",
         "-N N",
         "-F E",
