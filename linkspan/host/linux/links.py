@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from linkspan.errors import KernelRefused
-from linkspan.host.contract import KernelRoute, Link
+from linkspan.host.contract import KernelRoute, Link, PortVlans
 from linkspan.host.linux.namespaces import inside
 from linkspan.host.linux.netlink import CREATE, NEW, NLM_F_DUMP, Netlink, Refused, message_class
 from linkspan.host.linux.rtnetlink import (
@@ -24,8 +24,11 @@ from linkspan.host.linux.rtnetlink import (
     IFF_PROMISC,
     IFF_UP,
     RTN_UNICAST,
+    KernelAddress,
+    port_vlans,
     read_address,
     read_link,
+    read_port_vlans,
     read_route,
 )
 from linkspan.rules import Family
@@ -36,7 +39,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTM_DELNEIGH = 29
 RTPROT_BOOT = 3
-RTEXT_FILTER_SKIP_STATS = 1 << 3
+RTEXT_FILTER_BRVLAN_COMPRESSED, RTEXT_FILTER_SKIP_STATS = 1 << 2, 1 << 3
 # linux/if_addr.h
 IFA_F_NODAD, IFA_F_PERMANENT = 0x02, 0x80
 SCOPE_LINK = 253
@@ -85,11 +88,21 @@ class LinuxLinks:
             if (not kind or each.kind == kind) and (not master or each.master == master)
         )
 
-    def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0) -> None:
+    def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
         """See contract.Links."""
         wanted = _given(IFLA_IFNAME=name, IFLA_ADDRESS=mac, IFLA_MTU=mtu)
+        info: dict[str, Any] = {"IFLA_INFO_KIND": "bridge"}
+        if vlan_filtering:
+            info["IFLA_INFO_DATA"] = {"IFLA_BR_VLAN_FILTERING": 1}
         with self._asking(f"create the bridge {name}"):
-            self._ask_link(RTM_NEWLINK, CREATE, {}, {**wanted, "IFLA_LINKINFO": {"IFLA_INFO_KIND": "bridge"}})
+            self._ask_link(RTM_NEWLINK, CREATE, {}, {**wanted, "IFLA_LINKINFO": info})
+
+    def create_vlan(self, name: str, *, link: str, vlan: int) -> None:
+        """See contract.Links."""
+        info = {"IFLA_INFO_KIND": "vlan", "IFLA_INFO_DATA": {"IFLA_VLAN_ID": vlan}}
+        with self._asking(f"create the link {name} for VLAN {vlan}"):
+            wanted = {"IFLA_IFNAME": name, "IFLA_LINK": self._index(link), "IFLA_LINKINFO": info}
+            self._ask_link(RTM_NEWLINK, CREATE, {}, wanted)
 
     def create_veth(
         self, name: str, *, mac: str, peer: str, peer_mac: str, peer_netns: str, mtu: int = 0
@@ -142,15 +155,42 @@ class LinuxLinks:
         with self._asking(f"change the bridge port {name}"):
             self._ask_link(RTM_NEWLINK, NEW, {"index": self._index(name)}, {"IFLA_LINKINFO": info})
 
+    def vlans(self, name: str) -> tuple[PortVlans, ...]:
+        """See contract.Links."""
+        with self._asking(f"list the VLANs of {name}"):
+            index = self._index(name)
+            mask = {"IFLA_EXT_MASK": RTEXT_FILTER_BRVLAN_COMPRESSED}
+            fields = {"family": socket.AF_BRIDGE}
+            found = self._netlink.ask(RTM_GETLINK, NLM_F_DUMP, self._ifinfmsg, fields, mask)
+        return next((vlans for port, vlans in map(read_port_vlans, found) if port == index), ())
+
+    def add_vlans(self, name: str, vlans: PortVlans, *, on_bridge: bool = False) -> None:
+        """See contract.Links."""
+        with self._asking(f"add VLAN {vlans.first} to {name}"):
+            self._netlink.send(RTM_SETLINK, port_vlans(self._index(name), vlans, on_bridge=on_bridge))
+
+    def delete_vlans(self, name: str, vlans: PortVlans) -> None:
+        """See contract.Links."""
+        with self._asking(f"delete VLAN {vlans.first} of {name}", absent=(errno.ENOENT,)):
+            self._netlink.send(RTM_DELLINK, port_vlans(self._index(name), vlans))
+
     # --- addresses --------------------------------------------------------------------------------------------
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """See contract.Links."""
+        return tuple(each.address for each in self._addresses(name) if not each.address.startswith("fe80:"))
+
+    def _addresses(self, name: str) -> list[KernelAddress]:
         with self._asking(f"list the addresses of {name}"):
             fields = {"index": self._index(name)}
             found = self._netlink.ask(RTM_GETADDR, NLM_F_DUMP, self._ifaddrmsg, fields)
-        texts = (each.address for each in map(read_address, found) if each.index == fields["index"])
-        return tuple(each for each in texts if not each.startswith("fe80:"))
+        return [each for each in map(read_address, found) if each.index == fields["index"]]
+
+    def unsettled_addresses(self, name: str) -> Mapping[str, bool]:
+        """See contract.Links."""
+        return {
+            each.address: each.duplicate for each in self._addresses(name) if each.tentative or each.duplicate
+        }
 
     def add_address(self, name: str, address: str, *, nodad: bool = True) -> bool:
         """See contract.Links."""

@@ -98,6 +98,13 @@ class Netlink:
                 continue
         raise Refused(errno.EAGAIN, "the table changed during every attempt to read it")
 
+    def send(self, kind: int, payload: bytes) -> None:
+        """One request whose payload is written already, acknowledged. Raises Refused."""
+        self._sequence += 1
+        flags = NLM_F_REQUEST | NLM_F_ACK
+        self._socket.send(_HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0) + payload)
+        list(self._answer(dump=False))
+
     def _answer(self, *, dump: bool) -> Iterator[bytes]:
         interrupted = False
         while True:

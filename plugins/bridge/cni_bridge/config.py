@@ -7,26 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from linkspan.errors import InvalidConfig, UnsupportedField
+from linkspan.errors import InvalidConfig
+from linkspan.host.contract import PortVlans
 from linkspan.model import NO_DNS, Dns, strings
 
 if TYPE_CHECKING:
     from linkspan.model import Request
 
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
-#: Keys that are legal and that we cannot carry out: anything but these values is refused, never ignored.
-_REFUSED: Mapping[str, tuple[Any, ...]] = {
-    "vlan": (None, 0),
-    "vlanTrunk": (None, []),
-    "macspoofchk": (None, False),
-}
+DEFAULT_BRIDGE = "cni0"
+_DEFAULT_VLAN, _LAST_VLAN = 1, 4094
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A configuration of bridge, checked. `ipam` is the IPAM plugin's type, "" for layer 2 only; `mtu` in bytes, 0 for the kernel's."""
 
-    bridge: str = "cni0"
+    bridge: str = DEFAULT_BRIDGE
     is_gateway: bool = False
     is_default_gateway: bool = False
     force_address: bool = False
@@ -36,6 +33,9 @@ class Config:
     hairpin: bool = False
     promisc: bool = False
     port_isolation: bool = False
+    vlans: tuple[PortVlans, ...] = ()
+    preserve_default_vlan: bool = False
+    spoof_check: bool = False
     nodad: bool = True
     interface_up: bool = True
     internal: bool = False
@@ -47,10 +47,9 @@ class Config:
     def from_request(cls, request: Request) -> Config:
         """The configuration of a call whose document the schema has passed. Raises InvalidConfig, UnsupportedField."""
         document = request.config
-        _refuse_unsupported(document)
         default_gateway = document.get("isDefaultGateway", False)
         config = cls(
-            bridge=document.get("bridge") or "cni0",
+            bridge=document.get("bridge") or DEFAULT_BRIDGE,
             is_gateway=document.get("isGateway", False) or default_gateway,
             is_default_gateway=default_gateway,
             force_address=document.get("forceAddress", False),
@@ -60,6 +59,9 @@ class Config:
             hairpin=document.get("hairpinMode", False),
             promisc=document.get("promiscMode", False),
             port_isolation=document.get("portIsolation", False),
+            vlans=_vlans(document),
+            preserve_default_vlan=document.get("preserveDefaultVlan", False),
+            spoof_check=document.get("macspoofchk", False),
             nodad=not document.get("enabledad", False),
             interface_up=not document.get("disableContainerInterface", False),
             internal=document.get("internal", False),
@@ -70,11 +72,32 @@ class Config:
         config._refuse_contradictions()
         return config
 
+    @property
+    def vlan(self) -> int:
+        """The VLAN whose frames leave the container's port without a tag, 0 for none; only `vlan` asks for one but 1."""
+        own = next((each.first for each in self.vlans if each.untagged), 0)
+        return 0 if own == _DEFAULT_VLAN and self.is_trunk else own
+
+    @property
+    def is_trunk(self) -> bool:
+        """Whether the port carries tagged VLANs."""
+        return any(not each.untagged for each in self.vlans)
+
+    @property
+    def gateway_link(self) -> str:
+        """The link that bears the gateways' addresses: the bridge, or its link in the containers' VLAN."""
+        return f"{self.bridge}.{self.vlan}" if self.vlan else self.bridge
+
     def _refuse_contradictions(self) -> None:
         if self.hairpin and self.promisc:
             raise InvalidConfig(
                 "$.hairpinMode: cannot set hairpin mode and promiscuous mode at the same time",
                 "leave out hairpinMode or promiscMode",
+            )
+        if self.vlan and self.internal and self.is_gateway:
+            raise InvalidConfig(
+                "$.vlan: an internal network's gateway is the bridge itself, without VLANs",
+                "leave out vlan, internal or isGateway",
             )
         if not self.interface_up and self.ipam:
             raise InvalidConfig(
@@ -94,13 +117,35 @@ def ipam_type(request: Request) -> str:
     return str(value.get("type") or "") if isinstance(value, Mapping) else ""
 
 
-def _refuse_unsupported(document: Mapping[str, Any]) -> None:
-    for key, harmless in _REFUSED.items():
-        if document.get(key) not in harmless:
-            raise UnsupportedField(
-                f"$.{key}: {str(document[key])[:40]!r} cannot be carried out by this version",
-                f"leave {key} out",
-            )
+def _vlans(document: Mapping[str, Any]) -> tuple[PortVlans, ...]:
+    """The port's own VLAN first, then the tagged ones; a trunk without one of its own keeps the bridge's default VLAN."""
+    trunk = tuple(_tagged(index, each) for index, each in enumerate(document.get("vlanTrunk") or ()))
+    own = _whole("$.vlan", document.get("vlan") or 0)
+    if not own and not trunk:
+        return ()
+    own = own or _DEFAULT_VLAN
+    return (PortVlans(own, own, untagged=True), *trunk)
+
+
+def _tagged(index: int, value: Mapping[str, Any]) -> PortVlans:
+    path = f"$.vlanTrunk[{index}]"
+    if "id" in value:
+        vlan = _whole(f"{path}.id", value["id"])
+        return PortVlans(vlan, vlan)
+    if "minID" not in value or "maxID" not in value:
+        raise InvalidConfig(
+            f"{path}: minID and maxID should be configured simultaneously", "or give one VLAN as id"
+        )
+    first, last = _whole(f"{path}.minID", value["minID"]), _whole(f"{path}.maxID", value["maxID"])
+    if first > last:
+        raise InvalidConfig(f"{path}: minID {first} is greater than maxID {last}", "swap the two")
+    return PortVlans(first, last)
+
+
+def _whole(path: str, value: Any) -> int:
+    if type(value) is not int:
+        raise InvalidConfig(f"{path}: {value!r} is no VLAN", f"a whole number up to {_LAST_VLAN}")
+    return value
 
 
 def _mtu(value: int) -> int:

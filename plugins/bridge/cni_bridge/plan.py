@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cni_bridge import steps
+from cni_bridge import spoof, steps
 from cni_bridge.config import Config
 from linkspan.backend import Backend
 from linkspan.errors import InvalidConfig
 from linkspan.masquerade import Masquerade
-from linkspan.model import Address, Route
+from linkspan.model import NO_DNS, Address, Dns, Route
 from linkspan.plan import Plan, Step
 
 if TYPE_CHECKING:
@@ -25,12 +25,16 @@ METRIC_STEP = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What an attachment is to look like: addresses with their gateways, routes, the container's MAC, a back end if it masquerades."""
+    """What an attachment is to look like: addresses with their gateways, routes, the container's MAC, a back end if it masquerades.
+
+    `dns` is IPAM's.
+    """
 
     addresses: tuple[Address, ...]
     routes: tuple[Route, ...]
     mac: str
     backend: Backend | None
+    dns: Dns = NO_DNS
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -49,31 +53,58 @@ def layout_of(
         routes=routes,
         mac=config.mac or _mac_for(attachment, addresses),
         backend=backend if addresses else None,
+        dns=ipam.dns,
     )
+
+
+def record_of(
+    request: Request, config: Config, backend: Backend | None, layout: Layout | None = None
+) -> dict[str, Any]:
+    """What DEL, GC and a reload must know; without `layout` as much as is known before IPAM is asked."""
+    return {
+        "bridge": config.bridge,
+        "ipam": request.config.get("ipam"),
+        "backend": backend or "",
+        "internal": config.internal,
+        "addresses": [each.address for each in layout.addresses] if layout else None,
+        "guarded": layout.mac if layout and config.spoof_check else "",
+    }
 
 
 def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
     """The bridge, the pair, the container's side, the gateway, masquerading; in this order."""
     attachment = request.attachment
     plan: list[Step] = [
-        steps.EnsureBridge(config.bridge, config.mtu, promisc=config.promisc),
-        steps.WriteRecord(attachment, tuple(each.address for each in layout.addresses), layout.backend or ""),
+        steps.EnsureBridge(
+            config.bridge, config.mtu, promisc=config.promisc, vlan_filtering=bool(config.vlans)
+        ),
+        steps.WriteRecord(attachment, record_of(request, config, layout.backend, layout)),
         steps.MakePair(attachment, request.netns, layout.mac, config.mtu),
         steps.JoinBridge(
             attachment.host_veth, config.bridge, hairpin=config.hairpin, isolated=config.port_isolation
         ),
     ]
+    if config.vlans:
+        plan.append(
+            steps.SetVlans(attachment.host_veth, config.vlans, keep_default=config.preserve_default_vlan)
+        )
+    if config.spoof_check:
+        plan.append(spoof.Guard(attachment, layout.mac))
     if config.interface_up:
         plan.append(
             steps.Furnish(request.netns, request.ifname, layout.addresses, layout.routes, nodad=config.nodad)
         )
     if config.is_gateway and layout.addresses:
         gateways = tuple(_gateway_address(each) for each in layout.addresses)
-        plan.append(steps.BeGateway(config.bridge, gateways, force=config.force_address))
+        if config.vlan:
+            plan.append(steps.EnsureVlanLink(config.gateway_link, config.bridge, config.vlan))
+        plan.append(steps.BeGateway(config.gateway_link, gateways, force=config.force_address))
     if config.internal:
         plan.append(steps.Isolate(config.bridge))
-    elif config.is_gateway:
-        plan.append(steps.Forward(layout.families))
+    else:
+        plan.append(steps.Open(config.bridge))
+        if config.is_gateway:
+            plan.append(steps.Forward(layout.families))
     if layout.backend is not None:
         plan.append(Masquerade(attachment, tuple(each.address for each in layout.addresses), layout.backend))
     return tuple(plan)

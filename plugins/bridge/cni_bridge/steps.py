@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import ipaddress
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha512
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from linkspan import nft_table
-from linkspan.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone
+from linkspan import isolation, nft_table
+from linkspan.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
+from linkspan.host.contract import PortVlans
 from linkspan.model import Address, Attachment, Route, mac_from
 from linkspan.plan import Undo, keep
 from linkspan.state import Records
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 PLUGIN = "bridge"
 #: Seconds that the kernel may take to tell that both ends of a pair are up; it needs a millisecond.
 CARRIER_PATIENCE = 1.0
+#: Seconds for the kernel to look for duplicates of IPv6 addresses; it takes between one and two.
+DUPLICATES_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class EnsureBridge:
     name: str
     mtu: int
     promisc: bool = False
+    vlan_filtering: bool = False
 
     def do(self, host: Host) -> Undo:
         links = host.links()
@@ -39,20 +44,35 @@ class EnsureBridge:
                 f"$.bridge: {self.name} already exists but is not a bridge (it is a {link.kind or 'device'})",
                 "name another bridge, or remove that link",
             )
+        if self.vlan_filtering:
+            self._see_to_vlans(host, link)
         if not link.up or (self.promisc and not link.promiscuity):
             links.change(self.name, up=True, promisc=True if self.promisc else None)
         return keep
+
+    def _see_to_vlans(self, host: Host, link: Link) -> None:
+        if link.vlan_filtering is None:
+            raise UnsupportedField(
+                "$.vlan, $.vlanTrunk: the bridges of this kernel know no VLANs",
+                "use a kernel with CONFIG_BRIDGE_VLAN_FILTERING, or leave both keys out",
+            )
+        if not link.vlan_filtering:
+            host.warn(
+                f"$.vlan: the bridge {self.name} was made without VLAN filtering; its VLANs are not kept apart"
+            )
 
     def _made(self, links: Links) -> Link:
         # A MAC of its own, so that the bridge does not take that of its lowest port, which changes as containers come and go.
         mac = mac_from(sha512(f"bridge\0{self.name}".encode()).hexdigest())
         try:
-            links.create_bridge(self.name, mac=mac, mtu=self.mtu)
+            links.create_bridge(self.name, mac=mac, mtu=self.mtu, vlan_filtering=self.vlan_filtering)
         except KernelRefused as error:
             if error.errno != errno.EEXIST:
                 raise
         # The host takes no advice from containers: rogue router advertisements end here (CVE-2020-10749).
         links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+        # Its link-local address is good at once: while it is tentative the kernel asks for no neighbour on behalf of others.
+        links.set_sysctl(f"ipv6/conf/{self.name}/accept_dad", "0")
         link = links.get(self.name)
         if link is None:
             raise KernelRefused(f"find the bridge {self.name} that was just made", errno.ENODEV)
@@ -61,20 +81,14 @@ class EnsureBridge:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecord:
-    """What DEL needs when it is told nothing."""
+    """What DEL, GC and a reload need when they are told nothing."""
 
     attachment: Attachment
-    addresses: tuple[str, ...]
-    backend: str
+    record: Mapping[str, Any]
 
     def do(self, host: Host) -> Undo:
         records = Records(host, PLUGIN)
-        if host.links().get(self.attachment.host_veth) is not None:
-            raise AlreadyAttached(
-                f"{self.attachment.ifname} of container {self.attachment.container_id[:24]} is attached already",
-                f"{self.attachment} has the link {self.attachment.host_veth}; DEL it first",
-            )
-        records.write(self.attachment, {"addresses": list(self.addresses), "backend": self.backend})
+        records.write(self.attachment, dict(self.record))
         return lambda: records.remove(self.attachment)
 
 
@@ -101,10 +115,7 @@ class MakePair:
         except KernelRefused as error:
             if error.errno != errno.EEXIST:
                 raise
-            raise AlreadyAttached(
-                f"the container already has an interface {self.attachment.ifname}",
-                f"in {self.netns}; give CNI_IFNAME another name, or DEL the attachment that made it",
-            ) from None
+            raise AlreadyAttached(*_name_taken(self.attachment.ifname, self.netns)) from None
         return lambda: remove_pair(host, self.attachment)
 
 
@@ -123,6 +134,44 @@ class JoinBridge:
         links.change(self.name, master=self.bridge, up=True)
         if self.hairpin or self.isolated:
             links.change_port(self.name, hairpin=self.hairpin or None, isolated=self.isolated or None)
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class SetVlans:
+    """The VLANs of the host's end; undone with the pair. What the bridge gave the port goes, unless told to keep it."""
+
+    name: str
+    vlans: tuple[PortVlans, ...]
+    keep_default: bool = False
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        for each in () if self.keep_default else links.vlans(self.name):
+            links.delete_vlans(self.name, each)
+        for each in self.vlans:
+            links.add_vlans(self.name, each)
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureVlanLink:
+    """The bridge's own link in a VLAN, up. Shared: never undone."""
+
+    name: str
+    bridge: str
+    vlan: int
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        links.add_vlans(self.bridge, PortVlans(self.vlan, self.vlan), on_bridge=True)
+        if links.get(self.name) is None:
+            try:
+                links.create_vlan(self.name, link=self.bridge, vlan=self.vlan)
+            except KernelRefused as error:
+                if error.errno != errno.EEXIST:
+                    raise
+        links.change(self.name, up=True)
         return keep
 
 
@@ -148,6 +197,8 @@ class Furnish:
         for route in self.routes:
             self._add(links, route)
         self._await_carrier(links)
+        if not self.nodad:
+            self._await_addresses(links)
         return keep
 
     def _add(self, links: Links, route: Route) -> None:
@@ -169,6 +220,18 @@ class Furnish:
             if link is None or link.carrier:
                 return
             time.sleep(0.001)
+
+    def _await_addresses(self, links: Links) -> None:
+        """With `enabledad`: the kernel tells whether somebody else has one of the addresses (RFC 4862, 5.4)."""
+        deadline = time.monotonic() + DUPLICATES_PATIENCE
+        while waiting := links.unsettled_addresses(self.ifname):
+            failed = [each for each, is_duplicate in waiting.items() if is_duplicate]
+            if failed or time.monotonic() > deadline:
+                raise AlreadyAttached(
+                    f"the address {(failed or list(waiting))[0]} is in use by somebody else on this network",
+                    "take the container with that address away, or ask for another one",
+                )
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +303,43 @@ class Isolate:
         for family in ("ipv4", "ipv6"):
             host.links().set_sysctl(f"{family}/conf/{self.bridge}/forwarding", "0")
         return keep
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A bridge that was internal forwards again; costs one look where it never was. Shared: never undone."""
+
+    bridge: str
+
+    def do(self, host: Host) -> Undo:
+        links = host.links()
+        if (
+            links.sysctl(f"ipv4/conf/{self.bridge}/forwarding") == "0"
+            and links.sysctl("ipv4/ip_forward") == "1"
+        ):
+            isolation.open_up(host, self.bridge)
+            for family in ("ipv4", "ipv6"):
+                value = links.sysctl(f"{family}/conf/all/forwarding") or "1"
+                links.set_sysctl(f"{family}/conf/{self.bridge}/forwarding", value)
+        return keep
+
+
+def refuse_second(host: Host, attachment: Attachment, netns: str) -> None:
+    """Raise AlreadyAttached when the attachment, or another interface of its name, is there: before anything is reserved."""
+    if host.links().get(attachment.host_veth) is not None:
+        raise AlreadyAttached(
+            f"{attachment.ifname} of container {attachment.container_id[:24]} is attached already",
+            f"{attachment} has the link {attachment.host_veth}; DEL it first",
+        )
+    if host.links(netns).get(attachment.ifname) is not None:
+        raise AlreadyAttached(*_name_taken(attachment.ifname, netns))
+
+
+def _name_taken(ifname: str, netns: str) -> tuple[str, str]:
+    return (
+        f"the container already has an interface {ifname}",
+        f"in {netns}; give CNI_IFNAME another name, or DEL the attachment that made it",
+    )
 
 
 def remove_pair(host: Host, attachment: Attachment) -> None:

@@ -1,0 +1,60 @@
+"""The addresses of an attachment: asked of the IPAM plugin, and given back whatever has become of the configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cni_bridge.config import ipam_type
+from linkspan.delegate import delegate
+from linkspan.errors import CniError, InvalidConfig
+from linkspan.model import Result
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Request
+
+
+def reserve(request: Request, host: Host) -> Result:
+    """The IPAM plugin's answer to ADD; an empty result without one. After a failure it is told to DEL (SPEC 1.1.0, section 4).
+
+    Raises what the plugin raised, and InvalidConfig when it gave no address.
+    """
+    cni_type = ipam_type(request)
+    if not cni_type:
+        return Result()
+    try:
+        result = delegate(cni_type, request, host)
+        if result is None or not result.ips:
+            raise InvalidConfig(
+                f"$.ipam.type: {cni_type} gave no address", "leave ipam out for a network of layer 2 only"
+            )
+    except CniError as error:
+        give_back(request, host, error)
+        raise
+    return result
+
+
+def give_back(request: Request, host: Host, error: CniError) -> None:
+    """Let the IPAM plugin take its addresses back after `error`, which stays the one that is told."""
+    if not ipam_type(request):
+        return
+    try:
+        delegate(ipam_type(request), request, host, verb="DEL")
+    except CniError as another:
+        error.also(another)
+
+
+def release(request: Request, host: Host, recorded: Mapping[str, Any] | None) -> None:
+    """DEL of the IPAM plugin that ADD asked (`recorded` is its configuration then), though the list was edited since."""
+    if recorded and recorded != request.config.get("ipam"):
+        request = _with_ipam(request, recorded)
+    if ipam_type(request):
+        delegate(ipam_type(request), request, host)
+
+
+def _with_ipam(request: Request, ipam: Mapping[str, Any]) -> Request:
+    document = {**json.loads(request.stdin), "ipam": ipam}
+    return replace(request, config={**request.config, "ipam": ipam}, stdin=json.dumps(document).encode())

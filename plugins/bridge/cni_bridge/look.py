@@ -1,0 +1,137 @@
+"""What CHECK sees of an attachment that is not as it should be, as sentences. Looks, and changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cni_bridge import spoof
+from cni_bridge.config import Config
+from linkspan import isolation, masquerade
+from linkspan.host.contract import KernelRoute, Link, Links
+from linkspan.model import Interface, Result, Route
+
+if TYPE_CHECKING:
+    from linkspan.backend import Backend
+    from linkspan.host.contract import Host
+    from linkspan.model import Attachment, Request
+
+
+def wrong_outside(request: Request, host: Host, config: Config) -> list[str]:
+    """What is wrong with the bridge, the host's end and the gateway."""
+    links = host.links()
+    bridge, outside = links.get(config.bridge), links.get(request.attachment.host_veth)
+    if bridge is None:
+        return [f"the bridge {config.bridge} is missing"]
+    wrong = [] if bridge.up else [f"the bridge {config.bridge} is down"]
+    if config.promisc and not bridge.promisc:
+        wrong.append(f"the bridge {config.bridge} is not promiscuous")
+    if outside is None:
+        return [*wrong, f"the host's end {request.attachment.host_veth} is missing"]
+    wrong += _wrong_port(links, config, bridge, outside)
+    if config.is_gateway:
+        wrong += _missing_gateways(links, config, _result(request), request.ifname)
+    return wrong
+
+
+def _wrong_port(links: Links, config: Config, bridge: Link, outside: Link) -> list[str]:
+    if outside.master != bridge.index:
+        return [f"{outside.name} is not a port of {config.bridge}"]
+    wanted = [
+        (outside.up, "is down"),
+        (outside.hairpin == config.hairpin, f"has hairpin mode {_on(on=outside.hairpin)}"),
+        (outside.isolated == config.port_isolation, f"has port isolation {_on(on=outside.isolated)}"),
+    ]
+    wrong = [f"{outside.name} {what}" for right, what in wanted if not right]
+    if config.vlans:
+        present = links.vlans(outside.name)
+        wrong += [f"{outside.name} lacks VLAN {each.first}" for each in config.vlans if each not in present]
+    return wrong
+
+
+def _missing_gateways(links: Links, config: Config, result: Result, ifname: str) -> list[str]:
+    present = {each.partition("/")[0] for each in links.addresses(config.gateway_link)}
+    gateways = {each.gateway for each in result.addresses_of(ifname) if each.gateway}
+    return [f"{config.gateway_link} lacks the gateway address {each}" for each in sorted(gateways - present)]
+
+
+def wrong_inside(request: Request, host: Host, config: Config) -> list[str]:
+    """What is wrong in the container: link, MAC, addresses, routes."""
+    inside = host.links(request.netns)
+    link = inside.get(request.ifname)
+    if link is None:
+        return [f"the interface {request.ifname} is missing in {request.netns}"]
+    result = _result(request)
+    present = inside.addresses(request.ifname)
+    return [
+        *_wrong_link(link, config, _stated(result, request.ifname)),
+        *(
+            f"{request.ifname} lacks the address {each.address}"
+            for each in result.addresses_of(request.ifname)
+            if each.address not in present
+        ),
+        *_missing_routes(inside, request, result),
+    ]
+
+
+def _wrong_link(link: Link, config: Config, stated: Interface | None) -> list[str]:
+    if stated is None:
+        return [f"prevResult has no interface {link.name} with a sandbox"]
+    wrong = []
+    if stated.mac and stated.mac.lower() != link.mac:
+        wrong.append(f"{link.name} has the MAC {link.mac}, not {stated.mac}")
+    if config.interface_up and not link.up:
+        wrong.append(f"{link.name} is down")
+    return wrong
+
+
+def _missing_routes(inside: Links, request: Request, result: Result) -> list[str]:
+    """Routes are prevResult's as a whole; those of families that this interface lacks belong to another one."""
+    families = {each.family for each in result.addresses_of(request.ifname)}
+    present = [
+        route
+        for family in (4, 6)
+        if family in families
+        for route in inside.routes(6 if family == 6 else 4, table=0)
+    ]
+    return [
+        f"the route to {each.dst} is missing in the container"
+        for each in result.routes
+        if each.family in families and not any(_is(each, route) for route in present)
+    ]
+
+
+def _is(wanted: Route, present: KernelRoute) -> bool:
+    """A default route may have been moved by a later plugin; any other leads where it was said to lead."""
+    return wanted.dst == present.dst and (wanted.is_default or not wanted.gw or wanted.gw == present.gw)
+
+
+def missing_rules(request: Request, host: Host, config: Config, backend: Backend | None) -> list[str]:
+    """What is missing of masquerading, isolation and the guard against foreign MAC addresses."""
+    attachment, result = request.attachment, _result(request)
+    found: list[str] = []
+    if backend is not None:
+        addresses = [each.address for each in result.addresses_of(request.ifname)]
+        found += masquerade.missing(host, backend, attachment, addresses)
+    if config.internal:
+        found += isolation.missing(host, config.bridge)
+    if config.spoof_check:
+        found += spoof.missing(host, attachment, _mac(host, request, attachment))
+    return found
+
+
+def _mac(host: Host, request: Request, attachment: Attachment) -> str:
+    stated = _stated(_result(request), request.ifname)
+    link = host.links(request.netns).get(request.ifname)
+    return (stated.mac.lower() if stated else "") or (link.mac if link else attachment.container_mac)
+
+
+def _stated(result: Result, ifname: str) -> Interface | None:
+    return next((each for each in result.interfaces if each.sandbox and each.name == ifname), None)
+
+
+def _result(request: Request) -> Result:
+    return request.prev_result or Result()
+
+
+def _on(*, on: bool) -> str:
+    return "on" if on else "off"
