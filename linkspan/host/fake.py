@@ -73,7 +73,6 @@ class FakeHost:
         self.requests: list[Request] = []
         self.warnings: list[str] = []
         self.listeners: set[tuple[str, int]] = set()
-        self.listeners: set[tuple[str, int]] = set()
         self.closed = False
         self._dead = False
         self._counts: Counter[str] = Counter()
@@ -97,10 +96,6 @@ class FakeHost:
     def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
         """See contract.Host: what a test put into `listeners`."""
         return frozenset(port for port in ports if (protocol, port) in self.listeners)
-
-    def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
-        """See contract.Host: those of `listeners`, which are (protocol, port)."""
-        return frozenset(each for each in ports if (protocol, each) in self.listeners)
 
     def warn(self, message: str) -> None:
         """See contract.Host: it ends up in `warnings`."""
@@ -174,7 +169,10 @@ class _Watched:
     """A part of the host whose contract methods are told to `ask` before they do anything."""
 
     def __init__(self, name: str, protocol: type, part: object, ask: Callable[[str, str], None]) -> None:
-        self._name, self._protocol, self._part, self._ask = name, protocol, part, ask
+        vars(self).update(_name=name, _protocol=protocol, _part=part, _ask=ask)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._part, name, value)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._part, name)
@@ -182,7 +180,7 @@ class _Watched:
             return found
 
         def asked(*words: Any, **more: Any) -> Any:
-            self._ask(f"{self._name}.{name}", " ".join(map(str, words)))
+            self._ask(f"{self._name}.{name}", str(words[0]) if words else "")
             return found(*words, **more)
 
         return asked

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from linkspan.errors import KernelRefused
-from linkspan.host.contract import KernelRoute, Link
+from linkspan.host.contract import KernelRoute, Link, PortVlans
 from linkspan.rules import Family
 
 MAIN, LOCAL = 254, 255
 GLOBAL, ON_LINK = 0, 253
 _SMALLEST, _LARGEST = 68, 65535
+#: A bridge's default_pvid, which it and every port begin with.
+_FIRST_VLAN = {1: True}
 #: What a new link's sysctls are, where `default` was not changed.
 _DEFAULTS = {
     **{
@@ -42,11 +44,18 @@ class _Device:
     isolated: bool = False
     master: _Device | None = None
     peer: _Device | None = None
+    below: _Device | None = None
     addresses: list[str] = field(default_factory=list)
+    vlan_filtering: bool = False
+    #: VLAN -> whether it is sent without a tag
+    vlans: dict[int, bool] = field(default_factory=dict)
 
 
 class FakeLinks:
-    """The contract's Links. `find` gives the namespace at a path; `announced` and `sysctls` are for a test to look at."""
+    """The contract's Links. `find` gives the namespace at a path; `announced` and `sysctls` are for a test to look at.
+
+    A kernel whose bridges know no VLANs has `knows_vlans` False; `duplicates` are IPv6 addresses (CIDR) that a neighbour has too.
+    """
 
     def __init__(self, find: Callable[[str], FakeLinks]) -> None:
         self._find = find
@@ -54,6 +63,9 @@ class FakeLinks:
         self._routes: list[KernelRoute] = []
         self._numbers = 0
         self.announced: list[tuple[str, str]] = []
+        self.knows_vlans = True
+        self.duplicates: set[str] = set()
+        self._unsettled: dict[tuple[str, str], bool] = {}
         self.sysctls = {
             **_DEFAULTS,
             **{key.replace("/default/", "/all/"): value for key, value in _DEFAULTS.items()},
@@ -79,14 +91,29 @@ class FakeLinks:
             each for each in links if kind in ("", each.kind) and (not master or each.master == master)
         )
 
-    def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0) -> None:
+    def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
         """See contract.Links."""
         request = f"create the bridge {name}"
         self.want_free(name, request)
+        if vlan_filtering and not self.knows_vlans:
+            raise KernelRefused(request, errno.EOPNOTSUPP)
         index = self.next_index()
-        self.add(
-            _Device(self, index, name, "bridge", mac or _any_mac(index), mtu=_sound_mtu(mtu or 1500, request))
+        bridge = _Device(
+            self, index, name, "bridge", mac or _any_mac(index), mtu=_sound_mtu(mtu or 1500, request)
         )
+        bridge.vlan_filtering, bridge.vlans = vlan_filtering, dict(_FIRST_VLAN) if self.knows_vlans else {}
+        self.add(bridge)
+
+    def create_vlan(self, name: str, *, link: str, vlan: int) -> None:
+        """See contract.Links."""
+        request = f"create the VLAN link {name}"
+        below = self._known(link)
+        if not self.knows_vlans:
+            raise KernelRefused(request, errno.EOPNOTSUPP)
+        self.want_free(name, request)
+        made = _Device(self, self.next_index(), name, "vlan", below.mac, mtu=below.mtu)
+        made.below, made.vlans = below, {vlan: False}
+        self.add(made)
 
     def create_veth(
         self, name: str, *, mac: str, peer: str, peer_mac: str, peer_netns: str, mtu: int = 0
@@ -151,15 +178,39 @@ class FakeLinks:
         device.hairpin = device.hairpin if hairpin is None else hairpin
         device.isolated = device.isolated if isolated is None else isolated
 
+    def vlans(self, name: str) -> tuple[PortVlans, ...]:
+        """See contract.Links."""
+        runs: list[PortVlans] = []
+        for vlan, untagged in sorted(self._known(name).vlans.items()):
+            if runs and (runs[-1].last, runs[-1].untagged) == (vlan - 1, untagged):
+                runs[-1] = replace(runs[-1], last=vlan)
+            else:
+                runs.append(PortVlans(vlan, vlan, untagged))
+        return tuple(runs)
+
+    def add_vlans(self, name: str, vlans: PortVlans, *, on_bridge: bool = False) -> None:
+        """See contract.Links."""
+        device = self._vlan_aware(name, on_bridge=on_bridge)
+        device.vlans.update(dict.fromkeys(range(vlans.first, vlans.last + 1), vlans.untagged))
+
+    def delete_vlans(self, name: str, vlans: PortVlans) -> None:
+        """See contract.Links."""
+        device = self._vlan_aware(name)
+        for vlan in range(vlans.first, vlans.last + 1):
+            device.vlans.pop(vlan, None)
+
     # --- addresses ----------------------------------------------------------------------------------------------------
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """See contract.Links."""
         return tuple(self._known(name).addresses)
 
+    def unsettled_addresses(self, name: str) -> Mapping[str, bool]:
+        """See contract.Links."""
+        return {address: failed for (link, address), failed in self._unsettled.items() if link == name}
+
     def add_address(self, name: str, address: str, *, nodad: bool = True) -> bool:
         """See contract.Links."""
-        del nodad
         device = self._known(name)
         interface = ipaddress.ip_interface(address)
         if interface.version == 6 and self.sysctls[f"ipv6/conf/{name}/disable_ipv6"] == "1":
@@ -167,6 +218,8 @@ class FakeLinks:
         if str(interface) in device.addresses:
             return False
         device.addresses.append(str(interface))
+        if not nodad and str(interface) in self.duplicates:
+            self._unsettled[name, str(interface)] = True
         if device.up:
             self._connect(device, str(interface))
         return True
@@ -178,6 +231,7 @@ class FakeLinks:
         if device is None or text not in device.addresses:
             return False
         device.addresses.remove(text)
+        self._unsettled.pop((name, text), None)
         subnet = str(ipaddress.ip_interface(text).network)
         self._routes = [
             each for each in self._routes if (each.ifname, each.dst, each.gw) != (name, subnet, "")
@@ -285,6 +339,12 @@ class FakeLinks:
             raise KernelRefused(f"find the link {name}", errno.ENODEV)
         return device
 
+    def _vlan_aware(self, name: str, *, on_bridge: bool = False) -> _Device:
+        device = self._known(name)
+        if not self.knows_vlans or (device.kind == "bridge") != on_bridge or not (on_bridge or device.master):
+            raise KernelRefused(f"change the VLANs of {name}", errno.EOPNOTSUPP)
+        return device
+
     def want_free(self, name: str, request: str) -> None:
         """Refuse a name that is taken, or that the kernel takes for none."""
         if len(name.encode()) > 15:
@@ -313,6 +373,8 @@ class FakeLinks:
     def drop(self, device: _Device) -> None:
         """A link goes, and what hangs on it."""
         self._devices.remove(device)
+        for above in [each for each in self._devices if each.below is device]:
+            self.drop(above)
         self._routes = [each for each in self._routes if each.ifname != device.name]
         for port in self.ports(device):
             port.master = None
@@ -325,6 +387,7 @@ class FakeLinks:
         if bridge is not None and bridge.kind != "bridge":
             raise KernelRefused(request, errno.EOPNOTSUPP)
         device.master, device.hairpin, device.isolated = bridge, False, False
+        device.vlans = dict(_FIRST_VLAN) if bridge is not None and self.knows_vlans else {}
 
     def _switch(self, device: _Device, *, up: bool) -> None:
         device.up = up
@@ -376,15 +439,27 @@ def _seen(device: _Device) -> Link:
         up=device.up,
         carrier=_has_carrier(device),
         master=device.master.index if device.master else 0,
-        peer=device.peer.index if device.peer else 0,
+        peer=_other_end(device),
         promiscuity=int(device.promisc) + (device.master is not None),
         hairpin=device.hairpin,
+        promisc=device.promisc,
+        allmulti=device.allmulti,
+        txqlen=device.txqlen,
+        vlan_filtering=device.vlan_filtering if device.kind == "bridge" and device.home.knows_vlans else None,
     )
+
+
+def _other_end(device: _Device) -> int:
+    """What the kernel calls a link's link: a veth's other end, what a VLAN is on top of."""
+    other = device.peer or device.below
+    return other.index if other else 0
 
 
 def _has_carrier(device: _Device) -> bool:
     if device.kind == "bridge":
         return device.up and any(map(_has_carrier, device.home.ports(device)))
+    if device.below is not None:
+        return device.up and device.below.up
     return device.peer is not None and device.up and device.peer.up
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from linkspan.errors import InvalidNetns, KernelRefused, NetnsGone
-from linkspan.host.contract import Host, Links
+from linkspan.host.contract import Host, Links, PortVlans
 from linkspan.host.fake import FakeHost as MemoryHost
+from linkspan.host.fake_links import FakeLinks
 from linkspan.host.linux import LinuxHost
 from tests.harness.fakehost import FakeHost
 
@@ -440,3 +441,47 @@ def test_what_neighbours_are_told_is_best_effort(both: Host, pair: Links) -> Non
     pair.announce("no-such-link", ("10.5.0.1/24",))
     pair.forget_neighbour("veth0", "10.5.0.2")
     pair.forget_neighbour("no-such-link", "10.5.0.2")
+
+
+# --- VLANs: tests/conformance has them on kernels whose bridges know them ----------------------------------------
+
+
+@pytest.fixture
+def vlan_port() -> FakeLinks:
+    """veth0 on a bridge of the fake that filters VLANs."""
+    memory = MemoryHost()
+    memory.add_netns(BOX)
+    links = memory.namespace("/proc/self/ns/net")
+    links.create_bridge("br0", vlan_filtering=True)
+    make_pair(links)
+    links.change("veth0", master="br0")
+    return links
+
+
+def test_a_port_begins_with_the_first_vlan(vlan_port: FakeLinks) -> None:
+    assert vlan_port.vlans("veth0") == (PortVlans(1, 1, untagged=True),)
+
+
+def test_neighbouring_vlans_are_seen_as_one(vlan_port: FakeLinks) -> None:
+    vlan_port.delete_vlans("veth0", PortVlans(1, 1))
+    for first, last in ((10, 11), (12, 12), (20, 20)):
+        vlan_port.add_vlans("veth0", PortVlans(first, last))
+    vlan_port.add_vlans("veth0", PortVlans(13, 13, untagged=True))
+    assert vlan_port.vlans("veth0") == (
+        PortVlans(10, 12),
+        PortVlans(13, 13, untagged=True),
+        PortVlans(20, 20),
+    )
+
+
+def test_a_vlan_link_goes_with_what_it_is_on(vlan_port: FakeLinks) -> None:
+    vlan_port.create_vlan("br0.5", link="br0", vlan=5)
+    vlan_port.delete("br0")
+    assert vlan_port.get("br0.5") is None
+
+
+def test_a_kernel_without_vlans_says_so(vlan_port: FakeLinks) -> None:
+    vlan_port.knows_vlans = False
+    with pytest.raises(KernelRefused) as caught:
+        vlan_port.add_vlans("veth0", PortVlans(5, 5))
+    assert refused(caught) == "EOPNOTSUPP"

@@ -86,9 +86,12 @@ class Pool:
         self._files.write(f"{self._folder}/last_reserved_ip.{number}", str(ip).encode())
 
     def release(self, ip: Ip) -> None:
-        """Give an address back. An absent one is fine."""
-        self._files.remove(f"{self._folder}/{ip}")
+        """Give an address back. An absent one is fine.
+
+        The lease goes last: whoever is stopped between leaves a lease that the next DEL finds, never a record that nothing names.
+        """
         self._files.remove(f"{self._side}/{ip}")
+        self._files.remove(f"{self._folder}/{ip}")
 
     def release_all(self, attachment: Attachment) -> None:
         """Give back what an attachment holds, and forget it."""
