@@ -28,6 +28,7 @@ def preload() -> None:
     from importlib import import_module
 
     from linkspan import plugin, schema
+    from linkspan.host.linux.netlink import message_class
 
     for name in plugin.MODULES:
         schema.load(plugin.load(name).schema)

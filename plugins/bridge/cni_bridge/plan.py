@@ -11,6 +11,7 @@ from cni_bridge import spoof, steps
 from cni_bridge.config import Config
 from linkspan.backend import Backend
 from linkspan.errors import InvalidConfig
+from linkspan.forwarding import PermitForwarding
 from linkspan.masquerade import Masquerade
 from linkspan.model import NO_DNS, Address, Dns, Route
 from linkspan.plan import Plan, Step
@@ -105,6 +106,7 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
         plan.append(steps.Open(config.bridge))
         if config.is_gateway:
             plan.append(steps.Forward(layout.families))
+            plan.append(PermitForwarding(config.gateway_link, layout.families))
     if layout.backend is not None:
         plan.append(Masquerade(attachment, tuple(each.address for each in layout.addresses), layout.backend))
     return tuple(plan)
