@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from linkspan import nft_table
 from linkspan.backend import Backend
 from linkspan.nft_table import FAMILIES, MULTICAST
-from linkspan.plan import Undo, best_effort
+from linkspan.plan import Undo, best_effort, carry_out
 from linkspan.rules import Change, Element, Family, Jump, Match, NftChange, Rule
 
 if TYPE_CHECKING:
@@ -45,8 +45,21 @@ def apply(host: Host, backend: Backend, attachment: Attachment, addresses: Seque
         added = tuple(_element(attachment, each) for each in addresses)
         host.nftables.apply(NftChange(commands=commands, add=added))
         return
-    for family, own in by_family(addresses):
-        host.iptables.apply(family, "nat", iptables_change(attachment, own))
+    carry_out((_OneFamily(attachment, *each) for each in by_family(addresses)), host)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneFamily:
+    """An attachment's chain in the nat table of one family."""
+
+    attachment: Attachment
+    family: Family
+    addresses: tuple[str, ...]
+
+    def do(self, host: Host) -> Undo:
+        host.iptables.apply(self.family, "nat", iptables_change(self.attachment, self.addresses))
+        gone = Change(remove_chains=(chain_name(self.attachment),))
+        return lambda: host.iptables.apply(self.family, "nat", gone)
 
 
 def remove(

@@ -14,7 +14,9 @@ from linkspan.errors import InvalidConfig
 from linkspan.forwarding import PermitForwarding
 from linkspan.masquerade import Masquerade
 from linkspan.model import NO_DNS, Address, Dns, Route
+from linkspan.nft_table import FAMILIES
 from linkspan.plan import Plan, Step
+from linkspan.rules import Family
 
 if TYPE_CHECKING:
     from linkspan.model import Attachment, Request, Result
@@ -38,9 +40,10 @@ class Layout:
     dns: Dns = NO_DNS
 
     @property
-    def families(self) -> tuple[int, ...]:
+    def families(self) -> tuple[Family, ...]:
         """The address families in use, each once."""
-        return tuple(sorted({each.family for each in self.addresses}))
+        present = {each.family for each in self.addresses}
+        return tuple(family for family in FAMILIES if family in present)
 
 
 def layout_of(
