@@ -13,6 +13,8 @@ from tests.conformance.world import World
 from tests.harness.fakehost import FakeHost
 
 PROCESSES = 2
+#: How much of a reason is kept.
+LONGEST = 400
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,24 @@ def judge(case: Case, suite: Suite, partner: Suite | None = None) -> Verdict:
     told = [(variant, _tried(case, suite, partner, variant)) for variant in _variants(case, suite)]
     if not told:
         return Verdict(case.number, "n/a", f"the suite's manifest names no backend for {case.each}")
-    failures = [f"{variant}: {told}" if variant else told for variant, (outcome, told) in told if outcome == "FAIL"]
+    failures = _gathered((variant, reason) for variant, (outcome, reason) in told if outcome == "FAIL")
     absent = [reason for _, (outcome, reason) in told if outcome == "n/a"]
     seconds = round(time.monotonic() - started, 2)
     if failures:
-        return Verdict(case.number, "FAIL", " | ".join(failures), seconds)
+        return Verdict(case.number, "FAIL", failures, seconds)
     if len(absent) == len(told):
         return Verdict(case.number, "n/a", absent[0], seconds)
     return Verdict(case.number, "pass", "", seconds)
+
+
+def _gathered(failures: Iterable[tuple[str, str]]) -> str:
+    """The reasons in one line; variants that fail for one reason are named together."""
+    variants: dict[str, list[str]] = {}
+    for variant, reason in failures:
+        # The same words about another role are the same reason.
+        general = reason.replace(f"{variant} ", "") if variant else reason
+        variants.setdefault(general, []).append(variant)
+    return " | ".join(f"{', '.join(names)}: {reason}" if names[0] else reason for reason, names in variants.items())
 
 
 def _variants(case: Case, suite: Suite) -> tuple[str, ...]:
@@ -55,11 +67,11 @@ def _tried(case: Case, suite: Suite, partner: Suite | None, variant: str) -> tup
         with FakeHost() as host:
             case.body(World(host, suite, partner, variant))
     except Failed as failure:
-        return "FAIL", str(failure)
+        return "FAIL", str(failure)[:LONGEST]
     except NotHere as reason:
         return "n/a", str(reason)
     except Exception as error:
-        return "FAIL", f"the case stopped: {type(error).__name__}: {error}"
+        return "FAIL", f"the case stopped: {type(error).__name__}: {error}"[:LONGEST]
     return "pass", ""
 
 
