@@ -36,9 +36,11 @@ class Plugin:
 MODULES = {
     "bridge": "cni_bridge.verbs",
     "dns": "cni_dns.verbs",
+    "firewall": "cni_firewall.verbs",
     "host-local": "cni_host_local_ipam.verbs",
     "loopback": "cni_loopback.verbs",
     "portmap": "cni_portmap.verbs",
+    "tuning": "cni_tuning.verbs",
 }
 ALIASES = {"dnsname": "dns", "host-local-ipam": "host-local"}
 

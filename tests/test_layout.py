@@ -14,9 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = {
     "bridge": ("bridge", "cni_bridge"),
     "dns": ("dns", "cni_dns"),
+    "firewall": ("firewall", "cni_firewall"),
     "host-local-ipam": ("host-local", "cni_host_local_ipam"),
     "loopback": ("loopback", "cni_loopback"),
     "portmap": ("portmap", "cni_portmap"),
+    "tuning": ("tuning", "cni_tuning"),
 }
 #: library -> the only modules that may import it
 BORDERS = {

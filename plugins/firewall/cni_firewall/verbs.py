@@ -127,11 +127,13 @@ def _withdrawal(host: Host, attachment: Attachment) -> Undo:
 
 
 def _rebuilding(host: Host, attachment: Attachment, admission: Admission) -> Undo:
-    def rebuild() -> None:
-        now = as_of_now(admission, host)
-        carry_out(plan_for(attachment, now) if now != admission else rules_of(now), host)
+    return lambda: _rebuild(host, attachment, admission)
 
-    return rebuild
+
+def _rebuild(host: Host, attachment: Attachment, admission: Admission) -> None:
+    """Others may have come to iptables since: then there is more to make, and to record."""
+    now = as_of_now(admission, host)
+    carry_out(plan_for(attachment, now) if now != admission else rules_of(now), host)
 
 
 PLUGIN = Plugin(

@@ -1,0 +1,1 @@
+"""The tuning plugin: sysctls and properties of a container's interface."""
