@@ -7,7 +7,9 @@ json, which takes as long to load as the interpreter to start.
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 LATEST = VERSIONS[-1]
 _SUPPORTED = ", ".join([f'"{version}"' for version in VERSIONS])
-_PLAIN_QUESTIONS = {f'{{"cniVersion":"{version}"}}'.encode(): version for version in VERSIONS}
+_PLAIN_QUESTIONS = {
+    f'{{"cniVersion":{blank}"{version}"}}'.encode(): version for version in VERSIONS for blank in ("", " ")
+}
 
 
 def encode_versions(stdin: bytes) -> bytes:
