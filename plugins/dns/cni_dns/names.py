@@ -27,7 +27,7 @@ def is_name(text: str) -> bool:
 def normalised(text: str, place: str) -> str:
     """The name in lower case without a final dot. InvalidConfig telling `place` if it is none."""
     name = (text[:-1] if text.endswith(".") else text).lower()
-    if not name.isascii() or not is_name(name):
+    if not text.isascii() or not is_name(name):
         shown = repr(text) if len(text) <= 50 else repr(text[:47] + "...")
         raise InvalidConfig(
             f"{place}: {shown} is not a DNS name",

@@ -41,7 +41,7 @@ def quick(data: bytes, view: View) -> bytes | None:
         # Only an OPT at the very end: root name, type 41, size, no extended rcode, version 0, flags, options.
         if data[end : end + 3] != b"\0\0\x29" or data[end + 5 : end + 7] != b"\0\0":
             return None
-        if len(data) != end + 11 + (data[end + 9] << 8 | data[end + 10]):
+        if len(data) < end + 11 or len(data) != end + 11 + (data[end + 9] << 8 | data[end + 10]):
             return None
         limit = max(SMALLEST, min(data[end + 3] << 8 | data[end + 4], LARGEST_UDP))
     elif end != len(data):
