@@ -10,6 +10,7 @@ from typing import Any
 from cni_host_local_ipam.ranges import Ip, RangeSet, parse_cidr, parse_ip, read_sets
 from linkspan.errors import InvalidConfig, InvalidEnvironment
 from linkspan.model import NO_EXTRA, Request, Route
+from linkspan.wire import at_least
 
 DATA_DIR = "/var/lib/cni/networks"
 
@@ -37,6 +38,19 @@ class Config:
         routes = tuple(_route(f"$.ipam.routes[{i}]", each) for i, each in enumerate(ipam.get("routes", ())))
         path = ipam.get("resolvConf", "")
         return cls(sets=sets, routes=routes, resolv_conf=join(request.cwd, path) if path else "")
+
+    def concerns(self, ip: Ip) -> bool:
+        """Whether an address is in one of the subnets, if any are given: two lists of one name may share a folder of leases."""
+        return not self.sets or any(ip in each.subnet for one in self.sets for each in one.ranges)
+
+    def refuse_unless_told_by(self, cni_version: str) -> None:
+        """Raise InvalidConfig for more addresses than a result of that version can tell (one of a family up to 0.2.0)."""
+        families = [one.family for one in self.sets]
+        if not at_least(cni_version, "0.3.0") and len(set(families)) < len(families):
+            raise InvalidConfig(
+                f"CNI version {cni_version} does not support more than 1 address per family",
+                "use cniVersion 0.3.0 or later, or one range set of each family",
+            )
 
 
 def ipam_of(request: Request) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 def add(request: Request, host: Host) -> Result:
     """Reserve one address of each range set, all or none."""
     config = Config.from_request(request, ranges_needed=True)
+    config.refuse_unless_told_by(request.cni_version)
     asked = _by_set(config, requested_addresses(request))
     dns = _dns(config, host)
     pool = Pool(host, pool_folder(request))
@@ -79,10 +80,11 @@ def gc(request: Request, host: Host) -> None:
     valid = request.valid_attachments
     if valid is None or not host.files.names(pool_folder(request)):
         return
+    config = Config.from_request(request, ranges_needed=False)
     pool = Pool(host, pool_folder(request))
     ids = {container_id for container_id, _ in valid}
     with pool.locked():
-        for ip in pool.taken().values():
+        for ip in filter(config.concerns, pool.taken().values()):
             holder = pool.holder(ip)
             known = holder is not None and (holder in valid or (not holder[1] and holder[0] in ids))
             if not known:
