@@ -23,6 +23,9 @@ from linkspan.host.fake_netfilter import FakeIptables, FakeNftables
 from linkspan.host.fake_processes import FakeProcesses
 from linkspan.rules import Flow
 
+#: The chains that every table of iptables has without anybody's doing.
+_BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+
 OWN_NETNS = "/proc/self/ns/net"
 
 #: A request: "part.method", and the how many-th of its name it is, from 1.
@@ -143,7 +146,8 @@ class FakeHost:
         yield from self.files.lines()
         for (family, table), chains in self.iptables.tables.items():
             for chain, rules in chains.items():
-                yield from (f"iptables {family} {table} {chain} {rule}" for rule in rules or [""])
+                empty = [] if chain in _BUILT_IN else [""]
+                yield from (f"iptables {family} {table} {chain} {rule}" for rule in rules or empty)
         if self.nftables.table is not None:
             for name, elements in self.nftables.table.sets.items():
                 yield from (f"nftables {name} {element}" for element in elements.values())
