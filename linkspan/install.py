@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from linkspan import launch
@@ -49,19 +49,26 @@ def launcher(cni_type: str, python: str, library: str) -> str:
 
 def install(bin_dir: str, *, replace: bool = False) -> list[Done]:
     """Write every executable and alias into `bin_dir`. Raises Refused, before anything is written, if one is not ours; OSError."""
-    names = (*MODULES, *ALIASES)
-    _refuse_strangers([f"{bin_dir}/{name}" for name in names if not _is_ours(f"{bin_dir}/{name}")], replace)
+    refuse_strangers(executables_in_the_way(bin_dir), replace=replace)
     os.makedirs(bin_dir, exist_ok=True)
     done: list[Done] = []
     for cni_type in MODULES:
         done += _keep_what_was(f"{bin_dir}/{cni_type}", ours=_is_ours(f"{bin_dir}/{cni_type}"))
-        _write(f"{bin_dir}/{cni_type}", launcher(cni_type, sys.executable, launch.library_dir()).encode(), 0o755)
+        _write(
+            f"{bin_dir}/{cni_type}", launcher(cni_type, sys.executable, launch.library_dir()).encode(), 0o755
+        )
         done.append(Done("wrote", f"{bin_dir}/{cni_type}"))
     for alias, cni_type in ALIASES.items():
         done += _keep_what_was(f"{bin_dir}/{alias}", ours=_is_ours(f"{bin_dir}/{alias}"))
         _link(f"{bin_dir}/{alias}", cni_type)
         done.append(Done("wrote", f"{bin_dir}/{alias} -> {cni_type}"))
     return done
+
+
+def executables_in_the_way(bin_dir: str) -> list[str]:
+    """What stands in the place of one of ours and is not ours."""
+    paths = [f"{bin_dir}/{name}" for name in (*MODULES, *ALIASES)]
+    return [path for path in paths if _present(path) and not _is_ours(path)]
 
 
 def uninstall(bin_dir: str) -> list[Done]:
@@ -81,10 +88,8 @@ def sample_lists() -> dict[str, str]:
 
 def install_lists(conf_dir: str, names: Iterable[str], *, replace: bool = False) -> list[Done]:
     """Copy sample lists into a runtime's configuration directory. Raises Refused, before anything is written, and OSError."""
-    known = sample_lists()
-    chosen = {f"{conf_dir}/{name}.conflist": _read(known[name]) for name in names}
-    changed = {path: data for path, data in chosen.items() if _read(path) != data}
-    _refuse_strangers([path for path in changed if _present(path)], replace)
+    changed = _changed_lists(conf_dir, names)
+    refuse_strangers(lists_in_the_way(conf_dir, names), replace=replace)
     os.makedirs(conf_dir, exist_ok=True)
     done: list[Done] = []
     for path, data in changed.items():
@@ -92,6 +97,17 @@ def install_lists(conf_dir: str, names: Iterable[str], *, replace: bool = False)
         _write(path, data, 0o644)
         done.append(Done("wrote", path))
     return done
+
+
+def lists_in_the_way(conf_dir: str, names: Iterable[str]) -> list[str]:
+    """What stands in the place of a sample list and differs from it."""
+    return [path for path in _changed_lists(conf_dir, names) if _present(path)]
+
+
+def _changed_lists(conf_dir: str, names: Iterable[str]) -> dict[str, bytes]:
+    known = sample_lists()
+    chosen = {f"{conf_dir}/{name}.conflist": _read(known[name]) for name in names}
+    return {path: data for path, data in chosen.items() if _read(path) != data}
 
 
 def uninstall_lists(conf_dir: str) -> list[Done]:
@@ -113,15 +129,17 @@ def _is_ours(path: str) -> bool:
         return False
 
 
-def _refuse_strangers(paths: list[str], replace: bool) -> None:  # noqa: FBT001
-    strangers = [path for path in paths if _present(path)]
+def refuse_strangers(strangers: Sequence[str], *, replace: bool) -> None:
+    """Raise Refused for what is in the way, unless `replace`; and always where an original is kept already."""
     if strangers and not replace:
         raise Refused(
             f"{', '.join(strangers)}: not linkspan's, and not overwritten; --replace keeps each as NAME{KEPT} and installs ours"
         )
     kept = [path for path in strangers if _present(path + KEPT)]
     if kept:
-        raise Refused(f"{', '.join(path + KEPT for path in kept)}: an earlier original is kept there; move it away first")
+        raise Refused(
+            f"{', '.join(path + KEPT for path in kept)}: an earlier original is kept there; move it away first"
+        )
 
 
 def _keep_what_was(path: str, *, ours: bool) -> list[Done]:

@@ -69,7 +69,7 @@ def check(document: Any, schema_path: str) -> None:
     """Raise InvalidConfig with the JSON path, the value and the fix if `document` breaks the schema at `schema_path`."""
     from jsonschema.exceptions import best_match
 
-    error = best_match(_validator(schema_path).iter_errors(document))
+    error = best_match(validator(schema_path).iter_errors(document))
     if error is None:
         return
     value = _shown(error.instance)
@@ -80,7 +80,8 @@ def check(document: Any, schema_path: str) -> None:
 
 
 @cache
-def _validator(schema_path: str) -> Any:
+def validator(schema_path: str) -> Any:
+    """Jsonschema's validator for the schema at `schema_path`, made once for each process."""
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(load(schema_path), format_checker=Draft202012Validator.FORMAT_CHECKER)

@@ -40,24 +40,33 @@ def main() -> None:
 
 
 @main.command("install")
-@click.option("--bin-dir", default=BIN_DIR, show_default=True, help="The CNI plugin directory of the runtime.")
+@click.option(
+    "--bin-dir", default=BIN_DIR, show_default=True, help="The CNI plugin directory of the runtime."
+)
 @click.option("--conf-dir", help="Copy sample lists there as well, such as /etc/cni/net.d.")
-@click.option("--list", "lists", multiple=True, help="Which sample list to copy; once for each. [default: bridge]")
+@click.option(
+    "--list", "lists", multiple=True, help="Which sample list to copy; once for each. [default: bridge]"
+)
 @click.option("--replace", is_flag=True, help="Keep what stands in the way beside ours instead of refusing.")
 def install_command(bin_dir: str, conf_dir: str | None, lists: tuple[str, ...], replace: bool) -> None:
-    """Write the executables bridge, dns, host-local, loopback, portmap and their aliases."""
+    """Write the plugins' executables and their aliases, and sample lists on request. Nothing is written if anything is in the way."""
     names = lists or ("bridge",)
     known = install.sample_lists()
     for name in names:
         if name not in known:
             raise click.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint="--list")
-    _tell(install.install(os.path.abspath(bin_dir), replace=replace))
+    bin_dir, conf_dir = os.path.abspath(bin_dir), os.path.abspath(conf_dir) if conf_dir else None
+    in_the_way = install.lists_in_the_way(conf_dir, names) if conf_dir else []
+    install.refuse_strangers([*install.executables_in_the_way(bin_dir), *in_the_way], replace=replace)
+    _tell(install.install(bin_dir, replace=replace))
     if conf_dir:
-        _tell(install.install_lists(os.path.abspath(conf_dir), names, replace=replace))
+        _tell(install.install_lists(conf_dir, names, replace=replace))
 
 
 @main.command()
-@click.option("--bin-dir", default=BIN_DIR, show_default=True, help="The CNI plugin directory of the runtime.")
+@click.option(
+    "--bin-dir", default=BIN_DIR, show_default=True, help="The CNI plugin directory of the runtime."
+)
 @click.option("--conf-dir", help="Remove unchanged sample lists from there as well.")
 def uninstall(bin_dir: str, conf_dir: str | None) -> None:
     """Take back what install wrote, and put back what it had replaced."""

@@ -35,9 +35,8 @@ def start() -> None:
     log = f"{state_dir}/resident.log"
     if _systemd_is_ours():
         os.close(lock)
-        if _started_by_systemd(
-            f"linkspan-resident-{os.path.basename(state_dir)}", module_argv("linkspan.resident.server")
-        ):
+        unit = f"linkspan-resident-{os.path.basename(state_dir)}"
+        if _started_by_systemd(unit, module_argv("linkspan.resident.server"), log):
             return
         lock = take_lock(state_dir)
         if lock is None:
@@ -135,8 +134,9 @@ def _systemd_is_ours() -> bool:
     return os.path.isdir("/run/systemd/system") and shares_network_with_init()
 
 
-def _started_by_systemd(unit: str, argv: Sequence[str]) -> bool:
-    """Whether systemd took it as a transient service (systemd-run(1))."""
+def _started_by_systemd(unit: str, argv: Sequence[str], log: str) -> bool:
+    """Whether systemd took it as a transient service (systemd-run(1)); what it says goes to `log`."""
+    settings = ("KillMode=mixed", f"StandardOutput=append:{log}", f"StandardError=append:{log}")
     try:
         done = subprocess.run(
             [
@@ -144,7 +144,7 @@ def _started_by_systemd(unit: str, argv: Sequence[str]) -> bool:
                 "--quiet",
                 "--collect",
                 f"--unit={unit}",
-                "--property=KillMode=mixed",
+                *(f"--property={each}" for each in settings),
                 "--",
                 *argv,
             ],

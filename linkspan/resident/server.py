@@ -272,6 +272,7 @@ def take_lock(state_dir: str) -> int | None:
 def main() -> int:
     """Be the resident of this network namespace; at once 0 if there is one. A lock handed down as descriptor 3 counts."""
     from linkspan.host.linux.files import LinuxFiles
+    from linkspan.host.linux.processes import name_this_process
 
     state_dir = launch.state_dir()
     if "--locked" not in sys.argv:
@@ -280,5 +281,6 @@ def main() -> int:
             return 0
     os.chdir("/")
     os.umask(0o077)
+    name_this_process("linkspan")
     Resident(state_dir).run()
     return 0

@@ -31,7 +31,7 @@ def preload() -> None:
     from linkspan.host.linux.netlink import message_class
 
     for name in plugin.MODULES:
-        schema.load(plugin.load(name).schema)
+        schema.validator(plugin.load(name).schema)
     for name in (
         "linkspan.delegate",
         "linkspan.masquerade",
@@ -39,19 +39,24 @@ def preload() -> None:
         "linkspan.host.linux.conntrack",
         "linkspan.host.linux.iptables",
         "linkspan.host.linux.nftables",
+        "linkspan.host.linux.links",
         "linkspan.host.linux.sockets",
     ):
         import_module(name)
+    for name in ("rtnl.ifinfmsg.ifinfmsg", "rtnl.ifaddrmsg.ifaddrmsg", "rtnl.rtmsg.rtmsg"):
+        message_class(name)
 
 
 def work(channel: socket.socket) -> None:
     """Serve the connections that arrive on `channel` until it is closed."""
     from linkspan.host.linux import Warm
+    from linkspan.host.linux.processes import name_this_process
 
     # The master's end of the channel says when to go; a signal to the whole group must not cut a call short. Unlike an
     # ignored signal, a handler is not passed on to the programs that a call runs.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    name_this_process("linkspan worker")
     warm = Warm()
     _open_sockets(warm)
     try:

@@ -289,7 +289,9 @@ def _keep(serve: Callable[[], None]) -> int:
 def main() -> int:
     """Be the name server of the network namespace we are in, unless there is one."""
     from linkspan.host.linux import LinuxHost
+    from linkspan.host.linux.processes import name_this_process
 
+    name_this_process("linkspan dns")
     host = LinuxHost()
     host.files.make_folder(host.state_dir)
     if not _only_one(f"{host.state_dir}/dns.lock"):
