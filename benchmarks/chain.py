@@ -1,8 +1,10 @@
 """ADD, DEL and VERSION of a whole chain, ours and the reference plugins alternately in one private host: `./dev bench`.
 
-The chain is bridge (ipMasq), host-local and portmap with one published port; ours also with dns. Every round runs every arm once, in a
-new order, so that whatever else the machine does falls on all of them. Figures are milliseconds of a whole chain as a runtime
-feels them: processes started one after another, from exec to exit.
+The chain is bridge (ipMasq), host-local and portmap with one published port; a second one adds firewall (ingressPolicy same-bridge) and
+tuning, as nerdctl and podman write it; ours also with dns. Every round runs every arm once, in a new order, so that whatever else the
+machine does falls on all of them. Figures are milliseconds of a whole chain as a runtime feels them: processes started one after
+another, from exec to exit. Each arm is compared with the reference's default back end (iptables) on the same chain; there is no dns
+plugin to compare with, so those arms carry one plugin more than what they are measured against.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from tests.harness.fakehost import FakeHost
 OURS = "/opt/cni/bin"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VERBS = ("ADD", "DEL", "VERSION")
-REFERENCE = "reference iptables"
+#: Behind bridge and portmap: what a runtime adds to a list, and our name service.
+LONG, NAMES = ("firewall", "tuning"), ("dns",)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,12 @@ class Arm:
     cni_path: str
     backend: str
     resident: bool = False
-    dns: bool = False
+    more: tuple[str, ...] = ()
+
+    @property
+    def base(self) -> str:
+        """The arm this one is compared with."""
+        return _name("reference iptables", tuple(each for each in self.more if each != "dns"))
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -51,12 +59,20 @@ class Arm:
 def arms(reference: str) -> list[Arm]:
     """Every arm; the reference comes with both of its back ends too."""
     both = ("iptables", "nftables")
+    ours = [("resident", backend, more) for more in ((), NAMES, LONG) for backend in both]
+    ours += [("standalone", backend, ()) for backend in both]
     return [
-        *(Arm(f"reference {backend}", reference, backend) for backend in both),
-        *(Arm(f"resident {backend}", OURS, backend, resident=True) for backend in both),
-        Arm("resident nftables + dns", OURS, "nftables", resident=True, dns=True),
-        *(Arm(f"standalone {backend}", OURS, backend) for backend in both),
+        *(Arm(_name(f"reference {each}"), reference, each) for each in both),
+        Arm(_name("reference iptables", LONG), reference, "iptables", more=LONG),
+        *(
+            Arm(_name(f"{how} {backend}", more), OURS, backend, resident=how == "resident", more=more)
+            for how, backend, more in ours
+        ),
     ]
+
+
+def _name(start: str, more: tuple[str, ...] = ()) -> str:
+    return " + ".join((start, *more))
 
 
 def conflist(arm: Arm, index: int) -> dict[str, Any]:
@@ -72,7 +88,8 @@ def conflist(arm: Arm, index: int) -> dict[str, Any]:
         "ipam": ipam,
     }
     portmap = {"type": "portmap", "backend": arm.backend, "capabilities": {"portMappings": True}}
-    plugins = [bridge, portmap, *([{"type": "dns"}] if arm.dns else [])]
+    keys = {"firewall": {"backend": arm.backend, "ingressPolicy": "same-bridge"}}
+    plugins = [bridge, portmap, *({"type": each, **keys.get(each, {})} for each in arm.more)]
     return {"cniVersion": "1.0.0", "name": f"bench{index}", "plugins": plugins}
 
 
@@ -127,9 +144,10 @@ class Bench:
 def report(bench: Bench) -> list[dict[str, Any]]:
     """One row for each arm and verb: median, quartiles and the ratio to the reference's median (below 1 is faster)."""
     rows = []
+    bases = {arm.name: arm.base for arm in bench.arms}
     for (arm, verb), taken in bench.taken.items():
         low, median, high = statistics.quantiles(taken, n=4)
-        base = statistics.median(bench.taken[REFERENCE, verb])
+        base = statistics.median(bench.taken[bases[arm], verb])
         rows.append(
             {"arm": arm, "verb": verb, "median": round(median, 2), "quartiles": [round(low, 2), round(high, 2)],
              "ratio": round(median / base, 3), "rounds": len(taken)}
@@ -139,11 +157,11 @@ def report(bench: Bench) -> list[dict[str, Any]]:
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """The rows as a table."""
-    print(f"{'arm':<26}{'verb':<9}{'median ms':>10}{'quartiles':>20}{'of reference':>14}")
+    print(f"{'arm':<42}{'verb':<9}{'median ms':>10}{'quartiles':>20}{'of reference':>14}")
     for row in rows:
         low, high = row["quartiles"]
         print(
-            f"{row['arm']:<26}{row['verb']:<9}{row['median']:>10.1f}{f'{low:.1f} .. {high:.1f}':>20}{row['ratio']:>13.2f}x"
+            f"{row['arm']:<42}{row['verb']:<9}{row['median']:>10.1f}{f'{low:.1f} .. {high:.1f}':>20}{row['ratio']:>13.2f}x"
         )
 
 
