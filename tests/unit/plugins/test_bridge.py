@@ -249,17 +249,7 @@ def sweep(verb: str) -> list[Any]:
     ]
 
 
-def half_applied(one: Any) -> Any:
-    """iptables takes a family at a time: refused the second, `masquerade.apply` leaves the first one's rules."""
-    known = one.values == ("iptables", ("iptables.apply", 2))
-    return pytest.param(
-        *one.values,
-        id=one.id,
-        marks=pytest.mark.xfail(known, reason="both families are not one transaction", strict=False),
-    )
-
-
-@pytest.mark.parametrize(("backend", "request_"), [*map(half_applied, sweep("ADD"))])
+@pytest.mark.parametrize(("backend", "request_"), sweep("ADD"))
 def test_add_leaves_nothing_of_its_own_when_any_request_is_refused(backend: str, request_: Request) -> None:
     config = masquerading(backend)
     desk = Desk(FakeHost(refuse={request_: errno.ENOMEM}))
