@@ -75,6 +75,20 @@ def uninstall(bin_dir: str, conf_dir: str | None) -> None:
         _tell(install.uninstall_lists(os.path.abspath(conf_dir)))
 
 
+@main.command("reload")
+def reload_command() -> None:
+    """Build every packet rule of every living attachment again, after somebody flushed them. Nothing comes twice."""
+    from linkspan.host.linux import LinuxHost
+    from linkspan.reload import reload
+
+    launch.see_everything()
+    host = LinuxHost()
+    try:
+        click.echo(f"rebuilt the rules of {', '.join(reload(host))}")
+    finally:
+        host.close()
+
+
 @main.group(cls=Group)
 def resident() -> None:
     """The warm workers of this network namespace. They come by themselves with the first ADD and leave when idle."""

@@ -18,8 +18,10 @@ from linkspan import masquerade, nft_table
 from linkspan.backend import NAMES, Backend, choose
 from linkspan.delegate import delegate
 from linkspan.errors import AttachmentWrong, CniError, NotReady, ToolMissing
+from linkspan.forwarding import PermitForwarding
 from linkspan.plan import Undo, best_effort, carry_out
 from linkspan.plugin import Plugin
+from linkspan.reload import rebuild_each
 from linkspan.state import Records
 
 if TYPE_CHECKING:
@@ -111,20 +113,21 @@ def status(request: Request, host: Host) -> None:
 
 def reload(host: Host) -> None:
     """Build the rules of every living attachment again, whatever flushed them. Nothing comes twice."""
-    living = [
-        (attachment, record)
-        for attachment, record in Records(host, NAME).all()
-        if host.links().get(attachment.host_veth) is not None
-    ]
-    best_effort(*(partial(_rebuild, host, attachment, record) for attachment, record in living))
+    rebuild_each(host, NAME, partial(_rebuild, host))
 
 
 def _rebuild(host: Host, attachment: Attachment, record: Record) -> None:
+    if host.links().get(attachment.host_veth) is None:
+        return
     backend = _recorded_backend(record)
-    if backend is not None and record.get("addresses"):
-        masquerade.apply(host, backend, attachment, record["addresses"])
+    addresses = record.get("addresses") or ()
+    if backend is not None and addresses:
+        masquerade.apply(host, backend, attachment, addresses)
     if record.get("internal"):
         nft_table.isolate(host, str(record["bridge"]))
+    else:
+        families = tuple(family for family, _ in masquerade.by_family(addresses))
+        PermitForwarding(str(record["bridge"]), families).do(host)
     if record.get("guarded"):
         spoof.guard(host, attachment, str(record["guarded"]))
 

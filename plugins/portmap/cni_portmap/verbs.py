@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.config import Config
@@ -17,8 +19,9 @@ from linkspan.backend import choose
 from linkspan.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.iptables_check import absent
 from linkspan.model import Result
-from linkspan.plan import Undo, best_effort, carry_out
+from linkspan.plan import best_effort, carry_out
 from linkspan.plugin import Plugin
+from linkspan.reload import rebuild_each
 from linkspan.state import Records
 
 if TYPE_CHECKING:
@@ -75,11 +78,7 @@ def gc(request: Request, host: Host) -> None:
         for attachment, _ in Records(host, NAME).all()
         if attachment.network == request.network and (attachment.container_id, attachment.ifname) not in valid
     ]
-    best_effort(*(_withdrawal(host, attachment) for attachment in stale))
-
-
-def _withdrawal(host: Host, attachment: Attachment) -> Undo:
-    return lambda: withdraw(host, attachment)
+    best_effort(*(partial(withdraw, host, attachment) for attachment in stale))
 
 
 def status(request: Request, host: Host) -> None:
@@ -119,19 +118,13 @@ def _missing_elements(host: Host, publication: Publication) -> list[str]:
 
 def reload(host: Host) -> None:
     """Build the rules of every recorded attachment that lives again, whatever flushed them. Nothing comes twice."""
-    best_effort(*(_rebuilding(host, attachment) for attachment, _ in Records(host, NAME).all()))
+    rebuild_each(host, NAME, partial(_rebuild, host))
 
 
-def _rebuilding(host: Host, attachment: Attachment) -> Undo:
-    return lambda: _rebuild(host, attachment)
-
-
-def _rebuild(host: Host, attachment: Attachment) -> None:
-    """Under the attachment's lock: rules of one that is deleted meanwhile would never go."""
-    with host.files.lock_attachment(NAME, attachment):
-        publication = recorded(host, attachment)
-        if publication is not None and claims.lives(host, publication.host_link):
-            carry_out(rules_of(publication), host)
+def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
+    publication = Publication.from_record(attachment, record)
+    if publication is not None and claims.lives(host, publication.host_link):
+        carry_out(rules_of(publication), host)
 
 
 PLUGIN = Plugin(
