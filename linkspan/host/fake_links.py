@@ -442,6 +442,7 @@ def _seen(device: _Device) -> Link:
         peer=_other_end(device),
         promiscuity=int(device.promisc) + (device.master is not None),
         hairpin=device.hairpin,
+        isolated=device.isolated,
         promisc=device.promisc,
         allmulti=device.allmulti,
         txqlen=device.txqlen,

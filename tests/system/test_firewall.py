@@ -179,6 +179,18 @@ def test_late_delete_leaves_the_rules_of_who_has_the_address_now(host: FakeHost)
     assert host.snapshot()["iptables"] == before
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("policy", ["open", "same-bridge", "isolated"])
+def test_whole_chain_has_no_complaint_after_add(
+    host: FakeHost, bridge_nf: str, backend: str, policy: str
+) -> None:
+    """What firewall and portmap change of bridge's port is no fault to bridge."""
+    chain = network(host, "n1", 71, backend=backend, ingressPolicy=policy)
+    web = box(host, "web", PORT)
+    chain.add(web)
+    chain.check(web)
+
+
 FLUSHED = (
     ("iptables", ["iptables", "-F", "FORWARD"]),
     ("iptables", ["iptables", "-F", "CNI-FORWARD"]),

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 class Admission:
     """The container's addresses (without prefix length) and how they are let through.
 
-    `accepted` are the families whose rules stand in iptables: all with that back end, with the others those whose FORWARD chain
-    would drop what we accept. `fence` is the back end that carries `policy` for `bridge`, "" if nothing is to be fenced off.
-    `port` is the attachment's link on the host, "" if none is known.
+    `bridge` and `port` are the bridge and the attachment's link on the host, each "" if there is none. `fence` is the back end that
+    carries `policy` for the bridge, "" if nothing is to be fenced off.
     """
 
     backend: Backend
     addresses: tuple[str, ...]
-    accepted: tuple[Family, ...] = ()
     admin_chain: str = DEFAULT_ADMIN_CHAIN
     zone: str = DEFAULT_ZONE
     policy: Policy = "open"
@@ -40,8 +38,13 @@ class Admission:
 
     @property
     def in_iptables(self) -> tuple[Family, ...]:
-        """The families that have any rule in iptables."""
-        return self.families if self.fence == "iptables" else self.accepted
+        """The families that have rules of their own in iptables."""
+        return self.families if "iptables" in (self.backend, self.fence) else ()
+
+    @property
+    def interface(self) -> str:
+        """The host's interface towards the container, "" if it is not known."""
+        return self.bridge or self.port
 
     def of_family(self, family: Family) -> tuple[str, ...]:
         """Its addresses of one family."""
@@ -56,9 +59,7 @@ class Admission:
         """What `to_record` made; None for what cannot be that."""
         try:
             fields: dict[str, Any] = {name: record[name] for name in cls.__slots__}
-            return cls(
-                **{**fields, "addresses": tuple(fields["addresses"]), "accepted": tuple(fields["accepted"])}
-            )
+            return cls(**{**fields, "addresses": tuple(fields["addresses"])})
         except (KeyError, TypeError):
             return None
 

@@ -20,8 +20,6 @@ FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/lo
 
 _ZONES = (NAME, "/org/fedoraproject/FirewallD1", f"{NAME}.zone")
 _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
-_MERGED = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")
-"""What busctl says of a failure belongs into an error's details, not on the caller's stderr."""
 
 
 def runs(host: Host) -> bool:
@@ -65,10 +63,7 @@ def _call(host: Host, words: tuple[str, ...]) -> Finished:
         raise ToolMissing("busctl is not installed on this host", "firewalld is asked by it; install systemd")
     options = ("--system", f"--timeout={PATIENCE}", "--auto-start=no", "call", "--")
     return host.processes.run(
-        [*_MERGED, busctl, *options, *words],
-        stdin=b"",
-        env={"PATH": ":".join(FOLDERS), "LC_ALL": "C"},
-        cwd="/",
+        [busctl, *options, *words], stdin=b"", env={"LC_ALL": "C"}, cwd="/", merged=True
     )
 
 

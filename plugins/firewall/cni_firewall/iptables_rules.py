@@ -31,7 +31,7 @@ _ANSWERS = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED"),))
 def change(admission: Admission, family: Family) -> Change:
     """Everything of one family, in one transaction. Repeating it changes nothing."""
     parts: list[Change] = []
-    if family in admission.accepted:
+    if admission.backend == "iptables":
         parts.append(_accepting(admission, family))
     if admission.fence == "iptables":
         parts.append(_fencing(admission))
@@ -45,11 +45,6 @@ def change(admission: Admission, family: Family) -> Change:
 def removal(addresses: tuple[str, ...]) -> Change:
     """What takes the rules of these addresses (of one family) back; shared chains and the rules of bridges stay."""
     return Change(remove=tuple((FORWARD, rule) for each in addresses for rule in _rules_of(each)))
-
-
-def is_ours(text: str) -> bool:
-    """Whether a rule of the chain FORWARD, as iptables-save prints it, is one of those above."""
-    return f"-j {FORWARD}" in text or f"-j {STAGE_1}" in text
 
 
 def _accepting(admission: Admission, family: Family) -> Change:

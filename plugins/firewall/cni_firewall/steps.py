@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_firewall import firewalld, iptables_rules, nft_rules, owners
 from cni_firewall.admission import Admission
 from linkspan import nft_table
+from linkspan.errors import CniError
 from linkspan.plan import Undo, best_effort, keep
 from linkspan.state import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from linkspan.host.contract import Host
     from linkspan.model import Attachment
     from linkspan.rules import Family
@@ -34,7 +34,11 @@ class Admit:
             if earlier is not None and earlier != self.admission:
                 take_back(host, self.attachment, earlier)
             Records(host, PLUGIN).write(self.attachment, self.admission.to_record())
-            owners.take(host, self.attachment, self.admission.addresses)
+            try:
+                owners.take(host, self.attachment, self.admission.addresses)
+            except CniError:
+                _withdraw_locked(host, self.attachment)
+                raise
         return lambda: withdraw(host, self.attachment)
 
 
@@ -71,10 +75,8 @@ class IsolatePort:
     port: str
 
     def do(self, host: Host) -> Undo:
-        links = host.links()
-        link = links.get(self.port)
-        if link is not None and link.master and links.sysctl("bridge/bridge-nf-call-iptables") in (None, "0"):
-            links.change_port(self.port, isolated=True)
+        if lacks_isolation(host, self.port):
+            host.links().change_port(self.port, isolated=True)
         return keep
 
 
@@ -91,6 +93,14 @@ class AdmitToZone:
         return keep
 
 
+def lacks_isolation(host: Host, port: str) -> bool:
+    """Whether a link is the port of a bridge that exchanges frames with every other, and no rule of ours sees them."""
+    links = host.links()
+    link = links.get(port)
+    unseen = links.sysctl("bridge/bridge-nf-call-iptables") in (None, "0")
+    return link is not None and bool(link.master) and not link.isolated and unseen
+
+
 def source(address: str) -> str:
     """An address as firewalld and the reference write it: 10.1.0.2/32."""
     return f"{address}/{128 if ':' in address else 32}"
@@ -105,24 +115,39 @@ def recorded(host: Host, attachment: Attachment) -> Admission | None:
 def withdraw(host: Host, attachment: Attachment) -> None:
     """Take everything of an attachment back that its record tells of. The record goes last, and only if all went well."""
     with owners.lock(host):
-        admission = recorded(host, attachment)
-        if admission is not None:
-            take_back(host, attachment, admission)
-        Records(host, PLUGIN).remove(attachment)
+        _withdraw_locked(host, attachment)
+
+
+def _withdraw_locked(host: Host, attachment: Attachment) -> None:
+    admission = recorded(host, attachment)
+    if admission is not None:
+        take_back(host, attachment, admission)
+    Records(host, PLUGIN).remove(attachment)
 
 
 def take_back(host: Host, attachment: Attachment, admission: Admission) -> None:
     """Remove the rules of those addresses that no other attachment owns. Absent ones are fine. Under the owners' lock."""
     mine = owners.not_of_others(host, attachment, admission.addresses)
-    best_effort(*_removals(host, admission, mine), lambda: owners.release(host, mine))
+    remove = {"iptables": _leave_iptables, "firewalld": _leave_zone}.get(admission.backend)
+    if remove is not None and mine:
+        remove(host, replace(admission, addresses=mine))
+    owners.release(host, mine)
 
 
-def _removals(host: Host, admission: Admission, addresses: Sequence[str]) -> Iterator[Undo]:
-    for family in admission.accepted:
-        own = tuple(each for each in admission.of_family(family) if each in addresses)
-        if own and host.iptables.usable(family):
-            change = iptables_rules.removal(own)
-            yield lambda family=family, change=change: host.iptables.apply(family, "filter", change)  # type: ignore[misc]
-    if admission.backend == "firewalld" and addresses and firewalld.runs(host):
-        for each in addresses:
-            yield lambda each=each: firewalld.remove(host, admission.zone, source(each))  # type: ignore[misc]
+def _leave_iptables(host: Host, admission: Admission) -> None:
+    best_effort(
+        *(
+            partial(
+                host.iptables.apply, family, "filter", iptables_rules.removal(admission.of_family(family))
+            )
+            for family in admission.families
+            if host.iptables.usable(family)
+        )
+    )
+
+
+def _leave_zone(host: Host, admission: Admission) -> None:
+    if firewalld.runs(host):
+        best_effort(
+            *(partial(firewalld.remove, host, admission.zone, source(each)) for each in admission.addresses)
+        )

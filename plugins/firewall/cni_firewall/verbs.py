@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_firewall import firewalld, iptables_rules, nft_rules, owners
 from cni_firewall.admission import Admission
 from cni_firewall.config import Config
-from cni_firewall.plan import admission_for, as_of_now, choose, leftover, plan_for, rules_of
+from cni_firewall.plan import admission_for, choose, leftovers, plan_for, rules_of
 from cni_firewall.steps import PLUGIN as NAME
-from cni_firewall.steps import recorded, source, take_back, withdraw
-from linkspan import nft_table
+from cni_firewall.steps import lacks_isolation, recorded, source, take_back, withdraw
+from linkspan import forwarding, nft_table
 from linkspan.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.iptables_check import absent
 from linkspan.model import Result
-from linkspan.plan import Undo, best_effort, carry_out
+from linkspan.plan import best_effort, carry_out
 from linkspan.plugin import Plugin
 from linkspan.state import Records
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment, Request
+    from linkspan.model import Request
 
 
 def add(request: Request, host: Host) -> Result:
@@ -38,10 +39,10 @@ def delete(request: Request, host: Host) -> None:
     if Records(host, NAME).read(attachment) is not None:
         withdraw(host, attachment)
         return
-    admission = leftover(request, host)
-    if admission is not None:
+    admissions = leftovers(request, host)
+    if admissions:
         with owners.lock(host):
-            take_back(host, attachment, admission)
+            best_effort(*(partial(take_back, host, attachment, each) for each in admissions))
 
 
 def check(request: Request, host: Host) -> None:
@@ -66,7 +67,7 @@ def gc(request: Request, host: Host) -> None:
         for attachment, _ in Records(host, NAME).all()
         if attachment.network == request.network and (attachment.container_id, attachment.ifname) not in valid
     ]
-    best_effort(*(_withdrawal(host, attachment) for attachment in stale))
+    best_effort(*(partial(withdraw, host, attachment) for attachment in stale))
 
 
 def status(request: Request, host: Host) -> None:
@@ -87,8 +88,12 @@ def missing(host: Host, admission: Admission) -> list[str]:
             host.iptables.rules(family, "filter"), iptables_rules.change(admission, family)
         )
     ]
+    if admission.backend != "iptables":
+        found += forwarding.missing(host, admission.interface, admission.families)
     if admission.fence == "nftables":
         found += _missing_fence(host, admission)
+    if admission.policy == "isolated" and lacks_isolation(host, admission.port):
+        found.append(f"the bridge port {admission.port} is not isolated")
     if admission.backend == "firewalld":
         found += [
             f"{source(each)} is not in the zone {admission.zone} of firewalld"
@@ -101,12 +106,12 @@ def missing(host: Host, admission: Admission) -> list[str]:
 def reload(host: Host) -> None:
     """Build the rules of every recorded attachment that lives again, whatever flushed them. Nothing comes twice."""
     alive = [
-        (attachment, admission)
-        for attachment, record in Records(host, NAME).all()
+        admission
+        for _, record in Records(host, NAME).all()
         if (admission := Admission.from_record(record)) is not None
         and (not admission.port or host.links().get(admission.port) is not None)
     ]
-    best_effort(*(_rebuilding(host, attachment, admission) for attachment, admission in alive))
+    best_effort(*(partial(carry_out, rules_of(admission), host) for admission in alive))
 
 
 def _missing_fence(host: Host, admission: Admission) -> list[str]:
@@ -120,20 +125,6 @@ def _missing_fence(host: Host, admission: Admission) -> list[str]:
         if host.nftables.element(unwanted.name, unwanted.key) is not None:
             found.append(f"{unwanted.key[0]} is open to itself: it is in the nftables set {unwanted.name}")
     return found
-
-
-def _withdrawal(host: Host, attachment: Attachment) -> Undo:
-    return lambda: withdraw(host, attachment)
-
-
-def _rebuilding(host: Host, attachment: Attachment, admission: Admission) -> Undo:
-    return lambda: _rebuild(host, attachment, admission)
-
-
-def _rebuild(host: Host, attachment: Attachment, admission: Admission) -> None:
-    """Others may have come to iptables since: then there is more to make, and to record."""
-    now = as_of_now(admission, host)
-    carry_out(plan_for(attachment, now) if now != admission else rules_of(now), host)
 
 
 PLUGIN = Plugin(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_tuning import allowlist
@@ -15,13 +16,13 @@ from cni_tuning.steps import PLUGIN as NAME
 from cni_tuning.steps import forget, restore
 from linkspan.errors import AttachmentWrong, InvalidConfig, InvalidNetns, NotReady
 from linkspan.model import Result
-from linkspan.plan import Undo, best_effort, carry_out
+from linkspan.plan import best_effort, carry_out
 from linkspan.plugin import Plugin
 from linkspan.state import Records
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Link, Links
-    from linkspan.model import Attachment, Request
+    from linkspan.model import Request
 
 
 def add(request: Request, host: Host) -> Result:
@@ -69,7 +70,7 @@ def gc(request: Request, host: Host) -> None:
         for attachment, record in Records(host, NAME).all()
         if attachment.network == request.network and (attachment.container_id, attachment.ifname) not in valid
     ]
-    best_effort(*(_forgetting(host, attachment, path) for attachment, path in stale))
+    best_effort(*(partial(forget, host, attachment, path) for attachment, path in stale))
 
 
 def status(request: Request, host: Host) -> None:
@@ -125,10 +126,6 @@ def _stated(request: Request) -> Attributes:
         if each.sandbox and each.name == request.ifname:
             return Attributes(mac=each.mac.lower() or None, mtu=each.mtu)
     return Attributes()
-
-
-def _forgetting(host: Host, attachment: Attachment, path: str) -> Undo:
-    return lambda: forget(host, attachment, path)
 
 
 PLUGIN = Plugin(
