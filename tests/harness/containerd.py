@@ -62,7 +62,10 @@ state = "{directory}/state"
 
 
 class Containerd:
-    """A running containerd; `socket` is its address inside the host, `version` the text it reports."""
+    """A running containerd; `socket` is its address inside the host, `version` the text it reports.
+
+    `environment` is what it and its clients run with: PATH leads to its own programs and to runc.
+    """
 
     def __init__(self, host: FakeHost, directory: str, runc: str, *, namespace: str = "default") -> None:
         self.host = host
@@ -71,7 +74,7 @@ class Containerd:
         self._directory = directory
         self._containers: list[str] = []
         self._foregrounds: list[subprocess.Popen[str]] = []
-        self._env = {**os.environ, "PATH": f"{directory}:{os.path.dirname(runc)}:{_SYSTEM_PATH}"}
+        self.environment = {**os.environ, "PATH": f"{directory}:{os.path.dirname(runc)}:{_SYSTEM_PATH}"}
         self.version = host.run([f"{directory}/containerd", "--version"]).stdout.split()[2].lstrip("v")
         config = _CONFIG[1 if self.version.startswith("1.") else 2]
         host.write(f"{_DIRECTORY}/config.toml", config.format(directory=_DIRECTORY, socket=self.socket))
@@ -79,7 +82,7 @@ class Containerd:
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed by close()
         self._daemon = host.popen(
             [f"{directory}/containerd", "--config", f"{_DIRECTORY}/config.toml"],
-            env=self._env,
+            env=self.environment,
             stdout=self._log,
             stderr=self._log,
         )
@@ -102,7 +105,7 @@ class Containerd:
     ) -> subprocess.CompletedProcess[str]:
         """Run `ctr` with the given arguments; `env` adds variables, which it hands on to the plugins."""
         return self.host.run(
-            self._argv(arguments), env={**self._env, **(env or {})}, check=check, timeout=timeout
+            self._argv(arguments), env={**self.environment, **(env or {})}, check=check, timeout=timeout
         )
 
     def load(self, archive: str) -> None:
@@ -141,7 +144,7 @@ class Containerd:
         """
         self._containers.append(name)
         argv = self._argv(("run", "--rm", "--cni", *options, image, name, *command))
-        running = self.host.popen(argv, env={**self._env, **(env or {})})
+        running = self.host.popen(argv, env={**self.environment, **(env or {})})
         self._foregrounds.append(running)
         deadline = time.monotonic() + 10
         while not self.task_pid(name):

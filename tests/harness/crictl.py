@@ -62,8 +62,8 @@ class Crictl:
         return container
 
     def execute(self, container: str, *command: str) -> str:
-        """Run a command in a container and return what it printed."""
-        return self.run("exec", "--sync", container, *command)
+        """Run a command in a container and return what it printed; crictl adds empty lines, which are left out."""
+        return self.run("exec", "--sync", container, *command).rstrip("\n") + "\n"
 
     def stop(self, pod: str) -> None:
         """Stop a pod: its network goes away."""
