@@ -10,11 +10,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.conformance import configurations
@@ -40,8 +42,21 @@ class World:
         self.role = self.backend = variant
         self.cni_path: list[str] = list(suite.path)
         self._boxes: set[str] = set()
-        for argv in suite.prepare:
-            host.run(argv, cwd=ROOT)
+        self._daemons = self._prepared()
+
+    def _prepared(self) -> set[int]:
+        """Run the manifest's commands and return the pids of what they have started."""
+        before = set(self.host.processes()) if self.suite.prepare else set()
+        for argv in self.suite.prepare:
+            self.host.run(argv, cwd=ROOT)
+        return set(self.host.processes()) - before if self.suite.prepare else set()
+
+    def restart(self) -> None:
+        """Start anew what the manifest's commands had started, as after a change of the machine that it cannot notice."""
+        for pid in self._daemons:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._daemons = self._prepared()
 
     # --- containers -------------------------------------------------------------------------------------------
 

@@ -246,9 +246,14 @@ def delete_goes_on(w: World) -> None:
     w.settle("bridge", document)
     w.netns()
     before = w.snapshot()
+    rules = w.rules()
     result = w.attach("bridge", document)
     spy.fails("DEL", 11)
     w.call("bridge", "DEL", document, prev=result).error(11)
+    expect(not ports(w), "the link stays")
+    expect(w.rules() == rules, "rules stay")
+    spy.answers("DEL", None)
+    w.call("bridge", "DEL", document, prev=result).silent("again")
     w.same_as(before)
 
 
