@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,8 +226,7 @@ def test_check_finds_what_was_flushed_and_reload_builds_it_again(
 
 
 def reload(host: FakeHost) -> None:
-    script = "from linkspan.host.linux import LinuxHost; from cni_firewall.verbs import reload; reload(LinuxHost())"
-    host.run([sys.executable, "-c", script])
+    ours.linkspan(host, "reload")
 
 
 def test_lost_forward_jump_comes_back_below_the_fence(host: FakeHost) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cni_firewall import firewalld, iptables_rules, nft_rules, owners
 from cni_firewall.admission import Admission
@@ -18,11 +19,12 @@ from linkspan.iptables_check import absent
 from linkspan.model import Result
 from linkspan.plan import best_effort, carry_out
 from linkspan.plugin import Plugin
+from linkspan.reload import rebuild_each
 from linkspan.state import Records
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
-    from linkspan.model import Request
+    from linkspan.model import Attachment, Request
 
 
 def add(request: Request, host: Host) -> Result:
@@ -105,13 +107,14 @@ def missing(host: Host, admission: Admission) -> list[str]:
 
 def reload(host: Host) -> None:
     """Build the rules of every recorded attachment that lives again, whatever flushed them. Nothing comes twice."""
-    alive = [
-        admission
-        for _, record in Records(host, NAME).all()
-        if (admission := Admission.from_record(record)) is not None
-        and (not admission.port or host.links().get(admission.port) is not None)
-    ]
-    best_effort(*(partial(carry_out, rules_of(admission), host) for admission in alive))
+    rebuild_each(host, NAME, partial(_rebuild, host))
+
+
+def _rebuild(host: Host, _: Attachment, record: Mapping[str, Any]) -> None:
+    admission = Admission.from_record(record)
+    if admission is None or (admission.port and host.links().get(admission.port) is None):
+        return
+    carry_out(rules_of(admission), host)
 
 
 def _missing_fence(host: Host, admission: Admission) -> list[str]:
