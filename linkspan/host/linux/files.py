@@ -106,6 +106,7 @@ class LinuxFiles:
             self.make_folder(parent, mode=0o755 if not self._is_state(parent) else mode)
         with _telling("make the folder", path), suppress(FileExistsError):
             os.mkdir(path, mode)
+            os.chmod(path, mode)  # the umask is the caller's here and the resident's there
         self._trusted(path)
 
     @contextmanager
