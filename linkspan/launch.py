@@ -187,7 +187,9 @@ def _send(resident: "_socket.socket", cni_type: str, stdin: bytes) -> bool:
     try:
         resident.settimeout(None)
         sent = resident.sendmsg([frame], [(_SOL_SOCKET, _SCM_RIGHTS, rights)] if rights else [])
-        resident.sendall(frame[sent:])
+        # Sending nothing is an error too once the other end has answered and hung up, and then the call has been carried out.
+        if sent < len(frame):
+            resident.sendall(frame[sent:])
     except OSError:
         return False
     finally:
