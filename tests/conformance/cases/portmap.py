@@ -122,6 +122,10 @@ def host_ip_of_other_family(w: World) -> None:
 
 @E.case(130, "40 mappings of two families are all reachable, and if IPv6 cannot be done nothing of IPv4 stays")
 def many_mappings(w: World) -> None:
+    w.netns("a")
+    for place in (None, "a"):
+        # While a link-local address is tentative the host looks for no neighbour.
+        w.sh("echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad", netns=place)
     settled(w)
     w.sh("ip address add fd99::1/64 dev plumb0 nodad; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
     w.sh("ip address add fd99::9/64 dev eth0 nodad; ip -6 route add default via fd99::1", netns="a")
@@ -190,11 +194,11 @@ def delete_with_little(w: World) -> None:
 
 @E.case(134, "a container on two networks keeps the ports of one when the other is deleted")
 def two_networks(w: World) -> None:
-    first, second = published(w), published(w, conf.mapping(host_port=8081), name="net2")
+    first, second = published(w), published(w, conf.mapping(host_port=8081), ifname="eth1", name="net2")
     w.attach("portmap", first)
     alone = w.rules()
-    w.attach("portmap", second)
-    w.call("portmap", "DEL", second).silent()
+    w.attach("portmap", second, ifname="eth1")
+    w.call("portmap", "DEL", second, ifname="eth1").silent()
     expect(w.rules() == alone, _left(w, alone))
     with serve(w.host, "a", port=80):
         answers(w, 8080)
