@@ -1,4 +1,7 @@
-"""What closes an internal network's bridge to all other links, looked at and taken back; `nft_table.isolate` makes it."""
+"""An internal network's bridge, closed to all other links: made, looked at and taken back.
+
+A file says that a bridge is closed, so that the ADDs of ordinary networks need not ask the kernel.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,15 @@ from linkspan.rules import Change, NftChange
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
+
+
+def close(host: Host, bridge: str) -> None:
+    """Let a bridge forward nothing but between its own ports. Repeating it changes nothing."""
+    if host.files.read(_mark(host, bridge)) is None:
+        host.files.write(_mark(host, bridge), b"")
+    nft_table.isolate(host, bridge)
+    for family in ("ipv4", "ipv6"):
+        host.links().set_sysctl(f"{family}/conf/{bridge}/forwarding", "0")
 
 
 def missing(host: Host, bridge: str) -> list[str]:
@@ -29,7 +41,23 @@ def missing(host: Host, bridge: str) -> list[str]:
 
 
 def open_up(host: Host, bridge: str) -> None:
-    """Let a bridge that was internal forward again. Absent things are fine."""
+    """Let a bridge that was internal forward again; one look at a file where it never was."""
+    if host.files.read(_mark(host, bridge)) is None:
+        return
+    _remove_rules(host, bridge)
+    links = host.links()
+    for family in ("ipv4", "ipv6"):
+        value = links.sysctl(f"{family}/conf/all/forwarding")
+        if value is not None:
+            links.set_sysctl(f"{family}/conf/{bridge}/forwarding", value)
+    host.files.remove(_mark(host, bridge))
+
+
+def _mark(host: Host, bridge: str) -> str:
+    return f"{host.state_dir}/internal/{bridge}"
+
+
+def _remove_rules(host: Host, bridge: str) -> None:
     if host.nftables.usable():
         present = [
             each for each in nft_table.internal_elements(bridge) if host.nftables.element(each.name, each.key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha512
 from typing import TYPE_CHECKING, Any
 
-from linkspan import isolation, nft_table
+from linkspan import isolation
 from linkspan.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
 from linkspan.host.contract import PortVlans
 from linkspan.model import Address, Attachment, Route, mac_from
@@ -299,28 +299,18 @@ class Isolate:
     bridge: str
 
     def do(self, host: Host) -> Undo:
-        nft_table.isolate(host, self.bridge)
-        for family in ("ipv4", "ipv6"):
-            host.links().set_sysctl(f"{family}/conf/{self.bridge}/forwarding", "0")
+        isolation.close(host, self.bridge)
         return keep
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A bridge that was internal forwards again; costs one look where it never was. Shared: never undone."""
+    """A bridge that was internal forwards again. Shared: never undone."""
 
     bridge: str
 
     def do(self, host: Host) -> Undo:
-        links = host.links()
-        if (
-            links.sysctl(f"ipv4/conf/{self.bridge}/forwarding") == "0"
-            and links.sysctl("ipv4/ip_forward") == "1"
-        ):
-            isolation.open_up(host, self.bridge)
-            for family in ("ipv4", "ipv6"):
-                value = links.sysctl(f"{family}/conf/all/forwarding") or "1"
-                links.set_sysctl(f"{family}/conf/{self.bridge}/forwarding", value)
+        isolation.open_up(host, self.bridge)
         return keep
 
 

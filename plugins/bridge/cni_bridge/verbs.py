@@ -14,11 +14,12 @@ from cni_bridge.plan import Layout, layout_of, plan_for, record_of
 from cni_bridge.result import result_of
 from cni_bridge.steps import PLUGIN as NAME
 from cni_bridge.steps import WriteRecord, count_ways_out, links_of, refuse_second, remove_pair
-from linkspan import masquerade, nft_table
+from linkspan import isolation, masquerade
 from linkspan.backend import NAMES, Backend, choose
 from linkspan.delegate import delegate
 from linkspan.errors import AttachmentWrong, CniError, NotReady, ToolMissing
 from linkspan.forwarding import PermitForwarding
+from linkspan.model import Attachment
 from linkspan.plan import Undo, best_effort, carry_out
 from linkspan.plugin import Plugin
 from linkspan.reload import rebuild_each
@@ -26,7 +27,7 @@ from linkspan.state import Records
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment, Request, Result
+    from linkspan.model import Request, Result
 
 Record = Mapping[str, Any]
 
@@ -34,6 +35,12 @@ Record = Mapping[str, Any]
 def add(request: Request, host: Host) -> Result:
     """Join the container to the bridge, with the addresses that IPAM gives."""
     config = Config.from_request(request)
+    # One network of a container at a time: the second must see the first one's way out to stay behind it.
+    with host.files.lock_attachment("container", Attachment("", request.container_id, "")):
+        return _added(request, host, config)
+
+
+def _added(request: Request, host: Host, config: Config) -> Result:
     ways_out = count_ways_out(host, request.netns)
     refuse_second(host, request.attachment, request.netns)
     backend = _backend(host, config)
@@ -124,7 +131,7 @@ def _rebuild(host: Host, attachment: Attachment, record: Record) -> None:
     if backend is not None and addresses:
         masquerade.apply(host, backend, attachment, addresses)
     if record.get("internal"):
-        nft_table.isolate(host, str(record["bridge"]))
+        isolation.close(host, str(record["bridge"]))
     else:
         families = tuple(family for family, _ in masquerade.by_family(addresses))
         PermitForwarding(str(record["bridge"]), families).do(host)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from linkspan.nft_table import exempt_dns
+from linkspan.plan import keep
+
 if TYPE_CHECKING:
     from cni_dns.client import Server
     from cni_dns.registry import Entry
@@ -24,6 +27,17 @@ class KeepRecord:
         records, attachment = self.server.place.records, self.entry.attachment
         records.write(attachment, self.entry.record())
         return lambda: records.remove(attachment)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPort:
+    """Keep port 53 of the gateways for us, whoever publishes it. Shared with the network: never undone."""
+
+    entry: Entry
+
+    def do(self, host: Host) -> Undo:
+        exempt_dns(host, self.entry.listen)
+        return keep
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from cni_dns.names import bundle_config, bundle_name, qualified
 from cni_dns.plan import entry_for, gateways, previous
 from cni_dns.registry import Entry
 from cni_dns.result import result_of
-from cni_dns.steps import Announce, KeepRecord
+from cni_dns.steps import Announce, KeepPort, KeepRecord
 from linkspan.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
+from linkspan.nft_table import exempt_dns
 from linkspan.plan import best_effort, carry_out
 from linkspan.plugin import Plugin
 
@@ -29,7 +30,7 @@ def add(request: Request, host: Host) -> Result:
     config = Config.from_request(request)
     entry = _entry(request, config, host)
     with closing(client.reach_or_start(host)) as server:
-        carry_out((KeepRecord(entry, server), Announce(entry, server)), host)
+        carry_out((KeepRecord(entry, server), KeepPort(entry), Announce(entry, server)), host)
     return result_of(previous(request), entry, config)
 
 
@@ -116,6 +117,13 @@ def _status_without_server(host: Host) -> None:
             f"port 53 of all addresses is taken by {other}; names cannot be served",
             "keep that program off the gateways of container networks",
         )
+
+
+def reload(host: Host) -> None:
+    """Keep port 53 of every gateway in use for us again, whatever flushed the rules."""
+    with _running(host) as server:
+        if server is not None:
+            exempt_dns(host, server.list()["listening"])
 
 
 def _entry(request: Request, config: Config, host: Host) -> Entry:
