@@ -340,11 +340,26 @@ def _deletions(present: Chains, change: Change, *, untouched: set[str]) -> Itera
         if chain in untouched:
             continue
         removed = _removed(change, chain) | {said for at, said in moved if at == chain}
+        # Whoever checks before he appends, as others do, leaves a jump twice when two of him run at once.
+        once = dict.fromkeys(_wanted(change, chain) - removed, False)
         gone = 0
         for index, text in enumerate(rules):
-            if _goes(text, change, removed):
+            if _goes(text, change, removed) or _is_copy(text, once):
                 yield DeleteRule(chain, index - gone, text)
                 gone += 1
+
+
+def _wanted(change: Change, chain: str) -> set[Meaning]:
+    return {meaning(render(jump.rule)) for jump in change.jumps if jump.chain == chain}
+
+
+def _is_copy(text: str, once: dict[Meaning, bool]) -> bool:
+    """Whether a rule says what another before it said already; `once` has what may be said once -> whether it was."""
+    for wanted, said in once.items():
+        if _may_say(text, wanted) and meaning(text) == wanted:
+            once[wanted] = True
+            return said
+    return False
 
 
 def _missing_jumps(present: Chains, change: Change) -> Iterator[AddRule]:

@@ -79,7 +79,7 @@ def interface_towards(host: Host, address: str) -> str:
 def _host_link(result: Result, host: Host) -> str:
     """The link whose being tells that the attachment lives: on the host, and no bridge, which outlives it."""
     links = host.links()
-    for interface in result.host_side():
+    for interface in reversed(result.host_side()):  # a bridge is listed before its port
         link = links.get(interface.name)
         if link is not None and link.kind != "bridge":
             return link.name
