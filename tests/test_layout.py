@@ -92,15 +92,23 @@ def test_every_public_function_says_what_it_does() -> None:
     silent = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in sources()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+        for node in _public(ast.parse(path.read_text(encoding="utf-8")))
         if not ast.get_docstring(node) and not _is_small_member(node)
     ]
     assert silent == []
 
 
+def _public(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """Public functions, and public classes with their methods; what is inside a function is nobody else's."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node)
+
+
 def _is_small_member(node: ast.FunctionDef | ast.ClassDef) -> bool:
-    """Protocol members declared with `...`, a step's `do`, and nested helpers explain themselves by their contract."""
+    """Protocol members declared with `...` and a step's `do` explain themselves by their contract."""
     return isinstance(node, ast.FunctionDef) and (
         node.name in ("do", "undo") or isinstance(node.body[0], ast.Expr)
     )
