@@ -338,10 +338,12 @@ services:
   web:
     image: {BOX}
     pull_policy: never
+    stop_signal: SIGKILL
     command: httpd -f -p 80 -h /www
     ports: ["18080:80"]
   client:
     image: {BOX}
     pull_policy: never
+    stop_signal: SIGKILL
     command: sleep 1000
 """
