@@ -36,7 +36,11 @@ class Claim:
                 unpublish(host, earlier)
                 claims.release_others(host, earlier, self.publication)
             Records(host, PLUGIN).write(attachment, self.publication.to_record())
-            claims.take(host, self.publication)
+            try:
+                claims.take(host, self.publication)
+            except CniError:
+                withdraw_locked(host, attachment)
+                raise
         return lambda: withdraw(host, attachment)
 
 

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cni_portmap import claims, iptables_rules, nft_rules
+from cni_portmap import claims
 from cni_portmap.config import Config
 from cni_portmap.listeners import warn_of_listeners
-from cni_portmap.plan import plan_for, publication_for, rules_of
+from cni_portmap.look import missing, publication_for
+from cni_portmap.plan import plan_for, rules_of
 from cni_portmap.publication import Publication
 from cni_portmap.steps import PLUGIN as NAME
 from cni_portmap.steps import recorded, unpublish_by_name, withdraw
-from linkspan import forwarding, nft_table
 from linkspan.backend import choose
 from linkspan.errors import AttachmentWrong, NotReady, ToolMissing
-from linkspan.iptables_check import absent
 from linkspan.model import Result
 from linkspan.plan import best_effort, carry_out
 from linkspan.plugin import Plugin
@@ -34,6 +33,7 @@ def add(request: Request, host: Host) -> Result:
     result = request.prev_result or Result()
     config = Config.from_request(request)
     if config.asks_for_nothing:
+        _withdraw_if_recorded(request, host)
         return result
     backend = choose(host, config.backend)
     config.check_backend(backend)
@@ -47,11 +47,15 @@ def add(request: Request, host: Host) -> Result:
 
 def delete(request: Request, host: Host) -> None:
     """Take everything back that ADD recorded; where nothing is recorded but ports are named, what bears our names."""
-    attachment = request.attachment
-    if Records(host, NAME).read(attachment) is not None:
-        withdraw(host, attachment)
-    elif request.runtime_config.get("portMappings"):
-        unpublish_by_name(host, attachment)
+    if not _withdraw_if_recorded(request, host) and request.runtime_config.get("portMappings"):
+        unpublish_by_name(host, request.attachment)
+
+
+def _withdraw_if_recorded(request: Request, host: Host) -> bool:
+    if Records(host, NAME).read(request.attachment) is None:
+        return False
+    withdraw(host, request.attachment)
+    return True
 
 
 def check(request: Request, host: Host) -> None:
@@ -88,32 +92,6 @@ def status(request: Request, host: Host) -> None:
         config.check_backend(choose(host, config.backend))
     except ToolMissing as error:
         raise NotReady(error.msg, error.details) from None
-
-
-def missing(host: Host, publication: Publication) -> list[str]:
-    """What of a publication's rules is not there, as sentences."""
-    found = _missing_elements if publication.backend == "nftables" else _missing_rules
-    permitted = publication.families if publication.all_entries() else ()
-    return [*found(host, publication), *forwarding.missing(host, publication.interface, permitted)]
-
-
-def _missing_rules(host: Host, publication: Publication) -> list[str]:
-    return [
-        sentence
-        for family in publication.families
-        for table, change in iptables_rules.changes(publication, family).items()
-        for sentence in absent(host.iptables.rules(family, table), change)
-    ]
-
-
-def _missing_elements(host: Host, publication: Publication) -> list[str]:
-    chains = (*nft_rules.subnet_chains(publication), *nft_rules.conditional_chains(publication))
-    elements = (*nft_rules.shared_elements(publication), *nft_rules.elements(publication))
-    return [
-        *nft_table.damage(host),
-        *nft_table.missing_chains(host, chains),
-        *nft_table.missing_elements(host, elements),
-    ]
 
 
 def reload(host: Host) -> None:

@@ -1,0 +1,83 @@
+"""What an ADD must know of the host, and what CHECK finds of its rules."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from cni_portmap import iptables_rules, nft_rules
+from cni_portmap.publication import Publication, first_address
+from linkspan import forwarding, nft_table
+from linkspan.iptables_check import absent
+from linkspan.model import Result
+from linkspan.nft_table import FAMILIES
+
+if TYPE_CHECKING:
+    from cni_portmap.config import Config
+    from linkspan.backend import Backend
+    from linkspan.host.contract import Host
+    from linkspan.model import Request
+
+
+def publication_for(request: Request, config: Config, backend: Backend, host: Host) -> Publication:
+    """What an ADD with this prevResult publishes."""
+    result = request.prev_result or Result()
+    address4, address6 = (first_address(result, request.ifname, family) for family in FAMILIES)
+    return Publication(
+        attachment=request.attachment,
+        backend=backend,
+        config=config,
+        address4=address4,
+        address6=address6,
+        host_link=_host_link(result, host),
+        interface=interface_towards(host, (address4 or address6).partition("/")[0]),
+    )
+
+
+def interface_towards(host: Host, address: str) -> str:
+    """The host's interface that leads to an address by the most specific route that is not the default, or ""."""
+    if not address:
+        return ""
+    wanted = ipaddress.ip_address(address)
+    best, found = 0, ""
+    for route in host.links().routes(6 if wanted.version == 6 else 4):
+        length = int(route.dst.rpartition("/")[2])
+        if length > best and wanted in ipaddress.ip_network(route.dst, strict=False):
+            best, found = length, route.ifname
+    return found
+
+
+def _host_link(result: Result, host: Host) -> str:
+    """The link whose being tells that the attachment lives: on the host, and no bridge, which outlives it."""
+    links = host.links()
+    for interface in reversed(result.host_side()):  # a bridge is listed before its port
+        link = links.get(interface.name)
+        if link is not None and link.kind != "bridge":
+            return link.name
+    return ""
+
+
+def missing(host: Host, publication: Publication) -> list[str]:
+    """What of a publication's rules is not there, as sentences."""
+    found = _missing_elements if publication.backend == "nftables" else _missing_rules
+    permitted = publication.families if publication.all_entries() else ()
+    return [*found(host, publication), *forwarding.missing(host, publication.interface, permitted)]
+
+
+def _missing_rules(host: Host, publication: Publication) -> list[str]:
+    return [
+        sentence
+        for family in publication.families
+        for table, change in iptables_rules.changes(publication, family).items()
+        for sentence in absent(host.iptables.rules(family, table), change)
+    ]
+
+
+def _missing_elements(host: Host, publication: Publication) -> list[str]:
+    chains = (*nft_rules.subnet_chains(publication), *nft_rules.conditional_chains(publication))
+    elements = (*nft_rules.shared_elements(publication), *nft_rules.elements(publication))
+    return [
+        *nft_table.damage(host),
+        *nft_table.missing_chains(host, chains),
+        *nft_table.missing_elements(host, elements),
+    ]
