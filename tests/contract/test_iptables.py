@@ -43,8 +43,16 @@ class Programs:
         return Finished(done.returncode, done.stdout)
 
 
+class Variant(LinuxIptables):
+    """The real one, of a variant that this host may not have by default."""
+
+    def __init__(self, variant: str) -> None:
+        super().__init__(Programs(variant))
+        self.variant = variant
+
+
 def linux(variant: str) -> Iptables:
-    return LinuxIptables(Programs(variant))
+    return Variant(variant)
 
 
 @pytest.fixture
@@ -253,6 +261,46 @@ def test_a_refused_change_changes_nothing(iptables: Iptables, family: Family, ch
     with pytest.raises(KernelRefused):
         iptables.apply(family, "nat", change)
     assert "NEW" not in iptables.rules(family, "nat")
+
+
+def test_several_tables_are_changed_by_one_request(iptables: Iptables, family: Family) -> None:
+    rule = Rule(target="DROP", in_interface="br0")
+    jump = Change(jumps=(Jump(chain="PREROUTING", rule=rule),))
+    iptables.apply_all(family, {"raw": jump, "mangle": jump})
+    assert [iptables.rules(family, table)["PREROUTING"] for table in ("raw", "mangle")] == [
+        ("-i br0 -j DROP",)
+    ] * 2
+
+
+def test_a_jump_that_somebody_made_twice_is_left_once(iptables: Iptables, family: Family) -> None:
+    jump = Jump(chain="FORWARD", rule=Rule(target="ACCEPT", in_interface="br0"))
+    _twice(iptables, family)
+    iptables.apply(family, "filter", Change(jumps=(jump,)))
+    assert iptables.rules(family, "filter")["FORWARD"] == ("-i br0 -j ACCEPT",)
+
+
+def _twice(iptables: Iptables, family: Family) -> None:
+    """Two of a rule in FORWARD, as others make them who check before they append."""
+    if isinstance(iptables, FakeIptables):
+        iptables.tables[family, "filter"] = {"INPUT": [], "FORWARD": ["-i br0 -j ACCEPT"] * 2, "OUTPUT": []}
+        return
+    tool = _tool(iptables, family)
+    for _ in range(2):
+        subprocess.run([tool, "-A", "FORWARD", "-i", "br0", "-j", "ACCEPT"], check=True)
+
+
+def _tool(iptables: Iptables, family: Family) -> str:
+    assert isinstance(iptables, Variant)
+    return f"/usr/sbin/{'iptables' if family == 4 else 'ip6tables'}-{iptables.variant}"
+
+
+def test_the_policy_of_a_chain_is_told(iptables: Iptables, family: Family) -> None:
+    assert iptables.policy(family, "filter", "FORWARD") == "ACCEPT"
+    if isinstance(iptables, FakeIptables):
+        iptables.policies[family, "filter", "FORWARD"] = "DROP"
+    else:
+        subprocess.run([_tool(iptables, family), "-P", "FORWARD", "DROP"], check=True)
+    assert iptables.policy(family, "filter", "FORWARD") == "DROP"
 
 
 def test_an_unknown_table_is_refused(iptables: Iptables, family: Family) -> None:

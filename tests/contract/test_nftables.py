@@ -74,6 +74,10 @@ def test_without_a_table_there_is_nothing(nftables: Nftables) -> None:
     assert nftables.chain("front") is None
 
 
+def test_without_a_table_there_are_no_rules_to_count(nftables: Nftables) -> None:
+    assert nftables.count("front") == 0
+
+
 def test_removing_without_a_table_is_fine(nftables: Nftables) -> None:
     nftables.apply(NftChange(remove=(("ports", WEB.key),)))
     assert nftables.elements("ports") == ()
@@ -125,6 +129,10 @@ def test_removing_what_is_absent_is_fine(table: Nftables) -> None:
     absent = (("ports", ("tcp", "9", "10.0.0.1")), ("nosuch", ("10.0.0.1",)))
     table.apply(NftChange(remove=(*absent, (WEB.name, WEB.key), (WEB.name, WEB.key))))
     assert table.elements("ports") == ()
+
+
+def test_rules_are_counted_chain_by_chain(table: Nftables) -> None:
+    assert [table.count(name) for name in ("front", "drops", "nosuch")] == [2, 0, 0]
 
 
 def test_a_chain_reads_as_it_was_written(table: Nftables) -> None:
