@@ -25,6 +25,10 @@ PLUGIN = "bridge"
 CARRIER_PATIENCE = 1.0
 #: Seconds for the kernel to look for duplicates of IPv6 addresses; it takes between one and two.
 DUPLICATES_PATIENCE = 5.0
+_NO_VLANS = (
+    "$.vlan, $.vlanTrunk: the bridges of this kernel know no VLANs",
+    "use a kernel with CONFIG_BRIDGE_VLAN_FILTERING, or leave both keys out",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,7 @@ class EnsureBridge:
 
     def _see_to_vlans(self, host: Host, link: Link) -> None:
         if link.vlan_filtering is None:
-            raise UnsupportedField(
-                "$.vlan, $.vlanTrunk: the bridges of this kernel know no VLANs",
-                "use a kernel with CONFIG_BRIDGE_VLAN_FILTERING, or leave both keys out",
-            )
+            raise UnsupportedField(*_NO_VLANS)
         if not link.vlan_filtering:
             host.warn(
                 f"$.vlan: the bridge {self.name} was made without VLAN filtering; its VLANs are not kept apart"
@@ -67,6 +68,8 @@ class EnsureBridge:
         try:
             links.create_bridge(self.name, mac=mac, mtu=self.mtu, vlan_filtering=self.vlan_filtering)
         except KernelRefused as error:
+            if self.vlan_filtering and error.errno == errno.EOPNOTSUPP:
+                raise UnsupportedField(*_NO_VLANS) from None
             if error.errno != errno.EEXIST:
                 raise
         # The host takes no advice from containers: rogue router advertisements end here (CVE-2020-10749).

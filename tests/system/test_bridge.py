@@ -1,0 +1,202 @@
+"""bridge on a real kernel: what two attachments at once, an edited list, a lying container and a host with its own IPv6 router meet."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from tests.harness import ours
+from tests.harness.chain import Attachment, Chain, ChainError
+from tests.harness.fakehost import OUTSIDE, OUTSIDE_V4, FakeHost
+from tests.harness.talk import ask, serve
+
+pytestmark = pytest.mark.root
+
+
+def network(host: FakeHost, number: int = 1, **keys: Any) -> Chain:
+    """A network `net<number>` on bridge `br<number>` with 10.<number>.0.0/24 and fd00:<number>::/64; a key None is left out."""
+    ranges = [[{"subnet": f"10.{number}.0.0/24"}], [{"subnet": f"fd00:{number}::/64"}]]
+    bridge = {
+        "type": "bridge",
+        "bridge": f"br{number}",
+        "isDefaultGateway": True,
+        "ipMasq": True,
+        "ipMasqBackend": "nftables",
+        "ipam": {"type": "host-local", "ranges": ranges},
+        **keys,
+    }
+    plugins = [{key: value for key, value in bridge.items() if value is not None}]
+    return Chain(
+        {"cniVersion": "1.1.0", "name": f"net{number}", "plugins": plugins},
+        ours.BIN,
+        host=host,
+        env=ours.STANDALONE,
+    )
+
+
+@pytest.fixture(autouse=True)
+def installed(host: FakeHost) -> None:
+    """Our executables in the host."""
+    ours.install(host)
+
+
+def outside_answers(host: FakeHost, netns: str) -> bool:
+    done = host.run(["ping", "-c1", "-W1", OUTSIDE_V4], netns=netns, check=False)
+    return done.returncode == 0
+
+
+def test_two_networks_of_one_container_at_once_leave_it_two_ways_out(host: FakeHost) -> None:
+    """A runtime that attaches in parallel gets two default routes, the second behind the first."""
+    netns = host.add_netns("box")
+    chains = [network(host, 1), network(host, 2)]
+    attachments = [Attachment("box", netns, f"eth{number}") for number in (0, 1)]
+    failures: list[ChainError] = []
+
+    def attach(chain: Chain, attachment: Attachment) -> None:
+        try:
+            chain.add(attachment)
+        except ChainError as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=attach, args=each) for each in zip(chains, attachments, strict=True)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failures == []
+    metrics = sorted(
+        line.partition("metric")[2]
+        for line in host.run(["ip", "route", "show", "default"], netns="box").stdout.splitlines()
+    )
+    assert [each.strip() for each in metrics] == ["", "100"]
+    for chain, attachment in zip(chains, attachments, strict=True):
+        chain.check(attachment)
+
+
+def test_a_network_that_was_internal_opens_with_the_next_add(host: FakeHost) -> None:
+    """Taking `internal` out of a list is enough; putting it back closes the network again."""
+    netns = host.add_netns("box")
+    attachment = Attachment("box", netns)
+    for internal in (True, False, True):
+        keys = (
+            {"internal": True, "isDefaultGateway": None, "isGateway": True, "ipMasq": None}
+            if internal
+            else {}
+        )
+        chain = network(host, 1, **keys)
+        chain.add(attachment)
+        chain.check(attachment)
+        assert outside_answers(host, "box") is not internal
+        chain.delete(attachment)
+
+
+def test_check_sees_an_internal_network_that_somebody_opened(host: FakeHost) -> None:
+    """The one thing an internal network is for."""
+    netns = host.add_netns("box")
+    chain, attachment = (
+        network(host, 1, internal=True, isDefaultGateway=None, isGateway=True),
+        Attachment("box", netns),
+    )
+    chain.add(attachment)
+    host.run(["nft", "delete", "element", "inet", "linkspan", "internal", "{ br1 }"])
+    with pytest.raises(ChainError, match="not closed"):
+        chain.check(attachment)
+
+
+def test_a_container_with_macspoofchk_sends_from_its_own_mac_only(host: FakeHost) -> None:
+    """What it sends from another MAC address does not arrive; CHECK sees a guard that is gone."""
+    netns = host.add_netns("box")
+    chain, attachment = network(host, 1, macspoofchk=True), Attachment("box", netns)
+    chain.add(attachment)
+    assert outside_answers(host, "box")
+    host.run(["ip", "link", "set", "eth0", "address", "02:00:00:00:00:99"], netns="box")
+    assert not outside_answers(host, "box")
+    host.run(["ip", "link", "set", "eth0", "address", "02:42:0a:01:00:02"], netns="box")
+    chain.check(attachment)
+    host.run(["nft", "flush", "table", "inet", "linkspan"])
+    with pytest.raises(ChainError):
+        chain.check(attachment)
+
+
+def test_a_vlan_on_a_kernel_without_them_is_an_error_that_says_so(host: FakeHost) -> None:
+    """Probed by the same look as the plugin's: where the kernel knows VLANs, the port is in its VLAN."""
+    netns = host.add_netns("box")
+    host.run(["ip", "link", "add", "probe0", "type", "bridge"])
+    knows = "vlan_default_pvid" in host.run(["ip", "-d", "link", "show", "probe0"]).stdout
+    chain, attachment = (
+        network(host, 1, vlan=7, isDefaultGateway=None, isGateway=None, ipMasq=None),
+        Attachment("box", netns),
+    )
+    if knows:
+        chain.add(attachment)
+        assert " 7 PVID Egress Untagged" in host.run(["bridge", "vlan", "show"]).stdout
+    else:
+        with pytest.raises(ChainError, match="know no VLANs") as refused:
+            chain.add(attachment)
+        assert refused.value.error["code"] == 2
+
+
+def test_a_host_with_an_advertised_way_out_keeps_it_when_it_becomes_a_router(host: FakeHost) -> None:
+    """IPv6 forwarding makes the kernel forget advertised routes unless accept_ra is 2 (kernel's ip-sysctl documentation)."""
+    host.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra"])
+    _advertise(host, netns=OUTSIDE, device="eth0")
+    assert "proto ra" in host.run(["ip", "-6", "route", "show", "default"]).stdout
+    network(host).add(Attachment("box", host.add_netns("box")))
+    assert host.run(["cat", "/proc/sys/net/ipv6/conf/all/forwarding"]).stdout == "1\n"
+    assert "proto ra" in host.run(["ip", "-6", "route", "show", "default"]).stdout
+
+
+def test_router_advertisements_of_a_container_do_not_reach_the_host(host: FakeHost) -> None:
+    """CVE-2020-10749: a container must not become the host's way out."""
+    before = host.run(["ip", "-6", "route", "show", "default"]).stdout
+    network(host).add(Attachment("box", host.add_netns("box")))
+    _advertise(host, netns="box", device="eth0")
+    assert host.run(["ip", "-6", "route", "show", "default"]).stdout == before
+
+
+_ADVERTISER = r"""
+import socket, struct, sys, time
+index = socket.if_nametoindex(sys.argv[1])
+sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+for _ in range(3):
+    sock.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, index))
+    time.sleep(0.2)
+"""
+
+
+def _advertise(host: FakeHost, *, netns: str, device: str) -> None:
+    """Router advertisements (RFC 4861, section 4.2) with a lifetime of half an hour."""
+    host.run(["/usr/bin/env", "python3", "-c", _ADVERTISER, device], netns=netns)
+
+
+def test_a_dead_container_leaves_its_address_to_the_next_with_the_same_mac(host: FakeHost) -> None:
+    """Nobody's neighbour cache is wrong when an address is used again at once."""
+    for name in ("first", "second"):
+        chain = network(host, 1, ipam={"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/30"}]]})
+        attachment = Attachment(name, host.add_netns(name))
+        result = chain.add(attachment)
+        assert result["ips"][0]["address"] == "10.1.0.2/30"
+        with serve(host, name, port=80, address="0.0.0.0"):
+            assert ask(host, "10.1.0.2", 80, wait=1.0) is not None
+        chain.delete(attachment)
+        host.del_netns(name)
+
+
+def test_the_name_server_keeps_port_53_though_a_container_publishes_it(host: FakeHost) -> None:
+    """A published 0.0.0.0:53 takes no question from the network's own name server."""
+    conflist = ours.conflist("custom")
+    chain = Chain(conflist, ours.BIN, host=host, env=ours.STANDALONE)
+    thief = {"portMappings": [{"hostPort": 53, "containerPort": 53, "protocol": "udp"}]}
+    chain.add(Attachment("web", host.add_netns("web"), capabilities=thief))
+    result = chain.add(Attachment("asker", host.add_netns("asker")))
+    (server,) = result["dns"]["nameservers"]
+    script = (
+        "import dns.message, dns.query, sys; "
+        "print(dns.query.udp(dns.message.make_query('web.custom', 'A'), sys.argv[1], timeout=2).answer[0])"
+    )
+    assert "web.custom." in host.run([sys.executable, "-c", script, server], netns="asker").stdout
