@@ -279,6 +279,17 @@ def test_del_without_a_record_removes_what_bears_the_attachments_names(backend_w
     assert without_counts(world) == before
 
 
+def test_del_with_another_back_end_in_the_configuration_removes_what_add_made(backend_world: World) -> None:
+    world = backend_world
+    world.unpublish(world.box("first", ports=[published(8079)], dropDirectAccess=True))
+    box = world.box("web")
+    before = without_counts(world)
+    world.publish(box, [published(8080)], dropDirectAccess=True)
+    other = {"nftables": "iptables", "iptables": "nftables"}[world.backend]
+    world.call("portmap", "DEL", box, world.portmap_config("net1", backend=other))
+    assert without_counts(world) == before
+
+
 def test_two_networks_of_a_container_are_taken_back_one_by_one(backend_world: World) -> None:
     world = backend_world
     one = world.box("web", ports=[published(8080)])

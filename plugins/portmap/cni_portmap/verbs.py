@@ -102,7 +102,8 @@ def reload(host: Host) -> None:
 def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
     publication = Publication.from_record(attachment, record)
     if publication is not None and claims.lives(host, publication.host_link):
-        carry_out(rules_of(publication), host)
+        # Not `carry_out`: what could be rebuilt stays when something else could not.
+        best_effort(*(partial(step.do, host) for step in rules_of(publication)))
 
 
 PLUGIN = Plugin(
