@@ -18,6 +18,11 @@ from linkspan.plugin import ALIASES, MODULES
 KEPT = ".before-linkspan"
 #: The longest interpreter line that Linux takes (BINPRM_BUF_SIZE less `#!`, the newline and a terminating zero).
 _SHEBANG = 251
+#: What an executable answers when its library was removed without it.
+_GONE = (
+    '{{"cniVersion": "1.1.0", "code": 199, "msg": "linkspan is no longer installed in {library}", '
+    '"details": "install it again, or remove its executables with `linkspan uninstall`"}}'
+)
 
 
 class Refused(Exception):
@@ -38,7 +43,10 @@ def launcher(cni_type: str, python: str, library: str) -> str:
         f"{launch.MARKER.decode()}{cni_type} {library}\n"
         "import sys\n\n"
         f"sys.path.append({library!r})\n\n"
-        "from linkspan.launch import main  # noqa: E402\n\n"
+        "try:\n"
+        "    from linkspan.launch import main\n"
+        "except ImportError:\n"
+        f"    sys.exit(print({_GONE.format(library=library)!r}) or 1)\n\n"
         f"main({cni_type!r})\n"
     )
     if len(python) < _SHEBANG and not any(each.isspace() for each in python):

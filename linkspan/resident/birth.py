@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 from linkspan import launch
 from linkspan.errors import IoFailure
@@ -82,6 +83,11 @@ def module_argv(module: str) -> list[str]:
     )
     paths = ":".join(os.path.abspath(each) for each in sys.path if each)
     return [sys.executable, "-I", "-S", "-c", boot, module, paths]
+
+
+def become_again(module: str) -> NoReturn:
+    """Turn this process into `module` as it is on disk now. Descriptors of ours are closed, locks among them."""
+    os.execve(sys.executable, module_argv(module), dict(os.environ))
 
 
 def spawn_detached(argv: Sequence[str], *, log: str, keep: int | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = count()
         self._running = True
+        self._waking: socket.socket | None = None
 
     def watch(self, sock: socket.socket, events: int, action: Callable[[], None]) -> None:
         """Call `action` whenever the socket is ready; again for a watched socket replaces what was said."""
@@ -56,6 +58,19 @@ class Loop:
     def stop(self) -> None:
         """End `run` after what is being done now."""
         self._running = False
+
+    def stop_on(self, number: signal.Signals) -> None:
+        """End `run` when that signal comes, though nothing else happens (signal.set_wakeup_fd)."""
+        woken, waking = socket.socketpair()
+        waking.setblocking(False)
+        signal.set_wakeup_fd(waking.fileno())
+        self._waking = waking
+        signal.signal(number, lambda *_: self.stop())
+
+        def drain() -> None:
+            woken.recv(16)
+
+        self.watch(woken, READ, drain)
 
     def run(self, failed: Callable[[Exception], None]) -> None:
         """Serve until `stop`. An exception of an action is told to `failed`: one client's bytes stop nobody else."""

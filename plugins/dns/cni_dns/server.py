@@ -24,8 +24,10 @@ from cni_dns.listeners import Listener
 from cni_dns.loop import READ, Loop
 from cni_dns.registry import Entry, Registry
 from cni_dns.resolver import Forward, careful, fitting, quick
+from linkspan import launch
 from linkspan.errors import CniError
 from linkspan.model import Attachment
+from linkspan.resident.birth import become_again
 from linkspan.state import Records
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 #: Seconds between looks at the host-side links, and until a server without names leaves.
 SWEEP = 2.0
 GRACE = 5.0
+#: The serving process's exit status when its files are not the ones it was started from.
+UPGRADED = 75
 _QUICK_DEATHS = 5
 _LEAVING = 0.5
 """Seconds to wait for the lock: a server that is just leaving gives it up within them."""
@@ -57,21 +61,24 @@ class Server:
         self._forwarder = Forwarder(self._loop)
         self._resolv_conf = ResolvConf()
         self._idle_since: float | None = time.monotonic()
+        self._build = launch.build()
+        self._status = 0
 
-    def run(self) -> None:
-        """Serve until no record is left or SIGTERM."""
+    def run(self) -> int:
+        """Serve until no record is left, SIGTERM or an upgrade; then this process's exit status."""
         for _, record in self._records.all():
             self._load(record)
         self._sweep()
         control = _control_socket(socket_path(self._host.state_dir))
         self._loop.watch(control, READ, lambda: self._accept(control))
-        signal.signal(signal.SIGTERM, lambda *_: self._loop.stop())
+        self._loop.stop_on(signal.SIGTERM)
         gc.collect()
         gc.freeze()
         self._loop.run(lambda error: self._say(f"a request failed: {error!r}"))
         with suppress(OSError):
             os.unlink(socket_path(self._host.state_dir))
         control.close()
+        return self._status
 
     # --- names ------------------------------------------------------------------------------------------------
 
@@ -135,6 +142,10 @@ class Server:
             except CniError as error:
                 self._say(error.msg)
         self._tidy()
+        if _is_replaced(self._build):
+            self._say("linkspan was upgraded; the new one takes over")
+            self._status = UPGRADED
+            self._loop.stop()
         if self._idle_since is not None and time.monotonic() - self._idle_since > GRACE:
             self._loop.stop()
         self._loop.later(SWEEP, self._sweep)
@@ -226,6 +237,13 @@ class Server:
         raise ValueError(f"unknown request {verb!r}")
 
 
+def _is_replaced(build: str) -> bool:
+    try:
+        return launch.build() != build
+    except OSError:
+        return False  # in the middle of an upgrade, or uninstalled: what runs goes on
+
+
 def _link_exists(name: str) -> bool:
     try:
         socket.if_nametoindex(name)
@@ -269,18 +287,22 @@ def _only_one(path: str) -> bool:
             return True
 
 
-def _keep(serve: Callable[[], None]) -> int:
-    """Run `serve` in a child, again whenever it is killed. Returns when it ended by itself, or keeps dying at once."""
+def _keep(serve: Callable[[], int]) -> int:
+    """Run `serve` in a child, again whenever it is killed. Returns when it ended by itself, or keeps dying at once.
+
+    After an upgrade this process becomes the new keeper.
+    """
     deaths: list[float] = []
     while len(deaths) < _QUICK_DEATHS or time.monotonic() - deaths[-_QUICK_DEATHS] > 10:
         child = os.fork()
         if child == 0:
-            serve()
-            os._exit(0)
+            os._exit(serve())
         signal.signal(signal.SIGTERM, lambda *_, child=child: os.kill(child, signal.SIGTERM))
         _, status = os.waitpid(child, 0)
         if status == 0:
             return 0
+        if os.waitstatus_to_exitcode(status) == UPGRADED:
+            become_again("cni_dns.server")
         _log(f"the serving process {child} ended with status {status}; it is started again")
         deaths.append(time.monotonic())
     return 1
