@@ -51,6 +51,8 @@ def check(request: Request, host: Host) -> None:
     """See that every rule of the attachment stands, and before those that it must precede. Changes nothing."""
     config = Config.from_request(request)
     earlier = recorded(host, request.attachment)
+    if earlier is not None and earlier.fence and host.links().get(earlier.bridge) is None:
+        raise AttachmentWrong(f"the bridge {earlier.bridge} is gone", "DEL and ADD the attachment again")
     backend = earlier.backend if earlier is not None else choose(host, config.backend)
     wrong = missing(host, admission_for(request, config, backend, host))
     if wrong:

@@ -10,7 +10,7 @@ import pytest
 
 from cni_firewall.verbs import PLUGIN, reload
 from linkspan.host.contract import Finished
-from linkspan.host.fake import FakeHost
+from linkspan.host.fake import FakeHost, Killed
 from linkspan.host.fake_processes import Run
 from linkspan.shell import answer
 
@@ -315,3 +315,32 @@ def test_policy_of_drop_is_answered_in_iptables_whatever_the_back_end() -> None:
     host.iptables.policies[4, "filter", "FORWARD"] = "DROP"
     call(host, "ADD", backend="nftables")
     assert "-i br1 -j ACCEPT" in host.iptables.tables[4, "filter"]["LINKSPAN-FORWARD"]
+
+
+def all_requests_of_add() -> list[tuple[str, int]]:
+    host = box()
+    before = len(host.requests)
+    call(host, "ADD", ingressPolicy="isolated")
+    return host.requests[before:]
+
+
+@pytest.mark.parametrize("moment", all_requests_of_add(), ids=lambda each: f"{each[0]}-{each[1]}")
+def test_add_killed_at_any_moment_and_deleted_without_prev_result_leaves_nothing(
+    moment: tuple[str, int],
+) -> None:
+    host = box()
+
+    host.dies_at = moment
+    with pytest.raises(Killed):
+        call(host, "ADD", ingressPolicy="isolated")
+    host.revive()
+    assert call(host, "DEL", prev=None) == {}
+    assert own(host) == frozenset()
+
+
+def test_check_says_that_the_bridge_is_gone() -> None:
+    host = box()
+    call(host, "ADD", ingressPolicy="same-bridge")
+    host.links().delete("br1")
+    answered = call(host, "CHECK", ingressPolicy="same-bridge")
+    assert (answered["code"], answered["msg"]) == (103, "the bridge br1 is gone")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cni_tuning.verbs import PLUGIN
-from linkspan.host.fake import FakeHost
+from linkspan.host.fake import FakeHost, Killed
 from linkspan.shell import answer
 
 NETNS = "/run/netns/a"
@@ -182,3 +182,18 @@ def test_status_is_50_for_a_sysctl_that_is_not_on_the_list() -> None:
     host = box()
     host.files.write("/etc/cni/tuning/allowlist.conf", b"^net.ipv4")
     assert call(host, "STATUS", sysctl={"net.core.somaxconn": "500"})["code"] == 50
+
+
+@pytest.mark.parametrize("moment", requests_of_add(), ids=lambda each: f"{each[0]}-{each[1]}")
+def test_add_killed_at_any_moment_and_deleted_leaves_the_interface_as_it_was(
+    moment: tuple[str, int],
+) -> None:
+    host = box()
+    before = link(host)
+    host.dies_at = moment
+    with pytest.raises(Killed):
+        call(host, "ADD", **EVERYTHING)
+    host.revive()
+    assert call(host, "DEL") == {}
+    assert link(host) == before
+    assert not [path for path in host.files.contents if "tuning" in path and "/locks/" not in path]
