@@ -21,17 +21,23 @@ def know_the_way(world: World, number: int = 1) -> None:
 
 
 @contextmanager
-def sniffed(world: World, netns: str, condition: str) -> Iterator[list[int]]:
-    """Counts the packets of that condition which arrive in a namespace; the list holds the count in the end."""
-    world.host.run(["nft", "add table inet sniff"], netns=netns)
-    world.host.run(
-        ["nft", "add chain inet sniff in { type filter hook prerouting priority -400; }"], netns=netns
-    )
-    world.host.run(["nft", f"add rule inet sniff in {condition} counter"], netns=netns)
+def sniffed(world: World, netns: str | None, condition: str, hook: str = "prerouting") -> Iterator[list[int]]:
+    """Counts the packets of that condition which come by a hook of a namespace; the list holds the count in the end."""
+    for command in (
+        "add table inet sniff",
+        f"add chain inet sniff in {{ type filter hook {hook} priority -400; }}",
+        f"add rule inet sniff in {condition} counter",
+    ):
+        world.host.run(["nft", command], netns=netns)
     seen: list[int] = []
     yield seen
+    seen.append(count(world, netns))
+
+
+def count(world: World, netns: str | None) -> int:
+    """What `sniffed` counted so far."""
     shown = world.host.run(["nft", "list chain inet sniff in"], netns=netns).stdout
-    seen.append(int(shown.partition("counter packets ")[2].split()[0]))
+    return int(shown.partition("counter packets ")[2].split()[0])
 
 
 # --- loopback ------------------------------------------------------------------------------------------------------
@@ -47,15 +53,10 @@ def test_published_on_127_0_0_1_is_not_reachable_from_the_lan(world: World) -> N
     world.host.outside(["ip", "route", "add", "127.0.0.0/8", "via", HOST_V4, "src", OUTSIDE_V4])
     with world.serving(web), sniffed(world, web.netns, "tcp dport 80") as seen:
         assert world.asks(None, "127.0.0.1", 8080) == "web"
-        arrived = _count(world, web.netns)
+        arrived = count(world, web.netns)
         assert world.asks(OUTSIDE, HOST_V4, 8080) == ""
         assert world.asks(OUTSIDE, "127.0.0.1", 8080) == ""
     assert seen == [arrived]
-
-
-def _count(world: World, netns: str) -> int:
-    shown = world.host.run(["nft", "list chain inet sniff in"], netns=netns).stdout
-    return int(shown.partition("counter packets ")[2].split()[0])
 
 
 def test_route_localnet_opens_nothing_of_the_hosts_loopback_to_containers(world: World) -> None:
@@ -65,9 +66,14 @@ def test_route_localnet_opens_nothing_of_the_hosts_loopback_to_containers(world:
         world.host.run(["ip", "route", "del", "local", local, "dev", "lo", "table", "local"], netns=web.netns)
     world.host.run(["sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1"], netns=web.netns)
     world.host.run(["ip", "route", "add", "127.0.0.0/8", "via", "10.1.0.1", "src", web.v4], netns=web.netns)
-    with serve(world.host, None, port=5432, address="127.0.0.1"):
+    attempt = "iifname br-net1 tcp dport 5432"
+    with (
+        serve(world.host, None, port=5432, address="127.0.0.1"),
+        sniffed(world, None, attempt, "input") as seen,
+    ):
         assert world.asks(None, "127.0.0.1", 5432) == "host"
         assert world.asks(web.netns, "127.0.0.1", 5432) == ""
+    assert seen == [0]
 
 
 def test_a_port_on_localhost_reaches_the_container_and_shows_no_martian_address(world: World) -> None:

@@ -237,6 +237,20 @@ def test_a_leaked_or_foreign_rule_never_wins_over_ours(backend_world: World, cha
         assert world.asks(OUTSIDE, HOST_V4, 8080) == "web"
 
 
+def test_a_table_that_the_references_nftables_leaked_never_wins(host: FakeHost) -> None:
+    with world_of(host, backend="nftables") as world:
+        lost = world.box("lost")
+        for command in (
+            "add table ip cni_hostport",
+            "add chain ip cni_hostport prerouting { type nat hook prerouting priority -100; }",
+            f"add rule ip cni_hostport prerouting tcp dport 8080 dnat to {lost.v4}:80",
+        ):
+            host.run(["nft", command])
+        web = world.box("web", ports=[published(8080)])
+        with world.serving(web), world.serving(lost):
+            assert world.asks(OUTSIDE, HOST_V4, 8080) == "web"
+
+
 def test_a_process_of_the_host_on_the_port_is_a_warning(backend_world: World) -> None:
     world = backend_world
     with serve(world.host, None, port=8080):
