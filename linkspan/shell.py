@@ -48,11 +48,20 @@ def answer(
     try:
         request = wire.read_request(plugin.type, env, stdin, load(plugin.schema), cwd=cwd)
         result = perform(plugin, request, host, wanted=wanted)
-        return 0, b"" if result is None else wire.encode_result(result, request.cni_version)
+        return 0, b"" if result is None else _encoded(plugin, request, host, result)
     except CniError as error:
         return 1, wire.encode_error(error, wire.error_version(stdin))
     except Exception as error:
         return 1, wire.encode_error(_as_bug(error), wire.error_version(stdin))
+
+
+def _encoded(plugin: Plugin, request: Request, host: Host, result: Result) -> bytes:
+    """ADD's answer. What this version of CNI cannot say (0.2.0 knows no result without addresses) is taken back."""
+    try:
+        return wire.encode_result(result, request.cni_version)
+    except CniError:
+        perform(plugin, replace(request.as_verb("DEL"), prev_result=None), host)
+        raise
 
 
 def perform(

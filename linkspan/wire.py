@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from linkspan.errors import (
@@ -67,7 +68,7 @@ _RESULT: Schema = {
 }
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*", re.ASCII)
-_NOT_IN_IFNAME = re.compile(r"[/:%\s]")
+_NOT_IN_IFNAME = re.compile(r"[/:%\s\ud800-\udfff]")
 
 
 def at_least(version: str, wanted: str) -> bool:
@@ -139,7 +140,7 @@ def _check_container_id(container_id: str) -> None:
 
 
 def _check_ifname(ifname: str) -> None:
-    """What the kernel takes for a name (dev_valid_name in net/core/dev.c), and no '%', which it would expand."""
+    """What the kernel takes for a name (dev_valid_name in net/core/dev.c), in UTF-8, and no '%', which it would expand."""
     size = len(ifname.encode("utf-8", "surrogateescape"))
     if size > 15 or ifname in (".", "..") or _NOT_IN_IFNAME.search(ifname):
         raise InvalidEnvironment(
@@ -285,7 +286,7 @@ def _decode_old(document: Mapping[str, Any]) -> Result:
     for key in ("ip4", "ip6"):
         family = document.get(key)
         if family:
-            ips.append(Address(address=_text(family["ip"]), gateway=_text(family.get("gateway", ""))))
+            ips.append(Address(address=_cidr(family["ip"]), gateway=_ip(family.get("gateway", ""))))
             routes += [_route(each) for each in family.get("routes", ())]
     rest = _rest(document, ("cniVersion", "ip4", "ip6", "dns"))
     return Result(ips=tuple(ips), routes=tuple(routes), dns=_dns(document.get("dns", {})), extra=rest)
@@ -307,8 +308,8 @@ def _interface(value: Mapping[str, Any]) -> Interface:
 def _address(value: Mapping[str, Any]) -> Address:
     index = value.get("interface")
     return Address(
-        address=_text(value["address"]),
-        gateway=_text(value.get("gateway", "")),
+        address=_cidr(value["address"]),
+        gateway=_ip(value.get("gateway", "")),
         interface=None if index is None else _number(index),
         extra=_rest(value, ("version", "address", "gateway", "interface")),
     )
@@ -319,7 +320,7 @@ def _route(value: Mapping[str, Any]) -> Route:
         key: _number(value[key]) for key in ("mtu", "advmss", "priority", "table", "scope") if key in value
     }
     rest = _rest(value, ("dst", "gw", "mtu", "advmss", "priority", "table", "scope"))
-    return Route(dst=_text(value["dst"]), gw=_text(value.get("gw", "")), extra=rest, **numbers)
+    return Route(dst=_cidr(value["dst"]), gw=_ip(value.get("gw", "")), extra=rest, **numbers)
 
 
 def _dns(value: Mapping[str, Any]) -> Dns:
@@ -335,6 +336,23 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{_short(repr(value))} is not a string")
     return value
+
+
+def _cidr(value: Any) -> str:
+    """An address with its prefix length, as it was written; the reference takes no other form either."""
+    text = _text(value)
+    ip_interface(text)
+    if "/" not in text:
+        raise ValueError(f"{_short(text)!r} has no prefix length")
+    return text
+
+
+def _ip(value: Any) -> str:
+    """An address, or "" where there is none, as it was written."""
+    text = _text(value)
+    if text:
+        ip_address(text)
+    return text
 
 
 def _number(value: Any) -> int:

@@ -140,6 +140,12 @@ def test_caller_that_goes_away_during_add_has_it_undone(desk: Desk) -> None:
     assert (status, desk.asked) == (1, ["ADD", "DEL"])
 
 
+def test_add_whose_result_the_version_cannot_say_is_undone(desk: Desk) -> None:
+    desk.result = Result()
+    status, error = desk.call(cniVersion="0.2.0")
+    assert (status, error["code"], desk.asked) == (1, 1, ["ADD", "DEL"])
+
+
 def test_banner_s_first_line_is_what_runtimes_parse() -> None:
     assert banner("firewall").splitlines()[0] == "CNI firewall plugin v1.9.1"
 

@@ -74,7 +74,7 @@ def test_sound_container_id_of_any_length_is_taken(container_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "ifname", [".", "..", "a/b", "a:b", "a b", "\u00a0x", "eth0\n", "x" * 16, "é" * 8, "e%d"]
+    "ifname", [".", "..", "a/b", "a:b", "a b", "\u00a0x", "eth0\n", "x" * 16, "é" * 8, "e%d", "\udcff"]
 )
 def test_interface_name_the_kernel_would_refuse_or_expand_is_refused(ifname: str) -> None:
     with pytest.raises(InvalidEnvironment, match="CNI_IFNAME"):
@@ -173,6 +173,23 @@ def test_ill_typed_prev_result_fails_add_and_not_delete() -> None:
     with pytest.raises(InvalidConfig):
         request(prevResult={"ips": "x"})
     assert request({"CNI_COMMAND": "DEL"}, prevResult={"ips": "x"}).prev_result is None
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"ips": [{"address": "x"}]},
+        {"ips": [{"address": "10.0.0.1"}]},
+        {"ips": [{"address": "10.0.0.1/33"}]},
+        {"ips": [{"address": "10.0.0.1/8", "gateway": "x"}]},
+        {"routes": [{"dst": "x"}]},
+        {"routes": [{"dst": "10.0.0.0/8", "gw": "x"}]},
+    ],
+    ids=str,
+)
+def test_prev_result_with_what_is_no_address_is_refused(spoilt: dict[str, Any]) -> None:
+    with pytest.raises(InvalidConfig, match=r"\$.prevResult"):
+        request(prevResult=spoilt)
 
 
 def test_prev_result_with_an_index_that_names_no_interface_is_refused() -> None:

@@ -1,0 +1,177 @@
+"""Whatever is sent, and whatever the host refuses: JSON comes back, never a fault of ours, and a DEL leaves nothing.
+
+LINKSPAN_FUZZ_EXAMPLES says how many lives of attachments are tried (300 if unset), LINKSPAN_SEED which; the seed and the counts are
+printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+
+from linkspan.errors import CniError
+from linkspan.host.fake import OWN_NETNS, FakeHost
+from linkspan.masquerade import chain_name
+from linkspan.model import Attachment
+from linkspan.plugin import load
+from linkspan.shell import answer
+from linkspan.versions import VERSIONS
+from tests.fuzz.strategies import OTHER_BOX, Case, cases
+from tests.harness.memory import BOX, FOREIGN, OURS, Desk
+from tests.harness.nameserver import serve_names_of
+
+EXAMPLES = int(os.environ.get("LINKSPAN_FUZZ_EXAMPLES", "300"))
+SEED = int(os.environ.get("LINKSPAN_SEED") or random.randrange(1 << 32))
+#: (plugin, verb, error code or 0) -> how often
+COUNTS: Counter[tuple[str, str, int]] = Counter()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def told(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Print the seed before and the counts after, whatever pytest captures."""
+    reporter: Any = pytestconfig.pluginmanager.getplugin("terminalreporter")
+    reporter.write_line(f"fuzz: {EXAMPLES} examples, LINKSPAN_SEED={SEED}")
+    yield
+    reporter.write_line(f"fuzz: {COUNTS.total()} calls")
+    for plugin, verb in sorted({(plugin, verb) for plugin, verb, _ in COUNTS}):
+        said = (
+            f"{code or 'ok'}:{count}"
+            for (p, v, code), count in sorted(COUNTS.items())
+            if (p, v) == (plugin, verb)
+        )
+        reporter.write_line(f"fuzz: {plugin:10} {verb:6} {' '.join(said)}")
+
+
+def tried(examples: int) -> Callable[[Callable[[Case], None]], Callable[[], None]]:
+    """Make a test of a case one of so many cases."""
+
+    def decorate(test: Callable[[Case], None]) -> Callable[[], None]:
+        made = given(case=cases())(test)
+        chosen = settings(
+            max_examples=examples,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+            phases=(Phase.generate, Phase.shrink),
+            report_multiple_bugs=False,
+        )
+        return seed(SEED)(chosen(made))
+
+    return decorate
+
+
+@tried(EXAMPLES)
+def test_a_call_answers_json_and_a_del_leaves_nothing(case: Case) -> None:
+    life = Life(case)
+    life.call("STATUS")
+    added, _ = life.call("ADD")
+    if added == 0:
+        life.call("CHECK", prevResult=life.result)
+        life.call("ADD")
+    life.call("GC", **{"cni.dev/valid-attachments": [life.valid]})
+    life.desk.host.revive()
+    deleted, error = life.call("DEL")
+    assert added != 0 or deleted == 0, f"ADD succeeded and DEL does not: {error}"
+    if deleted == 0:
+        assert life.left() == []
+        assert life.call("DEL")[0] == 0
+    life.call("GC", **{"cni.dev/valid-attachments": []})
+
+
+@tried(EXAMPLES // 3 + 1)
+def test_an_add_that_fails_leaves_nothing_of_its_own(case: Case) -> None:
+    life = Life(case)
+    added, _ = life.call("ADD")
+    if added != 0:
+        assert life.left() == []
+
+
+@tried(EXAMPLES // 3 + 1)
+def test_check_is_content_with_what_add_just_made(case: Case) -> None:
+    life = Life(case)
+    life.desk.host.refuse = {}
+    added, _ = life.call("ADD")
+    document = case.document if isinstance(case.document, dict) else {}
+    # An earlier plugin's result that claims the very interface that bridge made is nobody's truth.
+    claimed = case.plugin == "bridge" and "prevResult" in document
+    if added == 0 and document.get("cniVersion") in VERSIONS[4:] and not claimed:
+        assert life.call("CHECK", prevResult=life.result) == (0, {})
+
+
+def furnish(host: FakeHost, environment: Mapping[str, str]) -> None:
+    """The link that the chain's first plugin made, with the MAC that previous results say."""
+    mac = "02:00:00:00:00:0"
+    for path in (BOX, OTHER_BOX):
+        links = host.namespace(path)
+        with suppress(CniError, UnicodeEncodeError):
+            name = environment["CNI_IFNAME"]
+            links.create_veth(
+                name, mac=f"{mac}3", peer=f"out{path[-3:]}", peer_mac=f"{mac}2", peer_netns=OWN_NETNS
+            )
+            links.change(name, up=True)
+
+
+class Life:
+    """An attachment on a host of its own."""
+
+    def __init__(self, case: Case) -> None:
+        note(f"{case.plugin} got {case.document!r} in {dict(case.environment)!r}, refused {case.refuse}")
+        self.case = case
+        self.desk = Desk(FakeHost())
+        host = self.desk.host
+        for box in (host.namespace(BOX), host.add_netns(OTHER_BOX)):
+            box.change("lo", up=True)
+        if case.plugin != "bridge":
+            furnish(host, case.environment)
+        host.revive()
+        if case.refuse is not None:
+            part, number, refused_with = case.refuse
+            host.refuse = {(part, number): refused_with}
+        self.result: Any = {}
+        self.before = host.state()
+        name = case.document.get("name") if isinstance(case.document, dict) else ""
+        words = case.environment
+        self.attachment = Attachment(str(name), words["CNI_CONTAINERID"], words["CNI_IFNAME"])
+
+    @property
+    def valid(self) -> dict[str, str]:
+        """The attachment as GC's list names it."""
+        return {"containerID": self.attachment.container_id, "ifname": self.attachment.ifname}
+
+    def call(self, verb: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        """(status, document): one JSON object or nothing, never code 199, and no lock is kept."""
+        case, host = self.case, self.desk.host
+        stdin = case.stdin
+        if more and isinstance(case.document, dict) and case.raw is None:
+            stdin = json.dumps({**case.document, **more}).encode()
+        env = {**case.environment, "CNI_COMMAND": verb, "CNI_PATH": f"{OURS}:{FOREIGN}"}
+        with serve_names_of(host):
+            status, stdout = answer(load(case.plugin), stdin, env, host, cwd="/work")
+        document = json.loads(stdout) if stdout else {}
+        COUNTS[case.plugin, verb, int(document["code"]) if status else 0] += 1
+        note(f"{verb}: {status} {document}")
+        assert isinstance(document, dict)
+        assert status in (0, 1)
+        assert document.get("code") != 199, document
+        assert len(document.get("msg", "")) <= 400
+        assert host.files.held == set()
+        if verb == "ADD" and status == 0:
+            self.result = document
+        return status, document
+
+    def left(self) -> list[str]:
+        """What is there that was not before and bears the attachment's names."""
+        one = self.attachment
+        if not str(one).isprintable():  # never served: its names cannot even be computed
+            return []
+        words = [one.key[:16], one.host_veth, one.container_id, chain_name(one)]
+        fresh = self.desk.host.state() - self.before
+        return sorted(line for line in fresh if any(word and word in line for word in words))
