@@ -53,14 +53,20 @@ def _schema(room: Path) -> Mapping[str, Any]:
 
 
 def _keys(schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
-    for name, value in schema.get("properties", {}).items():
+    for name, given in schema.get("properties", {}).items():
+        value = _resolved(given, root)
         key = f"{path}.{name}" if path else name
         yield key, value.get("description", "")
         yield from _keys(value, root, key)
     if "items" in schema:
-        yield from _keys(schema["items"], root, f"{path}[]")
+        yield from _keys(_resolved(schema["items"], root), root, f"{path}[]")
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    named: Mapping[str, Any] = (
+        root["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    )
+    return named
 
 
 def _section(cni_type: str, room: Path) -> str:
