@@ -59,16 +59,19 @@ class Resident:
         self._waiting: deque[socket.socket] = deque()
         self._workers: dict[int, Worker] = {}
         self._leaving = False
+        self._waking: socket.socket | None = None
         self._last_call = time.monotonic()
 
     def run(self) -> None:
         """Serve until SIGTERM, a newer build, or a long silence; then let the running calls end."""
+        woken = self._wake_on_signals()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._leave("told to"))
         worker.preload()
         gc.collect()
         gc.freeze()
         self._watch(self._listener, self._accept)
+        self._watch(woken, lambda: _drain(woken))
         for _ in range(WORKERS):
             self._add_worker()
         say(f"resident {os.getpid()} serves {self._path}")
@@ -79,6 +82,14 @@ class Resident:
                     handler()
             self._look_around()
         self._close()
+
+    def _wake_on_signals(self) -> socket.socket:
+        """What becomes readable when a signal arrives: waiting for events goes on after one by itself (PEP 475)."""
+        woken, self._waking = socket.socketpair()
+        woken.setblocking(False)
+        self._waking.setblocking(False)
+        signal.set_wakeup_fd(self._waking.fileno())
+        return woken
 
     # --- launchers ----------------------------------------------------------------------------------------------------
 
@@ -170,7 +181,10 @@ class Resident:
         now = time.monotonic()
         for each in tuple(self._workers.values()):
             if each.connection is not None and now - each.since > self._hung:
-                say(f"worker {each.pid} has been busy for {self._hung:.0f} s and is killed")
+                say(
+                    f"worker {each.pid} has been busy for {self._hung:.0f} s and is killed, with what it started"
+                )
+                os.killpg(each.pid, signal.SIGKILL)
                 self._bury(each)
         for connection, since in tuple(self._silent.values()):
             if now - since > worker.PATIENCE:
@@ -220,10 +234,16 @@ class Resident:
         self._epoll.unregister(sock)
 
 
+def _drain(sock: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        sock.recv(64)
+
+
 def _become_worker(channel: socket.socket) -> None:
     """In the child: drop what is the master's, then work. Never returns."""
     try:
         signal.set_wakeup_fd(-1)
+        os.setsid()  # a group of its own: what hangs can be killed with all that it started
         os.closerange(3, channel.fileno())
         os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         worker.work(channel)

@@ -49,10 +49,15 @@ def give_back(request: Request, host: Host, error: CniError) -> None:
 
 def release(request: Request, host: Host, recorded: Mapping[str, Any] | None) -> None:
     """DEL of the IPAM plugin that ADD asked (`recorded` is its configuration then), though the list was edited since."""
-    if recorded and recorded != request.config.get("ipam"):
+    if recorded and is_edited(request, recorded):
         request = _with_ipam(request, recorded)
     if ipam_type(request):
         delegate(ipam_type(request), request, host)
+
+
+def is_edited(request: Request, recorded: Mapping[str, Any] | None) -> bool:
+    """Whether the list's `ipam` is another than the one that ADD had."""
+    return bool(recorded) and recorded != request.config.get("ipam")
 
 
 def _with_ipam(request: Request, ipam: Mapping[str, Any]) -> Request:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 #: How much worse than the one before each further way out of a container is.
 METRIC_STEP = 100
+_SCOPE_LINK = 253
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +130,10 @@ def _gateway_address(address: Address) -> str:
 def _routes(config: Config, addresses: Sequence[Address], routes: Sequence[Route]) -> list[Route]:
     """IPAM's routes with a gateway each; a default route of each family more if the bridge is the way out, none if internal."""
     gateways = {each.family: each.gateway for each in reversed(addresses)}
-    wanted = [each if each.gw else replace(each, gw=gateways.get(each.family, "")) for each in routes]
+    wanted = [
+        each if each.gw or _is_on_link(each) else replace(each, gw=gateways.get(each.family, ""))
+        for each in routes
+    ]
     if config.internal:
         return [each for each in wanted if not each.is_default]
     for family in sorted(gateways) if config.is_default_gateway else ():
@@ -142,6 +146,11 @@ def _routes(config: Config, addresses: Sequence[Address], routes: Sequence[Route
                 "add a range of that family, or take the route out",
             )
     return wanted
+
+
+def _is_on_link(route: Route) -> bool:
+    """Whether a route asks to have no gateway: its scope is link (253) or narrower (linux/rtnetlink.h, rt_scope_t)."""
+    return route.scope is not None and route.scope >= _SCOPE_LINK
 
 
 def _behind(route: Route, ways_out: dict[int, int]) -> Route:

@@ -72,12 +72,17 @@ def _attached(request: Request, host: Host, config: Config, layout: Layout) -> R
 
 def delete(request: Request, host: Host) -> None:
     """Take back whatever ADD made, with or without namespace, prevResult and record; addresses last, once nobody has them."""
-    record = Records(host, NAME).read(request.attachment) or {}
+    attachment = request.attachment
+    record = Records(host, NAME).read(attachment) or {}
+    # After an edit of the list only the record knows whom to ask for the addresses: it stays until they are given back.
+    edited = lease.is_edited(request, record.get("ipam"))
+    undo_own = _take_back if edited else _forget
     best_effort(
-        lambda: _take_back(host, request.attachment, record),
+        lambda: undo_own(host, attachment, record),
         lambda: lease.release(request, host, record.get("ipam")),
     )
-    Records(host, NAME).remove(request.attachment)
+    if edited:
+        Records(host, NAME).remove(attachment)
 
 
 def check(request: Request, host: Host) -> None:
