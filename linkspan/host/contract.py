@@ -235,6 +235,9 @@ class Files(Protocol):
     def names(self, folder: str) -> tuple[str, ...]:
         """The sorted names in a folder; empty if it is absent."""
 
+    def can_write(self, folder: str) -> bool:
+        """Whether files could be made in a folder, or, while it is absent, in the nearest one above it that is there."""
+
     def stamp(self, path: str) -> tuple[int, int] | None:
         """(inode, ctime in ns) of a file, or None if absent: changes whenever the file is written, linked or replaced."""
 

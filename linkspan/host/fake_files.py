@@ -54,6 +54,7 @@ class FakeFiles:
 
     def read(self, path: str) -> bytes | None:
         """See contract.Files."""
+        _want_path("read", path)
         if path in self._folders:
             raise _failure("read", path, errno.EISDIR)
         file = self._files.get(path)
@@ -78,6 +79,7 @@ class FakeFiles:
 
     def remove(self, path: str) -> bool:
         """See contract.Files."""
+        _want_path("remove", path)
         if path in self._folders:
             raise _failure("remove", path, errno.EISDIR)
         return self._files.pop(path, None) is not None
@@ -93,7 +95,13 @@ class FakeFiles:
 
     def names(self, folder: str) -> tuple[str, ...]:
         """See contract.Files."""
+        _want_path("list", folder)
         return tuple(sorted(self._below(folder)))
+
+    def can_write(self, folder: str) -> bool:
+        """See contract.Files: nothing here is read-only, but a file is no folder."""
+        above = [folder[:at] for at, each in enumerate(folder) if each == "/"]
+        return not any(path in self._files for path in (folder, *above))
 
     def stamp(self, path: str) -> tuple[int, int] | None:
         """See contract.Files."""
@@ -102,6 +110,7 @@ class FakeFiles:
 
     def make_folder(self, path: str, *, mode: int = 0o700) -> None:
         """See contract.Files."""
+        _want_path("make the folder", path)
         if path in self._folders:
             return
         if path in self._files:
@@ -136,12 +145,23 @@ class FakeFiles:
             self.held.remove(lock)
 
     def _put(self, path: str, data: bytes, mode: int) -> None:
+        _want_path("write", path)
         self._files[path] = _File(data, mode, inode=next(self._numbers), changed=next(self._numbers))
 
     def _below(self, folder: str) -> set[str]:
         start = folder.rstrip("/") + "/"
         paths = (each for each in (*self._files, *self._folders) if each.startswith(start) and each != start)
         return {each[len(start) :].partition("/")[0] for each in paths}
+
+
+def _want_path(verb: str, path: str) -> None:
+    """Refuse what is no path of any file: a NUL, or what does not come from bytes."""
+    try:
+        possible = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise _failure(verb, ascii(path), errno.EINVAL)
 
 
 def _failure(verb: str, path: str, number: int) -> IoFailure:

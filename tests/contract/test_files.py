@@ -108,6 +108,22 @@ def test_a_folder_cannot_be_removed_as_a_file(files: Files) -> None:
         files.remove("/run/a")
 
 
+@pytest.mark.parametrize("path", ["/run/a\0b", "/run/\ud800"], ids=["NUL", "surrogate"])
+def test_a_path_that_no_file_can_have_is_an_error_like_any_other(files: Files, path: str) -> None:
+    """JSON can say both, and `dataDir` is a path."""
+    for ask in (
+        files.read,
+        files.remove,
+        files.names,
+        files.make_folder,
+        lambda path: files.write(path, b""),
+    ):
+        with pytest.raises(IoFailure):
+            ask(path)
+    with pytest.raises(IoFailure), files.lock(f"{path}/lock"):
+        pass
+
+
 def test_names_are_sorted(files: Files) -> None:
     for name in ("b", "a", "c"):
         files.write(f"/run/a/{name}", b"")
@@ -245,3 +261,10 @@ def test_an_attachment_s_lock_is_passed_on_to_programs(real: LinuxFiles) -> None
 def _enter() -> None:
     with LinuxFiles(STATE).lock_attachment("bridge", ONE):
         pass
+
+
+def test_a_folder_can_be_written_when_it_or_the_nearest_above_it_can(files: Files) -> None:
+    """STATUS asks so, without making anything."""
+    files.write("/run/a/file", b"")
+    assert files.can_write("/run/a/not/yet/there")
+    assert not files.can_write("/run/a/file/below")

@@ -87,6 +87,12 @@ class LinuxFiles:
             except (FileNotFoundError, NotADirectoryError):
                 return ()
 
+    def can_write(self, folder: str) -> bool:
+        """See contract.Files. A file system that is read-only counts (access(2), EROFS)."""
+        while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+            folder = os.path.dirname(folder)
+        return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+
     def stamp(self, path: str) -> tuple[int, int] | None:
         """See contract.Files."""
         with _telling("look at", path):
@@ -171,3 +177,5 @@ def _telling(verb: str, path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise IoFailure(f"cannot {verb} {path}: {error.strerror}") from error
+    except ValueError:  # a NUL, or a lone surrogate: JSON can say both
+        raise IoFailure(f"cannot {verb} {path!a}: no file can have that name") from None

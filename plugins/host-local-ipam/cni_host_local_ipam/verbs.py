@@ -92,16 +92,25 @@ def gc(request: Request, host: Host) -> None:
 
 
 def status(request: Request, host: Host) -> None:
-    """Whether every range set has a free address."""
+    """Whether leases can be written and every range set has a free address. Makes nothing."""
     config = Config.from_request(request, ranges_needed=False)
-    pool = Pool(host, pool_folder(request))
+    folder = pool_folder(request)
+    if not host.files.can_write(folder):
+        raise NotReady(
+            f"$.ipam.dataDir: leases cannot be written in {folder}",
+            "is it on a file system that is read-only?",
+        )
     try:
-        with pool.locked():
-            full = [one for number, one in enumerate(config.sets) if pool.next_free(number, one) is None]
+        full = _full_sets(Pool(host, folder), config) if host.files.names(folder) else []
     except IoFailure as error:
         raise NotReady(error.msg, error.details) from None
     if full:
         raise NotReady(_full(request.network, full[0]), "remove containers, or widen the range")
+
+
+def _full_sets(pool: Pool, config: Config) -> list[RangeSet]:
+    with pool.locked():
+        return [one for number, one in enumerate(config.sets) if pool.next_free(number, one) is None]
 
 
 def _forget(pool: Pool, network: str, ip: Ip, holder: tuple[str, str] | None) -> None:

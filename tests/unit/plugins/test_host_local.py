@@ -467,8 +467,15 @@ def test_status_is_ready_until_a_set_is_full(desk: Desk) -> None:
 
 
 def test_status_tells_of_a_state_folder_that_cannot_be_written() -> None:
-    desk = Desk(FakeHost(refuse={"files.lock": errno.EROFS}))
+    desk = Desk()
+    desk.host.files.write("/var/lib/cni", b"a file where a folder should be")
     assert desk.call("STATUS", config(SMALL)).code == 50
+
+
+def test_status_makes_nothing_for_a_network_that_nobody_joined() -> None:
+    desk = Desk()
+    assert desk.call("STATUS", config(SMALL)).status == 0
+    assert desk.host.files.names("/var/lib/cni/networks") == ()
 
 
 # --- crashes and refusals ----------------------------------------------------------------------------------------
