@@ -347,9 +347,11 @@ class FakeLinks:
 
     def want_free(self, name: str, request: str) -> None:
         """Refuse a name that is taken, or that the kernel takes for none."""
-        if len(name.encode()) > 15:
+        if len(name.encode(errors="replace")) > 15:
             raise KernelRefused(request, errno.ERANGE)
-        if name in ("", ".", "..") or any(each in "/:" or each.isspace() for each in name):
+        if name in ("", ".", "..") or any(
+            each in "/:\0" or each.isspace() or "\ud800" <= each <= "\udfff" for each in name
+        ):
             raise KernelRefused(request, errno.EINVAL)
         if self._device(name) is not None:
             raise KernelRefused(request, errno.EEXIST)

@@ -127,7 +127,7 @@ def test_a_bridge_of_a_taken_name_is_refused(links: Links) -> None:
     assert refused(caught) == "EEXIST"
 
 
-@pytest.mark.parametrize("name", ["sixteen-letters-", "a b", ".", "a/b"])
+@pytest.mark.parametrize("name", ["sixteen-letters-", "é" * 8, "a b", ".", "a/b"], ids=ascii)
 def test_a_name_the_kernel_does_not_take_is_refused(links: Links, name: str) -> None:
     with pytest.raises(KernelRefused):
         links.create_bridge(name)

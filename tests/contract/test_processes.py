@@ -57,6 +57,8 @@ def test_the_first_of_several_folders_wins(desk: Desk) -> None:
 def test_what_is_in_no_folder_is_none(desk: Desk) -> None:
     assert desk.processes.find("tool", (desk.path("a"),)) is None
     assert desk.processes.find("tool", ()) is None
+    assert desk.processes.find("to\0ol", (desk.path("a"),)) is None
+    assert desk.processes.find("\ud800", (desk.path("a"),)) is None
 
 
 def test_a_program_gets_what_it_is_given_and_its_end_is_told(desk: Desk, tmp_path: Path) -> None:

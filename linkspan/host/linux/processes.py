@@ -61,7 +61,7 @@ def name_this_process(name: str) -> None:
 def _is_file(path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can have that name
         return False
 
 

@@ -142,6 +142,10 @@ def test_a_host_that_lives_on_router_advertisements_keeps_them(desk: Desk) -> No
         ({"mtu": 67}, 7, "$.mtu"),
         ({"mac": "01:00:00:00:00:00"}, 7, "mac"),
         ({"bridge": "lo"}, 7, "$.bridge"),
+        ({"bridge": "br%d"}, 7, "$.bridge"),
+        ({"bridge": "a\0b"}, 7, "$.bridge"),
+        ({"bridge": "\ud800"}, 7, "$.bridge"),
+        ({"bridge": ".."}, 7, "$.bridge"),
         ({"ipMasq": True, "ipMasqBackend": "ebtables"}, 7, "$.ipMasqBackend"),
         ({"ipam": {"type": "nobody"}}, 106, "nobody"),
         ({"ipam": {"type": "../bin/sh"}}, 7, "$.ipam.type"),
@@ -151,7 +155,7 @@ def test_a_host_that_lives_on_router_advertisements_keeps_them(desk: Desk) -> No
             "$.ipam.routes",
         ),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: ascii(value)[:40],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_left(
     desk: Desk, config: dict[str, Any], code: int, words: str
