@@ -16,6 +16,9 @@ from tests.harness.fakehost import FakeHost
 from tests.harness.image import write_image
 from tests.harness.scenario import leave_only_ours, strangers
 
+#: What the pages call the image; nothing is ever fetched for a test.
+BUSYBOX = "docker.io/library/busybox:latest"
+
 
 @pytest.fixture
 def host() -> Iterator[FakeHost]:
@@ -27,17 +30,17 @@ def host() -> Iterator[FakeHost]:
 
 
 @pytest.fixture
-def resident(host: FakeHost) -> Iterator[None]:
-    """Warm workers in the host."""
-    with ours.resident(host):
-        yield
+def resident(host: FakeHost) -> None:
+    """Warm workers in the host, which end with it."""
+    ours.linkspan(host, "resident", "start")
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An image under the names that the tests and CRI ask for; left alone it sleeps, and /www has a page."""
     target = tmp_path_factory.mktemp("image") / "box.tar"
-    return write_image(str(target), [BOX, *PAUSE], tools.require(tools.busybox), command=["sleep", "1000000"])
+    names = [BOX, BUSYBOX, *PAUSE]
+    return write_image(str(target), names, tools.require(tools.busybox), command=["sleep", "1000000"])
 
 
 @pytest.fixture

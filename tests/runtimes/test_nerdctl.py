@@ -47,11 +47,11 @@ def settle(nerdctl: Nerdctl, network: str) -> None:
 
 
 def ours_for_nerdctl(name: str) -> dict[str, Any]:
-    """The sample list as its page tells nerdctl's users to write it: iptables chains, which nerdctl reads."""
+    """The sample list without its back ends: then rules are iptables', which nerdctl reads."""
     conflist = ours.conflist(name)
     for plugin in conflist["plugins"]:
-        if plugin["type"] == "portmap":
-            plugin["backend"] = "iptables"
+        plugin.pop("backend", None)
+        plugin.pop("ipMasqBackend", None)
     return conflist
 
 

@@ -243,6 +243,21 @@ def test_a_stopped_container_holds_no_address_no_port_and_no_name(host: FakeHost
         podman.run("stop", "--time", "0", "web")
 
 
+def test_after_a_lost_namespace_the_port_is_free_for_the_next_container(
+    host: FakeHost, podman: Podman
+) -> None:
+    """podman sends no DEL for the lost one."""
+    create(podman, "net")
+    options = ("--network", "net", "--publish", "18080:80")
+    start(podman, "lost", *options)
+    (netns,) = host.run(["ls", "/run/netns"]).stdout.split()
+    host.run(["umount", f"/run/netns/{netns}"])
+    host.run(["rm", f"/run/netns/{netns}"])
+    remove(podman, "lost")
+    start(podman, "next", *options)
+    assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+
+
 def test_a_pod_shares_one_address_and_leaves_nothing(host: FakeHost, podman: Podman) -> None:
     create(podman, "net")
     with leaves_nothing(host):
