@@ -15,6 +15,7 @@ from linkspan.host.contract import Files
 from linkspan.host.fake_files import FakeFiles
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.model import Attachment
+from tests.contract.test_iptables import in_processes
 from tests.harness.fakehost import FakeHost
 
 ONE = Attachment("net", "c1", "eth0")
@@ -217,30 +218,29 @@ def test_a_stranger_s_folder_in_place_of_ours_is_refused(real: LinuxFiles, how: 
 @pytest.mark.root
 def test_twenty_writers_of_one_name_create_it_once(real: LinuxFiles) -> None:
     real.make_folder("/run/pool")
-    with get_context("fork").Pool(20) as pool:
-        made = pool.map(_create, range(20))
-    assert made.count(True) == 1
+
+    def create(number: int) -> None:
+        mine = LinuxFiles(STATE)
+        assert mine.create("/run/pool/10.1.0.2", str(number).encode(), aside="/run/pool")
+
+    assert in_processes(20, create) == 19
     assert real.names("/run/pool") == ("10.1.0.2",)
-
-
-def _create(number: int) -> bool:
-    return LinuxFiles(STATE).create("/run/pool/10.1.0.2", str(number).encode(), aside="/run/pool")
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("kind", ["lock", "lock_attachment"])
 def test_a_lock_keeps_every_other_process_out(real: LinuxFiles, kind: str) -> None:
-    Path("/run/count").write_text("0")
-    with get_context("fork").Pool(8) as pool:
-        pool.map(_count_locked, [kind] * 200)
-    assert Path("/run/count").read_text() == "200"
+    count = Path("/run/count")
+    count.write_text("0")
 
+    def add(_: int) -> None:
+        mine = LinuxFiles(STATE)
+        for _turn in range(25):
+            with mine.lock("/run/a/lock") if kind == "lock" else mine.lock_attachment("bridge", ONE):
+                count.write_text(str(int(count.read_text()) + 1))
 
-def _count_locked(kind: str) -> None:
-    files = LinuxFiles(STATE)
-    held = files.lock("/run/a/lock") if kind == "lock" else files.lock_attachment("bridge", ONE)
-    with held:
-        Path("/run/count").write_text(str(int(Path("/run/count").read_text()) + 1))
+    assert in_processes(8, add) == 0
+    assert count.read_text() == "200"
 
 
 @pytest.mark.root
