@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.conformance import scoreboard
+from tests.conformance.registry import Case
 from tests.conformance.runner import PROCESSES, Pool, chosen
 from tests.conformance.suite import HERE, NoSuite, Suite, load, manifest_for
 from tests.harness import tools
@@ -21,10 +22,18 @@ OURS, OTHER = "ours", "other"
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="dev conformance", description="Try CNI plugins from outside.")
-    parser.add_argument("--plugins", metavar="DIR", help="the other column: this plugin directory [the reference plugins]")
-    parser.add_argument("--manifest", metavar="FILE", help="its manifest [DIR/conformance.json, else the usual names]")
-    parser.add_argument("--column", choices=(OURS, OTHER, "both"), default="both", help="which columns to run [both]")
-    parser.add_argument("--only", metavar="CASES", default="", help="cases and sections, such as 60-70,131,E [all]")
+    parser.add_argument(
+        "--plugins", metavar="DIR", help="the other column: this plugin directory [the reference plugins]"
+    )
+    parser.add_argument(
+        "--manifest", metavar="FILE", help="its manifest [DIR/conformance.json, else the usual names]"
+    )
+    parser.add_argument(
+        "--column", choices=(OURS, OTHER, "both"), default="both", help="which columns to run [both]"
+    )
+    parser.add_argument(
+        "--only", metavar="CASES", default="", help="cases and sections, such as 60-70,131,E [all]"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the verdicts there as well")
     parser.add_argument("--processes", type=int, default=PROCESSES, help="cases at a time [%(default)s]")
     return parser.parse_args(argv)
@@ -59,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
 
 
-def _run(wanted: argparse.Namespace, pool: Pool, cases: list, columns: dict[str, Suite]) -> int:  # type: ignore[type-arg]
+def _run(wanted: argparse.Namespace, pool: Pool, cases: list[Case], columns: dict[str, Suite]) -> int:
     started, rows, names, section = time.monotonic(), [], list(columns), ""
     for row in pool.run(cases, columns):
         if row[0].section != section:
@@ -70,7 +79,9 @@ def _run(wanted: argparse.Namespace, pool: Pool, cases: list, columns: dict[str,
         rows.append(row)
     for line in scoreboard.totals(rows, names):
         _say(line)
-    _say(f"\n{', '.join(f'{name} is {suite.name}' for name, suite in columns.items())}; {time.monotonic() - started:.0f} s")
+    _say(
+        f"\n{', '.join(f'{name} is {suite.name}' for name, suite in columns.items())}; {time.monotonic() - started:.0f} s"
+    )
     if wanted.json:
         with open(wanted.json, "w", encoding="utf-8") as file:
             file.write(scoreboard.as_json(rows, {name: suite.name for name, suite in columns.items()}))

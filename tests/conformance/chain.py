@@ -14,7 +14,12 @@ from tests.conformance.world import World
 JsonObject = dict[str, Any]
 
 #: What each role declares an interest in.
-CAPABILITIES = {"bridge": ("ips", "mac"), "portmap": ("portMappings",), "tuning": ("mac",), "dns": ("aliases", "dns")}
+CAPABILITIES = {
+    "bridge": ("ips", "mac"),
+    "portmap": ("portMappings",),
+    "tuning": ("mac",),
+    "dns": ("aliases", "dns"),
+}
 
 
 @dataclass
@@ -35,7 +40,7 @@ class Chain:
 
     def document(self, role: str, keys: JsonObject) -> JsonObject:
         """One plugin's configuration, without prevResult."""
-        declared = {name: True for name in CAPABILITIES.get(role, ())}
+        declared = dict.fromkeys(CAPABILITIES.get(role, ()), True)
         offered = {name: self.capabilities[name] for name in declared if name in self.capabilities}
         return {
             "cniVersion": self.version,
@@ -72,7 +77,9 @@ class Chain:
     def delete(self, result: JsonObject | None, **who: Any) -> None:
         """DEL of every plugin, last to first; each must succeed."""
         for role, keys in reversed(self.plugins):
-            self.w.call(role, "DEL", self.document(role, keys), prev=result, **who).silent(f"in a chain, {who}")
+            self.w.call(role, "DEL", self.document(role, keys), prev=result, **who).silent(
+                f"in a chain, {who}"
+            )
 
     def settle(self, **options: Any) -> None:
         """One container comes and goes, so that what is shared is there."""

@@ -98,7 +98,9 @@ def ipam(kind: str, *subnets: str, routes: Iterable[str] = ("0.0.0.0/0",)) -> Js
     }
 
 
-def mapping(host_port: int = 8080, container_port: int = 80, protocol: str = "tcp", **more: Any) -> JsonObject:
+def mapping(
+    host_port: int = 8080, container_port: int = 80, protocol: str = "tcp", **more: Any
+) -> JsonObject:
     """One element of the capability portMappings."""
     return {"hostPort": host_port, "containerPort": container_port, "protocol": protocol, **more}
 

@@ -53,7 +53,9 @@ def _gathered(failures: Iterable[tuple[str, str]]) -> str:
         # The same words about another role are the same reason.
         general = reason.replace(f"{variant} ", "") if variant else reason
         variants.setdefault(general, []).append(variant)
-    return " | ".join(f"{', '.join(names)}: {reason}" if names[0] else reason for reason, names in variants.items())
+    return " | ".join(
+        f"{', '.join(names)}: {reason}" if names[0] else reason for reason, names in variants.items()
+    )
 
 
 def _variants(case: Case, suite: Suite) -> tuple[str, ...]:
@@ -110,7 +112,10 @@ class Pool:
         self, cases: Iterable[Case], columns: Mapping[str, Suite]
     ) -> Iterator[tuple[Case, dict[str, Verdict]]]:
         """Run every case on every suite (column name -> suite) and yield them in order; each suite is the others' partner."""
-        waiting = [(case, {name: self.submit(case, columns[name], _partner(columns, name)) for name in columns}) for case in cases]
+        waiting = [
+            (case, {name: self.submit(case, columns[name], _partner(columns, name)) for name in columns})
+            for case in cases
+        ]
         for case, futures in waiting:
             yield case, {name: future.result() for name, future in futures.items()}
 

@@ -20,7 +20,12 @@ _NUMBERS = {key: {"type": "integer"} for key in ("mtu", "advmss", "priority", "t
 
 
 def _object(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": properties, "additionalProperties": False}
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": properties,
+        "additionalProperties": False,
+    }
 
 
 def schema(version: str) -> dict[str, Any]:
@@ -32,12 +37,20 @@ def schema(version: str) -> dict[str, Any]:
         whole = _object((), cniVersion={"const": version}, ip4=family, ip6=family, dns=_DNS)
         return {**whole, "anyOf": [{"required": ["ip4"]}, {"required": ["ip6"]}]}
     interface = {"name": {"type": "string"}, "mac": {"type": "string"}, "sandbox": {"type": "string"}}
-    address = {"address": _CIDR, "gateway": {"type": "string"}, "interface": {"type": "integer", "minimum": 0}}
+    address = {
+        "address": _CIDR,
+        "gateway": {"type": "string"},
+        "interface": {"type": "integer", "minimum": 0},
+    }
     required: tuple[str, ...] = ("address",)
     if not at_least(version, "1.0.0"):
         required, address = ("address", "version"), {**address, "version": {"enum": ["4", "6"]}}
     if at_least(version, "1.1.0"):
-        interface |= {"mtu": {"type": "integer"}, "socketPath": {"type": "string"}, "pciID": {"type": "string"}}
+        interface |= {
+            "mtu": {"type": "integer"},
+            "socketPath": {"type": "string"},
+            "pciID": {"type": "string"},
+        }
     return _object(
         ("cniVersion",),
         cniVersion={"const": version},

@@ -45,7 +45,9 @@ class Spy:
         self.directory, self._host = f"{DIRECTORY}/bin", host
         host.write(f"{self.directory}/{TYPE}", _SCRIPT, mode=0o755)
         host.write(f"{DIRECTORY}/count", "0\n")
-        self.answers("ADD", {"cniVersion": "1.1.0", "ips": [{"address": "10.77.0.9/24", "gateway": "10.77.0.1"}]})
+        self.answers(
+            "ADD", {"cniVersion": "1.1.0", "ips": [{"address": "10.77.0.9/24", "gateway": "10.77.0.1"}]}
+        )
 
     def answers(self, verb: str, document: Any, *, status: int = 0, stderr: str = "") -> None:
         """From now on the verb prints this document and text, and exits so."""

@@ -1,10 +1,10 @@
 """The private world of one case: a host, containers a, b, c, and the plugins of one suite to call.
 
-    w.attach("bridge")                          # container a gets eth0
-    w.call("bridge", "CHECK", conf, prev=result).silent()
-    before = w.snapshot()
-    ...
-    w.same_as(before)
+w.attach("bridge")                          # container a gets eth0
+w.call("bridge", "CHECK", conf, prev=result).silent()
+before = w.snapshot()
+...
+w.same_as(before)
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ class World:
     def plumb(self, netns: str = "a", ifname: str = "eth0") -> JsonObject:
         """Give a container an interface by hand, and return the result that describes it: what a chained plugin works on."""
         self.netns(netns)
-        address, mac = configurations.plumbed_address(netns, ifname), configurations.plumbed_mac(netns, ifname)
+        address, mac = (
+            configurations.plumbed_address(netns, ifname),
+            configurations.plumbed_mac(netns, ifname),
+        )
         port = configurations.plumbed_port(netns, ifname)
         if ifname in self.links(netns):
             return configurations.plumbed_result(netns, ifname)
@@ -116,9 +119,7 @@ class World:
 
     def sh(self, script: str, netns: str | None = None, *, check: bool = True) -> str:
         """Run a shell script in the host or a container and return what it printed."""
-        return self.host.run(
-            ["/bin/sh", "-ec", script], netns=netns, env={"PATH": PATH}, check=check
-        ).stdout
+        return self.host.run(["/bin/sh", "-ec", script], netns=netns, env={"PATH": PATH}, check=check).stdout
 
     # --- calls ------------------------------------------------------------------------------------------------
 
@@ -189,7 +190,14 @@ class World:
         return Answer(role, verb, done.returncode, stdout, stderr, time.perf_counter() - started)
 
     def start(
-        self, role: str, verb: str, document: JsonObject, *, cid: str = "c1", netns: str = "a", ifname: str = "eth0"
+        self,
+        role: str,
+        verb: str,
+        document: JsonObject,
+        *,
+        cid: str = "c1",
+        netns: str = "a",
+        ifname: str = "eth0",
     ) -> subprocess.Popen[str]:
         """Start a call without waiting for it; the process is the plugin itself."""
         env = {
@@ -200,9 +208,7 @@ class World:
             "CNI_IFNAME": ifname,
             "CNI_PATH": ":".join(self.cni_path),
         }
-        process = self.host.popen(
-            [self.suite.executables[role]], env=env, stdin=subprocess.PIPE, cwd="/"
-        )
+        process = self.host.popen([self.suite.executables[role]], env=env, stdin=subprocess.PIPE, cwd="/")
         assert process.stdin is not None
         process.stdin.write(json.dumps(document))
         process.stdin.close()
@@ -259,7 +265,9 @@ class World:
         for name in sorted(self._boxes):
             shown = self.host.run(["/bin/sh", "-c", SNAPSHOT_SCRIPT], env={"PATH": PATH}, netns=name).stdout
             inside = read_snapshot(shown, "/nowhere").sections
-            whole |= {f"{section} of {name}": lines for section, lines in inside.items() if section != "netns"}
+            whole |= {
+                f"{section} of {name}": lines for section, lines in inside.items() if section != "netns"
+            }
         return Snapshot(whole)
 
     def differences(self, before: Snapshot, *ignored: str) -> list[str]:
@@ -291,7 +299,10 @@ class World:
         """Reserved address -> content of its file, in the usual place of the host-local format."""
         folder = f"/var/lib/cni/networks/{name}"
         files = [line.split(" ", 2) for line in self.snapshot()["files"] if line.startswith(f"{folder}/")]
-        named = {path.rpartition("/")[2]: content for path, _, content in (each for each in files if len(each) == 3)}
+        named = {
+            path.rpartition("/")[2]: content
+            for path, _, content in (each for each in files if len(each) == 3)
+        }
         return {each: content for each, content in named.items() if re.fullmatch(r"[0-9a-f.:]+", each)}
 
     # --- what the machine can do ------------------------------------------------------------------------------

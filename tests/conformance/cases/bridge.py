@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
+from typing import Any
 
 from tests.conformance import configurations as conf
 from tests.conformance.registry import Section, expect
-from tests.conformance.world import World, one_address
+from tests.conformance.world import World
 
 C = Section("C", "Bridge", needs=("bridge", "ipam"))
 
 
-def small(w: World, **keys: object) -> conf.JsonObject:
+def small(w: World, **keys: Any) -> conf.JsonObject:
     """A network with room for two containers."""
     ranges = [[{"subnet": conf.SUBNET, "rangeStart": "10.77.0.2", "rangeEnd": "10.77.0.3"}]]
     return w.conf("bridge", ipam={**conf.ipam(w.suite.type_of("ipam")), "ranges": ranges}, **keys)
 
 
-def spied(w: World, **keys: object) -> conf.JsonObject:
+def spied(w: World, **keys: Any) -> conf.JsonObject:
     """A network whose addresses come from the spy."""
     return w.conf("bridge", ipam={"type": "spy-ipam"}, **keys)
 
 
-def backed(w: World, **keys: object) -> conf.JsonObject:
+def backed(w: World, **keys: Any) -> conf.JsonObject:
     """A network that masquerades with the backend of this variant."""
     return w.conf("bridge", ipMasqBackend=w.backend, **keys)
 
@@ -50,7 +50,10 @@ def nothing_of_it(w: World, ifname: str = "eth0") -> None:
 # --- ADD ------------------------------------------------------------------------------------------------------
 
 
-@C.case(60, "ADD makes bridge, gateway address, port, address and default route, and the result says what the kernel has")
+@C.case(
+    60,
+    "ADD makes bridge, gateway address, port, address and default route, and the result says what the kernel has",
+)
 def layer_3(w: World) -> None:
     result = w.attach("bridge")
     links, inside = w.links(), w.links("a")
@@ -61,8 +64,13 @@ def layer_3(w: World) -> None:
     for name, place in ((names[0], links), (names[1], links), ("eth0", inside)):
         expect("UP" in place[name]["flags"], f"{name} is down")
         told = next(each["mac"] for each in result["interfaces"] if each["name"] == name)
-        expect(told.lower() == place[name]["address"], f"mac of {name}: result {told}, kernel {place[name]['address']}")
-    expect([ip["address"] for ip in result["ips"]] == w.addresses("a"), "result and kernel differ in addresses")
+        expect(
+            told.lower() == place[name]["address"],
+            f"mac of {name}: result {told}, kernel {place[name]['address']}",
+        )
+    expect(
+        [ip["address"] for ip in result["ips"]] == w.addresses("a"), "result and kernel differ in addresses"
+    )
     expect([each.get("gateway") for each in w.routes("a", "default")] == [conf.GATEWAY], "no default route")
 
 
@@ -102,7 +110,10 @@ def ipam_fails(w: World) -> None:
     expect("DEL" in spy.verbs, f"the IPAM plugin saw {spy.verbs}, no DEL")
 
 
-@C.case(65, "after an exhausted pool ADD works once there is room, with or without a DEL between, also as the bridge's first")
+@C.case(
+    65,
+    "after an exhausted pool ADD works once there is room, with or without a DEL between, also as the bridge's first",
+)
 def after_exhaustion(w: World) -> None:
     document = small(w)
     ipam = {**document, "type": w.suite.type_of("ipam")}
@@ -188,7 +199,11 @@ def delete_is_repeatable(w: World) -> None:
     w.call("bridge", "DEL", document, cid="never").silent("never added")
 
 
-@C.case(72, "DEL without CNI_NETNS while the container lives frees its address and removes host link and masquerading", each="masquerade")
+@C.case(
+    72,
+    "DEL without CNI_NETNS while the container lives frees its address and removes host link and masquerading",
+    each="masquerade",
+)
 def delete_without_netns(w: World) -> None:
     document = backed(w)
     w.settle("bridge", document)
@@ -208,11 +223,20 @@ def no_duplicate_address(w: World) -> None:
     for cid, netns in (("c2", "b"), ("c3", "c")):
         w.netns(netns)
         w.call("bridge", "ADD", document, cid=cid, netns=netns)
-    held = [address for netns in ("a", "b", "c") for address in w.addresses(netns) if "UP" in w.links(netns)["eth0"]["flags"]]
+    held = [
+        address
+        for netns in ("a", "b", "c")
+        for address in w.addresses(netns)
+        if "UP" in w.links(netns)["eth0"]["flags"]
+    ]
     expect(len(held) == len(set(held)), f"two containers have {held}")
 
 
-@C.case(74, "DEL of a container whose namespace is gone removes its rules, with and without prevResult", each="masquerade")
+@C.case(
+    74,
+    "DEL of a container whose namespace is gone removes its rules, with and without prevResult",
+    each="masquerade",
+)
 def delete_after_death(w: World) -> None:
     document = backed(w, **({"macspoofchk": True} if _can_check_spoofing(w) else {}))
     w.settle("bridge", document)
@@ -239,7 +263,11 @@ def delete_with_odd_netns(w: World) -> None:
         expect(not w.leases(), f"{', '.join(w.leases())} stays reserved with CNI_NETNS {netns}")
 
 
-@C.case(76, "a DEL whose IPAM plugin fails still removes link and masquerading, and reports the failure", each="masquerade")
+@C.case(
+    76,
+    "a DEL whose IPAM plugin fails still removes link and masquerading, and reports the failure",
+    each="masquerade",
+)
 def delete_goes_on(w: World) -> None:
     spy = w.spy()
     document = backed(w, ipam={"type": "spy-ipam"})
@@ -344,7 +372,9 @@ def check_after_others(w: World) -> None:
     result = w.attach("bridge", document)
     w.attach("bridge", document, cid="c2", netns="b")
     # A bridge takes the lowest MAC address of its ports unless it was given one.
-    w.sh(f"ip link add low0 address 02:00:00:00:00:01 type veth peer name low1; ip link set low0 master {conf.BRIDGE} up")
+    w.sh(
+        f"ip link add low0 address 02:00:00:00:00:01 type veth peer name low1; ip link set low0 master {conf.BRIDGE} up"
+    )
     w.call("bridge", "CHECK", document, prev=result).silent()
 
 
@@ -416,7 +446,9 @@ def route_on_link(w: World) -> None:
     expect(found and "gateway" not in found[0] and found[0].get("scope") == "link", f"kernel has {found}")
 
 
-@C.case(91, "isDefaultGateway together with a default route of the IPAM plugin makes exactly one default route")
+@C.case(
+    91, "isDefaultGateway together with a default route of the IPAM plugin makes exactly one default route"
+)
 def one_default_route(w: World) -> None:
     w.attach("bridge", w.ready("bridge", isDefaultGateway=True))
     found = w.routes("a", "default")
@@ -426,14 +458,18 @@ def one_default_route(w: World) -> None:
 @C.case(92, "a second network with a default route can be added to a container that has one")
 def second_default_route(w: World) -> None:
     w.attach("bridge")
-    second = w.conf("bridge", name="net2", bridge="cnt1", ipam=conf.ipam(w.suite.type_of("ipam"), "10.78.0.0/24"))
+    second = w.conf(
+        "bridge", name="net2", bridge="cnt1", ipam=conf.ipam(w.suite.type_of("ipam"), "10.78.0.0/24")
+    )
     result = w.attach("bridge", second, ifname="eth1")
     expect(w.addresses("a", "eth1"), "eth1 has no address")
     w.call("bridge", "DEL", second, prev=result, ifname="eth1").silent()
     expect(w.routes("a", "default"), "the first default route is gone")
 
 
-@C.case(93, "with two families the IPv6 address is usable when ADD returns, both are forwarded, and DEL is clean")
+@C.case(
+    93, "with two families the IPv6 address is usable when ADD returns, both are forwarded, and DEL is clean"
+)
 def dual_stack(w: World) -> None:
     both = conf.ipam(w.suite.type_of("ipam"), conf.SUBNET, conf.SUBNET6, routes=("0.0.0.0/0", "::/0"))
     document = w.conf("bridge", ipam=both)
@@ -449,7 +485,10 @@ def dual_stack(w: World) -> None:
     w.same_as(before)
 
 
-@C.case(94, "a MAC address comes from runtimeConfig before args.cni before CNI_ARGS, and a bad one is code 7 and leaves nothing")
+@C.case(
+    94,
+    "a MAC address comes from runtimeConfig before args.cni before CNI_ARGS, and a bad one is code 7 and leaves nothing",
+)
 def mac_address(w: World) -> None:
     told = [f"02:00:00:00:00:0{number}" for number in (1, 2, 3)]
     document = w.ready("bridge", capabilities={"mac": True})
@@ -464,7 +503,10 @@ def mac_address(w: World) -> None:
     nothing_of_it(w)
 
 
-@C.case(95, "vlan 4095, hairpin together with promiscuous mode, and a bridge name too long are code 7, and nothing is made")
+@C.case(
+    95,
+    "vlan 4095, hairpin together with promiscuous mode, and a bridge name too long are code 7, and nothing is made",
+)
 def rules_of_bridge(w: World) -> None:
     w.netns()
     with w.unchanged():
@@ -491,7 +533,9 @@ def status_of_exhausted_pool(w: World) -> None:
     w.call("bridge", "STATUS", document).error(50)
 
 
-@C.case(98, "GC removes address, rules and links of what is not valid any more, and only those", each="masquerade")
+@C.case(
+    98, "GC removes address, rules and links of what is not valid any more, and only those", each="masquerade"
+)
 def collects_the_stale(w: World) -> None:
     document = backed(w)
     w.settle("bridge", document)
@@ -523,7 +567,11 @@ def gc_keys(w: World) -> None:
     result = w.attach("bridge", document)
     living = [{"containerID": "c1", "ifname": "eth0"}]
     with w.unchanged(when="c1 is valid, or nothing is said"):
-        for keys in ({"cni.dev/attachments": living}, {"cni.dev/valid-attachments": living, "cni.dev/attachments": living}, {}):
+        for keys in (
+            {"cni.dev/attachments": living},
+            {"cni.dev/valid-attachments": living, "cni.dev/attachments": living},
+            {},
+        ):
             w.call("bridge", "GC", document | keys).silent(str(keys))
     expect(result, "no result")
     w.call("bridge", "GC", document | {"cni.dev/valid-attachments": None}).silent("null")
@@ -531,7 +579,9 @@ def gc_keys(w: World) -> None:
     w.same_as(empty, when="after null, which is an empty list")
 
 
-@C.case(101, "a GC whose IPAM plugin fails cleans up all the same, and reports the failure", each="masquerade")
+@C.case(
+    101, "a GC whose IPAM plugin fails cleans up all the same, and reports the failure", each="masquerade"
+)
 def gc_goes_on(w: World) -> None:
     spy = w.spy()
     document = backed(w, ipam={"type": "spy-ipam"})

@@ -49,7 +49,9 @@ def named(w: World, netns: str, *aliases: str, **keys: Any) -> conf.JsonObject:
 
 def asker(w: World) -> str:
     """Attach container b, which asks, and return the name server it is told."""
-    result = w.attach("dns", named(w, "b", "asker"), cid="asker", netns="b", args="IgnoreUnknown=1;K8S_POD_NAME=asker")
+    result = w.attach(
+        "dns", named(w, "b", "asker"), cid="asker", netns="b", args="IgnoreUnknown=1;K8S_POD_NAME=asker"
+    )
     servers = result.get("dns", {}).get("nameservers", [])
     expect(servers, "the result names no server")
     return str(servers[0])
@@ -113,10 +115,19 @@ def odd_names(w: World) -> None:
 @H.case(159, "the result has the name server first, keeps those it got, and the search domain once")
 def dns_of_result(w: World) -> None:
     document = named(w, "a", "web")
-    document["prevResult"]["dns"] = {"nameservers": ["192.0.2.53"], "search": ["cases.example", "other.example"]}
+    document["prevResult"]["dns"] = {
+        "nameservers": ["192.0.2.53"],
+        "search": ["cases.example", "other.example"],
+    }
     told = w.attach("dns", document)["dns"]
-    expect(told["nameservers"][0] != "192.0.2.53" and told["nameservers"][-1] == "192.0.2.53", f"nameservers {told['nameservers']}")
-    expect(told["search"].count("cases.example") == 1 and "other.example" in told["search"], f"search {told['search']}")
+    expect(
+        told["nameservers"][0] != "192.0.2.53" and told["nameservers"][-1] == "192.0.2.53",
+        f"nameservers {told['nameservers']}",
+    )
+    expect(
+        told["search"].count("cases.example") == 1 and "other.example" in told["search"],
+        f"search {told['search']}",
+    )
 
 
 @H.case(160, "of two containers with one name the other keeps it when the first is deleted")
@@ -154,13 +165,17 @@ def many_at_once(w: World) -> None:
     w.sh("for n in $(seq 1 50); do ip address add 10.99.7.$n/16 dev eth0; done", netns="a")
     killed = [w.start("dns", "ADD", document(number), cid=f"k{number}") for number in (48, 49, 50)]
     with ThreadPoolExecutor(8) as threads:
-        added = list(threads.map(lambda number: w.call("dns", "ADD", document(number), cid=f"c{number}"), range(1, 48)))
+        added = list(
+            threads.map(lambda number: w.call("dns", "ADD", document(number), cid=f"c{number}"), range(1, 48))
+        )
         for process in killed:
             process.kill()
             process.wait()
         for answer in added:
             answer.ok()
-        deleted = list(threads.map(lambda number: w.call("dns", "DEL", document(number), cid=f"c{number}"), range(1, 25)))
+        deleted = list(
+            threads.map(lambda number: w.call("dns", "DEL", document(number), cid=f"c{number}"), range(1, 25))
+        )
     for answer in deleted:
         answer.silent()
     found = lookup(w, server, *(f"n{number}" for number in range(1, 48)))
@@ -228,7 +243,10 @@ def other_environment(w: World) -> None:
     gone(w, server, "web")
 
 
-@H.case(166, "GC takes stale names back; STATUS is 50 when no server is possible, and 51 when it is dead while there are names")
+@H.case(
+    166,
+    "GC takes stale names back; STATUS is 50 when no server is possible, and 51 when it is dead while there are names",
+)
 def collects_and_tells(w: World) -> None:
     bare = w.conf("dns")
     before = w.host.processes()

@@ -73,7 +73,9 @@ def check_covers_isolation(w: World) -> None:
         w.attach("firewall", document)
         w.call("firewall", "CHECK", document).silent(policy)
         w.sh(restore)
-        w.call("firewall", "CHECK", document).error(when=f"{policy}: only the rules of the open policy are there")
+        w.call("firewall", "CHECK", document).error(
+            when=f"{policy}: only the rules of the open policy are there"
+        )
         w.call("firewall", "DEL", document).ok()
         w.sh("nft flush ruleset")
 
@@ -106,11 +108,17 @@ def finds_the_bridge(w: World) -> None:
         answer.error(7)
         return
     made = [line for line in w.rules() if line not in before]
-    expect(not any('"eth0"' in line or "-i eth0" in line or "-o eth0" in line for line in made), "isolates eth0 of the host")
+    expect(
+        not any('"eth0"' in line or "-i eth0" in line or "-o eth0" in line for line in made),
+        "isolates eth0 of the host",
+    )
     expect(any(conf.PLUMBED_BRIDGE in line for line in made), f"no rule names {conf.PLUMBED_BRIDGE}")
 
 
-@F.case(148, "an IPv4 container works on a host without ip6tables, and a firewalld that denies the address fails CHECK")
+@F.case(
+    148,
+    "an IPv4 container works on a host without ip6tables, and a firewalld that denies the address fails CHECK",
+)
 def lacking_tools(w: World) -> None:
     w.need("firewalld's bus", firewalld.PROBE)
     w.sh("rm -f /etc/alternatives/ip6tables*")
@@ -122,7 +130,9 @@ def lacking_tools(w: World) -> None:
     firewalld.start(w.host)
     document = w.ready("firewall", "b", backend="firewalld")
     w.attach("firewall", document, cid="c2", netns="b")
-    w.call("firewall", "CHECK", document, cid="c2", netns="b").error(when="firewalld says that the address is in no zone")
+    w.call("firewall", "CHECK", document, cid="c2", netns="b").error(
+        when="firewalld says that the address is in no zone"
+    )
 
 
 @F.case(149, "GC removes stale rules and keeps living ones, STATUS answers, and cniVersion 0.3.1 is accepted")

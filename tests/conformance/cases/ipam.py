@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from tests.conformance import configurations as conf
 from tests.conformance.answer import Answer
@@ -16,7 +17,7 @@ D = Section("D", "Address management", needs=("ipam",))
 FOLDER = f"/var/lib/cni/networks/{conf.NETWORK}"
 
 
-def pool(w: World, *ranges: conf.JsonObject, **keys: object) -> conf.JsonObject:
+def pool(w: World, *ranges: conf.JsonObject, **keys: Any) -> conf.JsonObject:
     """A network with one range set of these ranges (none given: four addresses, of which the gateway has one)."""
     chosen = list(ranges) or [{"subnet": conf.SUBNET, "rangeStart": "10.77.0.1", "rangeEnd": "10.77.0.4"}]
     return w.conf("ipam", ipam={"type": w.suite.type_of("ipam"), "ranges": [chosen]}, **keys)
@@ -41,7 +42,10 @@ def fill(w: World, document: conf.JsonObject) -> list[str]:
 # --- which address --------------------------------------------------------------------------------------------
 
 
-@D.case(102, "addresses are unique, and never the network's, the gateway's or the broadcast address, whatever the range says")
+@D.case(
+    102,
+    "addresses are unique, and never the network's, the gateway's or the broadcast address, whatever the range says",
+)
 def addresses(w: World) -> None:
     document = pool(w, {"subnet": "10.77.0.0/29", "rangeStart": "10.77.0.0", "rangeEnd": "10.77.0.7"})
     taken = fill(w, document)
@@ -49,7 +53,9 @@ def addresses(w: World) -> None:
     expect(sorted(taken) == wanted, f"handed out {sorted(taken)}")
 
 
-@D.case(103, "200 ADDs at once get 200 addresses, and of 20 ADDs of one attachment at once exactly one succeeds")
+@D.case(
+    103, "200 ADDs at once get 200 addresses, and of 20 ADDs of one attachment at once exactly one succeeds"
+)
 def at_once(w: World) -> None:
     document = pool(w, {"subnet": "10.77.0.0/23"})
     with ThreadPoolExecutor(16) as threads:
@@ -80,14 +86,20 @@ def failing_add(w: World) -> None:
 
 @D.case(106, "when a second range set is exhausted the address of the first is given back")
 def second_set_exhausted(w: World) -> None:
-    one, other = {"subnet": "10.77.0.0/24"}, {"subnet": "10.78.0.0/24", "rangeStart": "10.78.0.2", "rangeEnd": "10.78.0.2"}
+    one, other = (
+        {"subnet": "10.77.0.0/24"},
+        {"subnet": "10.78.0.0/24", "rangeStart": "10.78.0.2", "rangeEnd": "10.78.0.2"},
+    )
     document = w.conf("ipam", ipam={"type": w.suite.type_of("ipam"), "ranges": [[one], [other]]})
     add(w, document, "c1").ok()
     with w.unchanged():
         add(w, document, "c2").error()
 
 
-@D.case(107, "asked-for addresses are given with or without a prefix; the gateway's or one outside is an error and leaks nothing")
+@D.case(
+    107,
+    "asked-for addresses are given with or without a prefix; the gateway's or one outside is an error and leaks nothing",
+)
 def requested(w: World) -> None:
     document = w.conf("ipam")
     for number, asked in enumerate(("10.77.0.50", "10.77.0.51/24")):
@@ -108,7 +120,7 @@ def args_before_cni_args(w: World) -> None:
 @D.case(109, "the capability ipRanges works, with keys in capitals and as a plain list of ranges as well")
 def ip_ranges(w: World) -> None:
     document = w.conf("ipam", ipam={"type": w.suite.type_of("ipam")})
-    shapes = {
+    shapes: dict[str, Any] = {
         "list of lists": [[{"subnet": "10.79.0.0/24"}]],
         "capital keys": [[{"Subnet": "10.79.0.0/24", "RangeStart": "10.79.0.20"}]],
         "plain list": [{"Subnet": "10.79.0.0/24"}],
@@ -125,7 +137,8 @@ def ip_ranges(w: World) -> None:
 @D.case(110, "DEL releases without the ipRanges that ADD had, and with no range at all")
 def delete_without_ranges(w: World) -> None:
     bare = w.conf("ipam", ipam={"type": w.suite.type_of("ipam")})
-    for ranges in (None, []):
+    nothing: tuple[Any, ...] = (None, [])
+    for ranges in nothing:
         add(w, bare | {"runtimeConfig": {"ipRanges": [[{"subnet": conf.SUBNET}]]}}, "c1").ok()
         document = bare if ranges is None else bare | {"ipam": {**bare["ipam"], "ranges": ranges}}
         w.call("ipam", "DEL", document).silent(f"ranges {ranges}")
@@ -171,7 +184,10 @@ def torn_file(w: World) -> None:
             w.call("ipam", "DEL", document, cid=f"f{number}").ok()
 
 
-@D.case(115, "a garbled cursor is ignored; a folder that cannot be written is code 5, or 100 up, and leaves no part of a file")
+@D.case(
+    115,
+    "a garbled cursor is ignored; a folder that cannot be written is code 5, or 100 up, and leaves no part of a file",
+)
 def odd_folder(w: World) -> None:
     document = pool(w)
     w.host.write(f"{FOLDER}/last_reserved_ip.0", "no address")
@@ -195,18 +211,26 @@ def check_compares(w: World) -> None:
     w.call("ipam", "CHECK", document).error(when="no prevResult")
 
 
-@D.case(117, "STATUS is 50 for an exhausted pool and a folder that cannot be written, and 7 for ranges that are none")
+@D.case(
+    117,
+    "STATUS is 50 for an exhausted pool and a folder that cannot be written, and 7 for ranges that are none",
+)
 def status(w: World) -> None:
     document = pool(w)
     w.call("ipam", "STATUS", document).silent("a fresh pool")
     fill(w, document)
     w.call("ipam", "STATUS", document).error(50, when="an exhausted pool")
     w.host.write("/run/file", "")
-    w.call("ipam", "STATUS", pool(w) | {"name": "other", "ipam": {**document["ipam"], "dataDir": "/run/file"}}).error(50, when="dataDir is a file")
+    w.call(
+        "ipam", "STATUS", pool(w) | {"name": "other", "ipam": {**document["ipam"], "dataDir": "/run/file"}}
+    ).error(50, when="dataDir is a file")
     w.call("ipam", "STATUS", pool(w, {"subnet": "10.77.0.5/24"})).error(7, when="a subnet with host bits")
 
 
-@D.case(118, "GC removes stale reservations, also in the old format, and keeps living ones, lock, cursor and other networks")
+@D.case(
+    118,
+    "GC removes stale reservations, also in the old format, and keeps living ones, lock, cursor and other networks",
+)
 def collects(w: World) -> None:
     document, other = w.conf("ipam"), w.conf("ipam", name="net2")
     add(w, document, "live").ok()
@@ -215,7 +239,7 @@ def collects(w: World) -> None:
     w.host.write(f"{FOLDER}/10.77.0.70", "stale-of-old")
     w.host.write(f"{FOLDER}/10.77.0.71", "live")
     w.call("ipam", "GC", valid(document, ("live", "eth0"))).silent()
-    owners = [content for content in w.leases().values()]
+    owners = list(w.leases().values())
     expect(len(owners) == 2 and all("live" in each for each in owners), f"kept {owners}")
     expect(len(w.leases("net2")) == 1, "another network lost its reservation")
     names = [line for line in w.snapshot()["files"] if line.startswith(f"{FOLDER}/")]
@@ -230,7 +254,9 @@ def answer_is_abbreviated(w: World) -> None:
     expect(all("interface" not in ip for ip in result["ips"]), f"ips {result['ips']}")
 
 
-@D.case(120, "a gateway outside the subnet, host bits, a start after the end, and overlapping ranges are code 7")
+@D.case(
+    120, "a gateway outside the subnet, host bits, a start after the end, and overlapping ranges are code 7"
+)
 def rules_of_ranges(w: World) -> None:
     wrong: dict[str, list[conf.JsonObject]] = {
         "gateway outside": [{"subnet": conf.SUBNET, "gateway": "192.0.2.1"}],
@@ -249,7 +275,10 @@ def pools_of_two(w: World) -> None:
         expect(len(fill(w, document)) >= 1, f"{subnet} has no address")
 
 
-@D.case(122, "reservations are one file for each address, `container id CR LF ifname`, with a lock file that is honoured")
+@D.case(
+    122,
+    "reservations are one file for each address, `container id CR LF ifname`, with a lock file that is honoured",
+)
 def format_on_disk(w: World) -> None:
     document = pool(w)
     w.host.write(f"{FOLDER}/10.77.0.2", "theirs\r\neth0", mode=0o600)

@@ -16,10 +16,14 @@ from tests.harness.talk import ask, serve
 E = Section("E", "Published ports (each backend)", needs=("portmap",), each="portmap")
 
 
-def published(w: World, *mappings: conf.JsonObject, netns: str = "a", ifname: str = "eth0", **keys: Any) -> conf.JsonObject:
+def published(
+    w: World, *mappings: conf.JsonObject, netns: str = "a", ifname: str = "eth0", **keys: Any
+) -> conf.JsonObject:
     """A configuration that publishes these ports of a container that is there; none given: 8080 to 80."""
     wanted = list(mappings) or [conf.mapping()]
-    return w.ready("portmap", netns, ifname, backend=w.backend, runtimeConfig={"portMappings": wanted}, **keys)
+    return w.ready(
+        "portmap", netns, ifname, backend=w.backend, runtimeConfig={"portMappings": wanted}, **keys
+    )
 
 
 def bare(document: conf.JsonObject, *without: str) -> conf.JsonObject:
@@ -30,7 +34,9 @@ def bare(document: conf.JsonObject, *without: str) -> conf.JsonObject:
 def answers(w: World, port: int, *, name: str = "a", kind: str = "tcp") -> None:
     """Somebody outside reaches the container `name` through the host's port."""
     found = ask(w.host, HOST_V4, port, netns=OUTSIDE, kind=kind)
-    expect((found or "").startswith(f"{name} "), f"port {port}/{kind} is answered by {found!r} instead of {name}")
+    expect(
+        (found or "").startswith(f"{name} "), f"port {port}/{kind} is answered by {found!r} instead of {name}"
+    )
 
 
 def silent(w: World, port: int) -> None:
@@ -50,7 +56,8 @@ def settled(w: World, **keys: Any) -> None:
 
 @E.case(123, "without mappings the answer is prevResult and no rule changes")
 def no_mappings(w: World) -> None:
-    for runtime in ({}, {"portMappings": []}):
+    runtimes: tuple[conf.JsonObject, ...] = ({}, {"portMappings": []})
+    for runtime in runtimes:
         document = w.ready("portmap", backend=w.backend) | {"runtimeConfig": runtime}
         with w.unchanged():
             result = w.attach("portmap", document)
@@ -89,8 +96,13 @@ def impossible_ports(w: World) -> None:
     settled(w)
     with w.unchanged():
         for port in (0, -1, 65536, "80"):
-            for mapping in ({"hostPort": port, "containerPort": 80}, {"hostPort": 8080, "containerPort": port}):
-                w.call("portmap", "ADD", published(w, {**mapping, "protocol": "tcp"})).error(7, when=str(mapping))
+            for mapping in (
+                {"hostPort": port, "containerPort": 80},
+                {"hostPort": 8080, "containerPort": port},
+            ):
+                w.call("portmap", "ADD", published(w, {**mapping, "protocol": "tcp"})).error(
+                    7, when=str(mapping)
+                )
 
 
 @E.case(127, "an unknown protocol is code 7, and sctp is translated")
@@ -109,7 +121,9 @@ def host_ip_is_an_address(w: World) -> None:
     w.call("portmap", "ADD", published(w, conf.mapping(hostIP="notanip"))).error(7)
 
 
-@E.case(129, "a hostIP of a family that the container lacks is an error or a warning, and CHECK agrees with ADD")
+@E.case(
+    129, "a hostIP of a family that the container lacks is an error or a warning, and CHECK agrees with ADD"
+)
 def host_ip_of_other_family(w: World) -> None:
     document = published(w, conf.mapping(hostIP="2001:db8:100::10"))
     answer = w.call("portmap", "ADD", document)
@@ -120,7 +134,9 @@ def host_ip_of_other_family(w: World) -> None:
     w.call("portmap", "CHECK", document, prev=answer.result).silent()
 
 
-@E.case(130, "40 mappings of two families are all reachable, and if IPv6 cannot be done nothing of IPv4 stays")
+@E.case(
+    130, "40 mappings of two families are all reachable, and if IPv6 cannot be done nothing of IPv4 stays"
+)
 def many_mappings(w: World) -> None:
     w.netns("a")
     for place in (None, "a"):
@@ -152,11 +168,13 @@ def _six_fails(w: World, document: conf.JsonObject) -> None:
     expect(w.rules() == before, "a failing IPv6 leaves rules of IPv4")
 
 
-@E.case(131, "a second container that wants the same address, protocol and port gets an error, 7, 11 or 100 up")
+@E.case(
+    131, "a second container that wants the same address, protocol and port gets an error, 7, 11 or 100 up"
+)
 def port_is_taken(w: World) -> None:
     w.attach("portmap", published(w))
     code = w.call("portmap", "ADD", published(w, netns="b"), cid="c2", netns="b").error()["code"]
-    expect(code in (7, 11) or code >= 100 and code != 999, f"code {code}")
+    expect(code in (7, 11) or (code >= 100 and code != 999), f"code {code}")
     with serve(w.host, "a", port=80), serve(w.host, "b", port=80):
         answers(w, 8080, name="a")
 
@@ -186,7 +204,10 @@ def delete_with_little(w: World) -> None:
     before = w.rules()
     document = published(w)
     invalid = {"runtimeConfig": {"portMappings": [conf.mapping(host_port=-1)]}}
-    for what, given in {"no prevResult": bare(document, "prevResult"), "an invalid mapping": document | invalid}.items():
+    for what, given in {
+        "no prevResult": bare(document, "prevResult"),
+        "an invalid mapping": document | invalid,
+    }.items():
         w.attach("portmap", document)
         w.call("portmap", "DEL", given).silent(what)
         expect(w.rules() == before, f"{what}: {_left(w, before)}")
@@ -221,7 +242,9 @@ def repeated_add(w: World) -> None:
     w.attach("portmap", document)
     once = w.rules()
     w.call("portmap", "ADD", document).sane()
-    expect(sorted(w.rules()) == sorted(once), _left(w, once) + f", {len(w.rules())} lines instead of {len(once)}")
+    expect(
+        sorted(w.rules()) == sorted(once), _left(w, once) + f", {len(w.rules())} lines instead of {len(once)}"
+    )
 
 
 # --- CHECK ----------------------------------------------------------------------------------------------------
@@ -242,7 +265,9 @@ def _flush_new_hooks(w: World, before: list[str]) -> str:
     if w.backend == "iptables":
         return "iptables -t nat -F PREROUTING"
     shown = json.loads(w.sh("nft --json list chains"))["nftables"]
-    chains = [each["chain"] for each in shown if "chain" in each and each["chain"].get("hook") == "prerouting"]
+    chains = [
+        each["chain"] for each in shown if "chain" in each and each["chain"].get("hook") == "prerouting"
+    ]
     words = [f"{each['family']} {each['table']} {each['name']}" for each in chains]
     fresh = [each for each in words if not any(line.startswith(f"chain {each} ") for line in before)]
     return "; ".join(f"nft flush chain {each}" for each in fresh)
@@ -308,7 +333,10 @@ def _from_one_port(w: World) -> str:
     return w.host.outside([sys.executable, "-ISc", _ONE_PORT, HOST_V4]).stdout
 
 
-@E.case(141, "GC removes the ports of what is not valid any more and keeps the living; STATUS is 50 without a usable backend")
+@E.case(
+    141,
+    "GC removes the ports of what is not valid any more and keeps the living; STATUS is 50 without a usable backend",
+)
 def collects_and_tells(w: World) -> None:
     settled(w)
     living = published(w)
@@ -327,7 +355,9 @@ def _status_without_backends(w: World) -> None:
     document = w.conf("portmap", backend=w.backend)
     w.call("portmap", "STATUS", document).silent("with the backend")
     hidden = "for tool in /usr/sbin/*tables* /sbin/*tables* /usr/sbin/nft /sbin/nft; do [ ! -e $tool ] || mount --bind /dev/null $tool; done"
-    library = "for file in /usr/lib/*/libnftables.so*; do [ ! -e $file ] || mount --bind /dev/null $file; done"
+    library = (
+        "for file in /usr/lib/*/libnftables.so*; do [ ! -e $file ] || mount --bind /dev/null $file; done"
+    )
     w.sh(hidden)
     w.sh(library)
     w.restart()

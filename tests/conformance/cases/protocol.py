@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import time
+from typing import Any
 
 from tests.conformance import configurations as conf
 from tests.conformance.registry import CHAINED, ROLES, Section, expect
@@ -59,7 +60,9 @@ def version_lists_all(w: World) -> None:
 def banner(w: World) -> None:
     answer = w.call(w.role, "", "", env={"CNI_COMMAND": None}).silent()
     wanted = rf"CNI {re.escape(w.suite.type_of(w.role))} plugin v\d+\.\d+\.\d+\S*"
-    expect(re.fullmatch(wanted, (answer.stderr.splitlines() or [""])[0]), f"stderr begins {answer.stderr[:80]!r}")
+    expect(
+        re.fullmatch(wanted, (answer.stderr.splitlines() or [""])[0]), f"stderr begins {answer.stderr[:80]!r}"
+    )
 
 
 # --- variables ------------------------------------------------------------------------------------------------
@@ -105,7 +108,7 @@ def delete_needs_identity(w: World) -> None:
 
 @A.case(12, "STATUS, DEL and CHECK need no CNI_PATH where nothing is delegated")
 def path_is_optional(w: World) -> None:
-    nothing = {"ipam": None} if w.role == "bridge" else {}
+    nothing: dict[str, Any] = {"ipam": None} if w.role == "bridge" else {}
     document = w.ready(w.role, **nothing)
     result = w.attach(w.role, document)
     w.call(w.role, "STATUS", w.conf(w.role, **nothing), env={"CNI_PATH": None}).silent("STATUS")
@@ -127,7 +130,9 @@ def _with_valid(document: conf.JsonObject, *valid: tuple[str, str]) -> conf.Json
 
 @A.case(14, "container ids of every legal shape work, also one of 200 characters")
 def legal_container_ids(w: World) -> None:
-    variants = [{"backend": each} for each in w.suite.backends.get("portmap", ())] if w.role == "portmap" else [{}]
+    variants = (
+        [{"backend": each} for each in w.suite.backends.get("portmap", ())] if w.role == "portmap" else [{}]
+    )
     for cid in ("A.b_c-9", "0f" * 32, "x" * 200):
         for keys in variants:
             _lives(w, cid, "eth0", keys)
@@ -179,8 +184,9 @@ def network_names(w: World) -> None:
         w.call(w.role, "ADD", {**document, "name": name}).error(7, when=f"name {name!r}")
     without = {key: value for key, value in document.items() if key != "name"}
     w.call(w.role, "ADD", without).error(7, when="no name")
-    for name in (1, [], {}):
-        w.call(w.role, "ADD", {**document, "name": name}).error(6, 7, when=f"name {name!r}")
+    strange: tuple[Any, ...] = (1, [], {})
+    for odd in strange:
+        w.call(w.role, "ADD", {**document, "name": odd}).error(6, 7, when=f"name {odd!r}")
 
 
 @A.case(20, "a network name of 256 characters works or is code 7")
@@ -225,7 +231,7 @@ def odd_bytes(w: World) -> None:
 @A.case(25, "a configuration without cniVersion, or with an empty one, is one of 0.1.0")
 def no_version(w: World) -> None:
     for version in (None, ""):
-        document = w.ready(w.role, **{"cniVersion": "0.1.0"})
+        document = w.ready(w.role, cniVersion="0.1.0")
         document = {key: value for key, value in document.items() if key != "cniVersion"}
         if version is not None:
             document["cniVersion"] = version
@@ -235,7 +241,9 @@ def no_version(w: World) -> None:
         w.call(w.role, "DEL", document).silent()
 
 
-@A.case(26, "a cniVersion that is not supported, to the letter, is code 1, and the details list those that are")
+@A.case(
+    26, "a cniVersion that is not supported, to the letter, is code 1, and the details list those that are"
+)
 def unknown_version(w: World) -> None:
     for version in ("9.0.0", "1.0", "v1.0.0"):
         told = w.call(w.role, "ADD", w.ready(w.role) | {"cniVersion": version}).error(1, when=version)
@@ -261,7 +269,10 @@ def errors_are_whole(w: World) -> None:
     for version in ("0.3.1", "0.4.0", "1.0.0", "1.1.0"):
         document = w.conf(w.role) | {"cniVersion": version, "name": "-x"}
         told = w.call(w.role, "ADD", document).error()
-        expect(told.get("cniVersion") == version, f"cniVersion {told.get('cniVersion')!r} in an error under {version}")
+        expect(
+            told.get("cniVersion") == version,
+            f"cniVersion {told.get('cniVersion')!r} in an error under {version}",
+        )
 
 
 #: Role -> a configuration that breaks a rule of the role.
@@ -296,8 +307,9 @@ def silent_success(w: World) -> None:
 @A.case(32, "whatever value a known key has, ADD and DEL answer with JSON or success, and never crash")
 def values_of_any_type(w: World) -> None:
     document = w.ready(w.role)
+    odd_values: tuple[Any, ...] = (None, [], {}, "x", -1, 1e30)
     for key in _paths(document | KNOWN.get(w.role, {})):
-        for value in (None, [], {}, "x", -1, 1e30):
+        for value in odd_values:
             odd = _with_value(document | KNOWN.get(w.role, {}), key, value)
             w.call(w.role, "ADD", odd).sane()
             w.call(w.role, "DEL", odd).sane()
@@ -337,14 +349,19 @@ def _with_value(document: conf.JsonObject, path: tuple[str, ...], value: object)
 # --- whose namespace ------------------------------------------------------------------------------------------
 
 
-@A.case(33, "ADD into the host's own namespace is refused (4 or 8) before anything is done, with one document")
+@A.case(
+    33, "ADD into the host's own namespace is refused (4 or 8) before anything is done, with one document"
+)
 def host_namespace_is_refused(w: World) -> None:
     document = w.ready(w.role)
     with w.unchanged():
         w.call(w.role, "ADD", document, netns="/proc/self/ns/net").error(4, 8)
 
 
-@A.case(34, "DEL with the host's own namespace leaves the host's eth0 alone, frees what was reserved, and succeeds")
+@A.case(
+    34,
+    "DEL with the host's own namespace leaves the host's eth0 alone, frees what was reserved, and succeeds",
+)
 def delete_in_host_namespace(w: World) -> None:
     w.settle(w.role)
     before = w.snapshot()
@@ -362,9 +379,15 @@ def host_namespace_on_request(w: World) -> None:
     w.ready(w.role)
     document = w.conf(w.role)
     if w.role in CHAINED:
-        document["prevResult"] = {"cniVersion": "1.1.0", "interfaces": [{"name": "over0"}], "ips": [{"address": "10.99.0.1/16"}]}
+        document["prevResult"] = {
+            "cniVersion": "1.1.0",
+            "interfaces": [{"name": "over0"}],
+            "ips": [{"address": "10.99.0.1/16"}],
+        }
         w.sh("ip link add over0 type veth peer name over1; ip link set over0 up")
-    answer = w.call(w.role, "ADD", document, netns="/proc/self/ns/net", ifname="over0", env={"CNI_NETNS_OVERRIDE": "1"})
+    answer = w.call(
+        w.role, "ADD", document, netns="/proc/self/ns/net", ifname="over0", env={"CNI_NETNS_OVERRIDE": "1"}
+    )
     if not answer.succeeded:
         told = answer.error()
         expect(told["code"] not in (4, 8), f"refused: {answer}")
@@ -383,7 +406,10 @@ def verbs_and_versions(w: World) -> None:
 # --- what surrounds the process -------------------------------------------------------------------------------
 
 
-@A.case(37, "a poisoned environment (PYTHON*, LD_LIBRARY_PATH, no HOME, a removed working directory) changes nothing")
+@A.case(
+    37,
+    "a poisoned environment (PYTHON*, LD_LIBRARY_PATH, no HOME, a removed working directory) changes nothing",
+)
 def poisoned_environment(w: World) -> None:
     poison = {
         "PYTHONPATH": "/nonexistent", "PYTHONHOME": "/nonexistent", "PYTHONSTARTUP": "/nonexistent", "LANG": "C",
@@ -411,7 +437,10 @@ def no_path(w: World) -> None:
         expect(re.search(r"nft|iptables", text), f"names no tool: {answer}")
 
 
-@A.case(39, "called through a symbolic link, with a CNI_PATH that has a missing directory and a trailing colon, it works")
+@A.case(
+    39,
+    "called through a symbolic link, with a CNI_PATH that has a missing directory and a trailing colon, it works",
+)
 def found_by_detours(w: World) -> None:
     link = f"/run/links/{w.suite.type_of(w.role)}"
     w.sh(f"mkdir -p /run/links; ln -s {w.suite.executables[w.role]} {link}")
@@ -422,7 +451,9 @@ def found_by_detours(w: World) -> None:
 
 
 @A.case(
-    40, "a delegate's noise on stderr stays off stdout and is passed on, on success and on failure", needs=("bridge",)
+    40,
+    "a delegate's noise on stderr stays off stdout and is passed on, on success and on failure",
+    needs=("bridge",),
 )
 def noisy_delegate(w: World) -> None:
     spy = w.spy()
@@ -442,7 +473,9 @@ def noisy_delegate(w: World) -> None:
 # --- killed, and in time --------------------------------------------------------------------------------------
 
 
-@A.case(41, "killed at any moment of ADD, a DEL without prevResult leaves everything as it was", needs=STATEFUL)
+@A.case(
+    41, "killed at any moment of ADD, a DEL without prevResult leaves everything as it was", needs=STATEFUL
+)
 def killed_then_deleted(w: World) -> None:
     w.settle(w.role)
     document = w.ready(w.role)
@@ -460,7 +493,11 @@ def killed_then_deleted(w: World) -> None:
         w.same_as(before, when=f"kill {number} of {KILLS}")
 
 
-@A.case(42, "killed at any moment of ADD and never deleted, a GC with no valid attachment leaves all as it was", needs=STATEFUL)
+@A.case(
+    42,
+    "killed at any moment of ADD and never deleted, a GC with no valid attachment leaves all as it was",
+    needs=STATEFUL,
+)
 def killed_then_collected(w: World) -> None:
     w.settle(w.role)
     document = w.ready(w.role)

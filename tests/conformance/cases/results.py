@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance import configurations as conf
 from tests.conformance.registry import CHAINED, ROLES, Section, expect
 from tests.conformance.schemas import conforms
@@ -37,7 +39,12 @@ def version_of_result(w: World) -> None:
         w.call(w.role, "DEL", document).ok()
 
 
-@B.case(46, "every address has its version in 0.3.0 to 0.4.0 and none from 1.0.0", needs=("bridge", "ipam", "loopback"), each="role")
+@B.case(
+    46,
+    "every address has its version in 0.3.0 to 0.4.0 and none from 1.0.0",
+    needs=("bridge", "ipam", "loopback"),
+    each="role",
+)
 def version_of_addresses(w: World) -> None:
     for version in ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"):
         document = w.ready(w.role, cniVersion=version)
@@ -48,7 +55,10 @@ def version_of_addresses(w: World) -> None:
         w.call(w.role, "DEL", document).ok()
 
 
-@B.case(47, "up to 0.2.0 two families become ip4 and ip6 with their own routes, and two sets of one family are an error")
+@B.case(
+    47,
+    "up to 0.2.0 two families become ip4 and ip6 with their own routes, and two sets of one family are an error",
+)
 def old_results(w: World) -> None:
     kind = w.suite.type_of("ipam")
     both = conf.ipam(kind, conf.SUBNET, conf.SUBNET6, routes=("0.0.0.0/0", "::/0"))
@@ -69,13 +79,18 @@ def mtu_in_result(w: World) -> None:
     expect(len(told) == 2 and set(told.values()) == {1400}, f"mtu of interfaces: {told}")
 
 
-@B.case(49, "sandbox is CNI_NETNS to the letter and only on the container's interface, which every address points at")
+@B.case(
+    49,
+    "sandbox is CNI_NETNS to the letter and only on the container's interface, which every address points at",
+)
 def sandbox_and_index(w: World) -> None:
     netns = w.netns().replace("/run/", "/run/../run/")
     result = w.call("bridge", "ADD", netns=netns).result
     for each in result["interfaces"]:
         wanted = netns if each["name"] == "eth0" else None
-        expect((each.get("sandbox") or None) == wanted, f"sandbox of {each['name']} is {each.get('sandbox')!r}")
+        expect(
+            (each.get("sandbox") or None) == wanted, f"sandbox of {each['name']} is {each.get('sandbox')!r}"
+        )
     for ip in result["ips"]:
         expect(result["interfaces"][ip["interface"]]["name"] == "eth0", f"{ip} is not of eth0")
 
@@ -85,13 +100,26 @@ def _rich(netns: str = "a") -> conf.JsonObject:
     result = conf.plumbed_result(netns)
     result["interfaces"][2] |= {"mtu": 1500, "socketPath": "/run/x.sock", "pciID": "0000:00:1f.6"}
     result["routes"] = [
-        {"dst": "0.0.0.0/0", "gw": conf.PLUMBED_GATEWAY, "mtu": 1400, "advmss": 1360, "priority": 7, "table": 0, "scope": 0}
+        {
+            "dst": "0.0.0.0/0",
+            "gw": conf.PLUMBED_GATEWAY,
+            "mtu": 1400,
+            "advmss": 1360,
+            "priority": 7,
+            "table": 0,
+            "scope": 0,
+        }
     ]
     result["dns"] = {"nameservers": ["192.0.2.53"], "search": ["a.example"]}
     return result
 
 
-@B.case(50, "a chained plugin with nothing to do answers prevResult, with every field it has", needs=tuple(IDLE), each="role")
+@B.case(
+    50,
+    "a chained plugin with nothing to do answers prevResult, with every field it has",
+    needs=tuple(IDLE),
+    each="role",
+)
 def idle_plugin_echoes(w: World) -> None:
     rich = _rich()
     result = w.attach(w.role, w.ready(w.role, prevResult=rich, **IDLE[w.role]))
@@ -109,17 +137,31 @@ def vendor_keys_survive(w: World) -> None:
     expect(result["interfaces"][2].get("vendor.example/lane") == 7, "a key of an interface is lost")
 
 
-@B.case(52, "a prevResult without cniVersion, or of the sister version, is accepted and answered in the configuration's", needs=CHAINED, each="role")
+@B.case(
+    52,
+    "a prevResult without cniVersion, or of the sister version, is accepted and answered in the configuration's",
+    needs=CHAINED,
+    each="role",
+)
 def version_of_prev_result(w: World) -> None:
     without = {key: value for key, value in conf.plumbed_result("a").items() if key != "cniVersion"}
-    for version, previous in (("1.1.0", without), ("1.1.0", conf.plumbed_result("a", version="1.0.0")), ("1.0.0", conf.plumbed_result("a"))):
+    for version, previous in (
+        ("1.1.0", without),
+        ("1.1.0", conf.plumbed_result("a", version="1.0.0")),
+        ("1.0.0", conf.plumbed_result("a")),
+    ):
         document = w.ready(w.role, cniVersion=version, prevResult=previous)
         answered = w.attach(w.role, document)["cniVersion"]
         expect(answered == version, f"asked in {version}, answers in {answered}")
         w.call(w.role, "DEL", document).ok()
 
 
-@B.case(53, "a prevResult of an older family of versions is converted, or is code 6 or 7", needs=CHAINED, each="role")
+@B.case(
+    53,
+    "a prevResult of an older family of versions is converted, or is code 6 or 7",
+    needs=CHAINED,
+    each="role",
+)
 def older_prev_result(w: World) -> None:
     document = w.ready(w.role, cniVersion="1.0.0", prevResult=conf.plumbed_result("a", version="0.4.0"))
     answer = w.call(w.role, "ADD", document)
@@ -138,27 +180,43 @@ def empty_prev_result(w: World) -> None:
     w.call("bridge", "DEL", document | {"prevResult": {}}).silent()
 
 
-@B.case(55, "an ill-typed prevResult is code 6 or 7 on ADD and CHECK; DEL succeeds nevertheless and takes back its own", needs=(*CHAINED, "bridge"), each="role")
+@B.case(
+    55,
+    "an ill-typed prevResult is code 6 or 7 on ADD and CHECK; DEL succeeds nevertheless and takes back its own",
+    needs=(*CHAINED, "bridge"),
+    each="role",
+)
 def ill_typed_prev_result(w: World) -> None:
     w.settle(w.role)
     document = w.ready(w.role)
     before = w.snapshot()
     w.attach(w.role, document)
-    for odd in ("x", [], {"interfaces": 1}, {"ips": [{"address": 5}]}):
+    ill_typed: tuple[Any, ...] = ("x", [], {"interfaces": 1}, {"ips": [{"address": 5}]})
+    for odd in ill_typed:
         for verb in ("ADD", "CHECK"):
             w.call(w.role, verb, document | {"prevResult": odd}).error(6, 7, when=f"{verb} with {odd}")
     w.call(w.role, "DEL", document | {"prevResult": {"ips": [{"address": 5}]}}).silent()
     w.same_as(before)
 
 
-@B.case(56, "an address of an interface that is not in the list is code 7 on ADD", needs=("portmap", "firewall", "dns"), each="role")
+@B.case(
+    56,
+    "an address of an interface that is not in the list is code 7 on ADD",
+    needs=("portmap", "firewall", "dns"),
+    each="role",
+)
 def interface_out_of_range(w: World) -> None:
     previous = conf.plumbed_result("a")
     previous["ips"][0]["interface"] = 3
     w.call(w.role, "ADD", w.ready(w.role, prevResult=previous)).error(7)
 
 
-@B.case(57, "a plugin that only works in a chain fails ADD and CHECK without prevResult with code 7", needs=CHAINED, each="role")
+@B.case(
+    57,
+    "a plugin that only works in a chain fails ADD and CHECK without prevResult with code 7",
+    needs=CHAINED,
+    each="role",
+)
 def chained_only(w: World) -> None:
     document = w.ready(w.role, prevResult=None)
     for verb in ("ADD", "CHECK"):
@@ -191,4 +249,7 @@ def dns_of_result(w: World) -> None:
     expect(servers == ["192.0.2.2"], f"nameservers are {servers}")
     w.call("bridge", "DEL", document).ok()
     spy.answers("ADD", {"cniVersion": "1.1.0", "ips": ips})
-    expect("dns" not in w.attach("bridge", w.conf("bridge", ipam={"type": "spy-ipam"})), "an empty dns is printed")
+    expect(
+        "dns" not in w.attach("bridge", w.conf("bridge", ipam={"type": "spy-ipam"})),
+        "an empty dns is printed",
+    )

@@ -22,7 +22,12 @@ from tests.harness.talk import ask, serve
 
 I = Section("I", "Chains and runtimes", needs=("bridge", "ipam", "portmap", "firewall", "tuning"))  # noqa: E741
 
-PORTS = {"portMappings": [conf.mapping(9001), {"HostPort": 9010, "ContainerPort": 53, "Protocol": "udp", "HostIP": "127.0.0.1"}]}
+PORTS = {
+    "portMappings": [
+        conf.mapping(9001),
+        {"HostPort": 9010, "ContainerPort": 53, "Protocol": "udp", "HostIP": "127.0.0.1"},
+    ]
+}
 #: What cnitool keeps for itself, and nothing of the plugins'.
 OF_CNITOOL = ("/var/lib/cni/results/*",)
 
@@ -40,7 +45,10 @@ def cnitool(w: World, chain: Chain, **keys: Any) -> CniTool:
 
 def fine(answer: Any, what: str) -> None:
     """A run of cnitool that succeeded."""
-    expect(answer.status == 0, f"cnitool {what}: status {answer.status}: {answer.stderr.strip() or answer.stdout.strip()}")
+    expect(
+        answer.status == 0,
+        f"cnitool {what}: status {answer.status}: {answer.stderr.strip() or answer.stdout.strip()}",
+    )
 
 
 @I.case(167, "cnitool add, check, del and del again all succeed, and all is as it was")
@@ -57,7 +65,10 @@ def life_by_cnitool(w: World) -> None:
     w.same_as(before, *OF_CNITOOL)
 
 
-@I.case(168, "cnitool gc after three adds leaves all as it was, and cnitool status fails when a plugin is not ready")
+@I.case(
+    168,
+    "cnitool gc after three adds leaves all as it was, and cnitool status fails when a plugin is not ready",
+)
 def gc_by_cnitool(w: World) -> None:
     chain = full(w, version="1.1.0")
     tool = cnitool(w, chain)
@@ -71,11 +82,19 @@ def gc_by_cnitool(w: World) -> None:
     w.same_as(before, *OF_CNITOOL)
     spy = w.spy()
     spy.fails("STATUS", 50)
-    ill = Chain(w, [("bridge", {"bridge": "cnt9", "ipam": {"type": "spy-ipam"}})], name="ill", version="1.1.0")
-    expect(cnitool(w, ill).status("ill").status != 0, "cnitool status succeeds although the IPAM plugin is not ready")
+    ill = Chain(
+        w, [("bridge", {"bridge": "cnt9", "ipam": {"type": "spy-ipam"}})], name="ill", version="1.1.0"
+    )
+    expect(
+        cnitool(w, ill).status("ill").status != 0,
+        "cnitool status succeeds although the IPAM plugin is not ready",
+    )
 
 
-@I.case(169, "whichever plugin of a chain stops an ADD, a DEL of the whole chain without prevResult leaves all as it was")
+@I.case(
+    169,
+    "whichever plugin of a chain stops an ADD, a DEL of the whole chain without prevResult leaves all as it was",
+)
 def stopped_anywhere(w: World) -> None:
     chain = full(w, capabilities={"portMappings": [conf.mapping(9001)]})
     chain.settle()
@@ -100,7 +119,10 @@ def lost_cache(w: World) -> None:
     w.same_as(before, *OF_CNITOOL)
 
 
-@I.case(171, "a list of 1.0.0 that allows 1.1.0 reaches plugins as 1.1.0, and disableCheck and disableGC are honoured")
+@I.case(
+    171,
+    "a list of 1.0.0 that allows 1.1.0 reaches plugins as 1.1.0, and disableCheck and disableGC are honoured",
+)
 def best_version(w: World) -> None:
     spy = w.spy()
     chain = Chain(w, [("bridge", conf.working("bridge", {"ipam": w.suite.type_of("ipam")}))])
@@ -110,13 +132,19 @@ def best_version(w: World) -> None:
     fine(tool.add(chain.name, netns), "add")
     seen = spy.calls[0].document
     expect(seen["cniVersion"] == "1.1.0", f"the plugin behind bridge sees {seen['cniVersion']}")
-    expect(seen["prevResult"]["cniVersion"] == "1.1.0", f"bridge answers in {seen['prevResult']['cniVersion']}")
+    expect(
+        seen["prevResult"]["cniVersion"] == "1.1.0", f"bridge answers in {seen['prevResult']['cniVersion']}"
+    )
     fine(tool.check(chain.name, netns), "check")
     fine(tool.gc(chain.name), "gc")
     expect(not {"CHECK", "GC"} & set(spy.verbs), f"the plugin saw {spy.verbs}")
 
 
-@I.case(172, "containerd: loopback and chain at once, capital keys, DEL with all and again with nothing", needs=("bridge", "ipam", "portmap", "firewall", "tuning", "loopback"))
+@I.case(
+    172,
+    "containerd: loopback and chain at once, capital keys, DEL with all and again with nothing",
+    needs=("bridge", "ipam", "portmap", "firewall", "tuning", "loopback"),
+)
 def containerd(w: World) -> None:
     capabilities = {
         "portMappings": [{"HostPort": 18080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": ""}],
@@ -129,7 +157,7 @@ def containerd(w: World) -> None:
     w.netns()
     cid = "507513fefafd3e0a50c1ab525e5aeeb3f5308fc93fa339229e1586d284d95c08"
     args = f"K8S_POD_NAME=rtpod;K8S_POD_INFRA_CONTAINER_ID={cid};K8S_POD_UID=a837d027;IgnoreUnknown=1;K8S_POD_NAMESPACE=default"
-    who = {"cid": cid, "args": args, "env": {"LD_LIBRARY_PATH": "/opt/containerd/lib:"}}
+    who: dict[str, Any] = {"cid": cid, "args": args, "env": {"LD_LIBRARY_PATH": "/opt/containerd/lib:"}}
     with ThreadPoolExecutor(2) as threads:
         loopback = threads.submit(w.call, "loopback", "ADD", lo, ifname="lo", **who)
         result = threads.submit(chain.add, **who).result()
@@ -143,10 +171,16 @@ def containerd(w: World) -> None:
     w.same_as(before)
 
 
-@I.case(173, "nerdctl: DEL before ADD, a path below /proc, and DEL without namespace and with other CNI_ARGS while it lives")
+@I.case(
+    173,
+    "nerdctl: DEL before ADD, a path below /proc, and DEL without namespace and with other CNI_ARGS while it lives",
+)
 def nerdctl(w: World) -> None:
     chain = full(w, capabilities=PORTS)
-    chain.plugins = [(role, keys | ({"ingressPolicy": "same-bridge"} if role == "firewall" else {})) for role, keys in chain.plugins]
+    chain.plugins = [
+        (role, keys | ({"ingressPolicy": "same-bridge"} if role == "firewall" else {}))
+        for role, keys in chain.plugins
+    ]
     chain.settle()
     w.netns()
     sleeper = w.host.popen(["sleep", "60"], netns="a")
@@ -161,11 +195,16 @@ def nerdctl(w: World) -> None:
     w.same_as(before)
 
 
-@I.case(174, "podman: fixed addresses by CNI_ARGS and by capability, a second network come and gone, and reload as DEL and ADD")
+@I.case(
+    174,
+    "podman: fixed addresses by CNI_ARGS and by capability, a second network come and gone, and reload as DEL and ADD",
+)
 def podman(w: World) -> None:
     ranges = {"ranges": [[{"subnet": "10.89.0.0/24", "gateway": "10.89.0.1"}]]}
     first = _podman_network(w, "rtnet", "cni-podman1", ranges)
-    second = _podman_network(w, "rtnet2", "cni-podman3", {"ranges": [[{"subnet": "10.89.1.0/24", "gateway": "10.89.1.1"}]]})
+    second = _podman_network(
+        w, "rtnet2", "cni-podman3", {"ranges": [[{"subnet": "10.89.1.0/24", "gateway": "10.89.1.1"}]]}
+    )
     first.settle(args="IgnoreUnknown=1;MAC=02:11:22:33:44:54")
     second.settle()
     w.netns()
@@ -202,11 +241,19 @@ def _podman_network(w: World, name: str, bridge: str, ranges: conf.JsonObject) -
 
 
 def _has(w: World, ifname: str, address: str, mac: str) -> None:
-    expect(address in w.addresses("a", ifname), f"{ifname} has {w.addresses('a', ifname)} instead of {address}")
-    expect(w.links("a")[ifname]["address"] == mac, f"{ifname} has MAC {w.links('a')[ifname]['address']} instead of {mac}")
+    expect(
+        address in w.addresses("a", ifname), f"{ifname} has {w.addresses('a', ifname)} instead of {address}"
+    )
+    expect(
+        w.links("a")[ifname]["address"] == mac,
+        f"{ifname} has MAC {w.links('a')[ifname]['address']} instead of {mac}",
+    )
 
 
-@I.case(175, "30 whole chains at once on a host that has seen none: every ADD and DEL succeeds, and only what is shared stays")
+@I.case(
+    175,
+    "30 whole chains at once on a host that has seen none: every ADD and DEL succeeds, and only what is shared stays",
+)
 def thirty_at_once(w: World) -> None:
     chains = [full(w, capabilities={"portMappings": [conf.mapping(9000 + number)]}) for number in range(30)]
     names = [f"n{number}" for number in range(30)]
@@ -216,20 +263,34 @@ def thirty_at_once(w: World) -> None:
         results = list(threads.map(lambda chain, name: chain.add(cid=name, netns=name), chains, names))
         addresses = {ip["address"] for result in results for ip in result["ips"]}
         expect(len(addresses) == 30, f"{len(addresses)} addresses for 30 containers")
-        list(threads.map(lambda chain, result, name: chain.delete(result, cid=name, netns=name), chains, results, names))
+        list(
+            threads.map(
+                lambda chain, result, name: chain.delete(result, cid=name, netns=name), chains, results, names
+            )
+        )
     with FakeHost() as host:
         quiet = World(host, w.suite, None)
         full(quiet, capabilities={"portMappings": [conf.mapping(9000)]}).settle()
         wanted = sorted(quiet.rules())
     found = sorted(w.rules())
-    expect(found == wanted, f"left: {[line for line in found if line not in wanted][:2]}; missing: {[line for line in wanted if line not in found][:2]}")
+    expect(
+        found == wanted,
+        f"left: {[line for line in found if line not in wanted][:2]}; missing: {[line for line in wanted if line not in found][:2]}",
+    )
     expect(not w.leases(), f"still reserved: {', '.join(w.leases())}")
 
 
-@I.case(176, "after a reboot (no namespace, link or rule, but the old reservations) GC makes the whole subnet usable again")
+@I.case(
+    176,
+    "after a reboot (no namespace, link or rule, but the old reservations) GC makes the whole subnet usable again",
+)
 def reboot(w: World) -> None:
     ipam = {"type": w.suite.type_of("ipam"), "ranges": [[{"subnet": "10.77.0.0/29"}]]}
-    chain = Chain(w, [("bridge", {"bridge": conf.BRIDGE, "isGateway": True, "ipMasq": True, "ipam": ipam})], version="1.1.0")
+    chain = Chain(
+        w,
+        [("bridge", {"bridge": conf.BRIDGE, "isGateway": True, "ipMasq": True, "ipam": ipam})],
+        version="1.1.0",
+    )
     names = ["a", "b", "c", "d", "e"]
     for name in names:
         w.netns(name)
@@ -274,6 +335,8 @@ def _portmap_behind(suite: Suite) -> None:
         before = w.snapshot()
         result = chain.add()
         with serve(host, "a", port=80):
-            expect(ask(host, HOST_V4, 8080, netns=OUTSIDE), f"{suite.name}: the published port does not answer")
+            expect(
+                ask(host, HOST_V4, 8080, netns=OUTSIDE), f"{suite.name}: the published port does not answer"
+            )
         chain.delete(result)
         w.same_as(before, when=suite.name)

@@ -61,7 +61,10 @@ def delete_after_death(w: World) -> None:
     w.same_as(before)
 
 
-@G.case(153, "the result has the new MTU, a MAC address in the usual spelling, and the host's link of that name as it was")
+@G.case(
+    153,
+    "the result has the new MTU, a MAC address in the usual spelling, and the host's link of that name as it was",
+)
 def result_is_edited(w: World) -> None:
     document = tuned(w, mac="02:00:00:00:AB:CD", mtu=1300)
     host_side = {"name": "eth0", "mac": "02:00:00:00:00:99"}
@@ -89,7 +92,11 @@ def which_sysctls(w: World) -> None:
     expect(sysctl(w, "arp_filter", "e.5") == "1", "the setting did not reach e.5")
 
 
-@G.case(156, "loopback: ADD brings lo up, CHECK finds it down, DEL succeeds also with a path that is no namespace", needs=("loopback",))
+@G.case(
+    156,
+    "loopback: ADD brings lo up, CHECK finds it down, DEL succeeds also with a path that is no namespace",
+    needs=("loopback",),
+)
 def loopback(w: World) -> None:
     document = w.conf("loopback")
     result = w.attach("loopback", document, ifname="lo")
