@@ -509,3 +509,19 @@ def test_a_chain_of_ones_own_sets_the_mark(host: FakeHost) -> None:
         with world.serving(web):
             assert world.asks(web.netns, HOST_V4, 8080) == "web"
         world.check(web)
+
+
+def test_a_container_on_two_networks_publishes_through_the_one_that_is_left(backend_world: World) -> None:
+    """Runtimes ask every network's portmap for the same port; the port answers until the last of them is gone."""
+    world = backend_world
+    netns = world.host.add_netns("two", loopback_up=True)
+    first = world.box("two", ports=[published(8080)], netns=netns)
+    second = world.box("two", network="net2", ifname="eth1", ports=[published(8080)], netns=netns)
+    with world.serving(first):
+        for box in (first, second):
+            world.check(box)
+        assert world.asks(OUTSIDE, HOST_V4, 8080) == "two"
+        world.unpublish(second)
+        world.call("bridge", "DEL", second, world.bridge_config("net2"))
+        world.check(first)
+        assert world.asks(OUTSIDE, HOST_V4, 8080) == "two"

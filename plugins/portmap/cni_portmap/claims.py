@@ -1,7 +1,9 @@
-"""Who holds which host port: one small file for each, below `<state>/ports/<protocol>/<port>/`.
+"""Who holds which host port: one small file for each claim, below `<state>/ports/<protocol>/<port>/`.
 
-A file is named after the host address, or any4 and any6, and names its owner and the owner's host-side link. Without that link
-the owner is gone, and its port is free. Whoever reads or writes here holds the lock.
+A file is named after the host address, or any4 and any6, and the attachment, and names its owner and the owner's host-side link.
+Without that link the owner is gone, and its port is free. A container on several networks claims its ports on each of them, since
+runtimes ask every network's portmap for the same ports: the last ADD is served, and when it goes, the one before. Whoever reads or
+writes here holds the lock.
 """
 
 from __future__ import annotations
@@ -36,13 +38,13 @@ def lock(host: Host) -> AbstractContextManager[None]:
 
 
 def make_room(host: Host, publication: Publication, evict: Callable[[Attachment], object]) -> None:
-    """See that nobody else holds a port of the publication; owners that are gone are evicted. Under the lock.
+    """See that no other container holds a port of the publication; owners that are gone are evicted. Under the lock.
 
     Raises PortTaken naming the one that lives.
     """
     for entry in publication.all_entries():
         for owner in _holders(host, entry):
-            if owner.attachment == publication.attachment:
+            if owner.attachment.container_id == publication.attachment.container_id:
                 continue
             if lives(host, owner.host_link):
                 raise _taken(entry, owner.attachment)
@@ -59,11 +61,21 @@ def take(host: Host, publication: Publication) -> None:
         "hostLink": publication.host_link,
     }
     for entry in publication.all_entries():
-        host.files.write(f"{_folder(host, entry)}/{entry.place}", json.dumps(content).encode())
+        host.files.write(_path(host, whom, entry), json.dumps(content).encode())
+
+
+def siblings(host: Host, publication: Publication) -> tuple[Attachment, ...]:
+    """The other attachments of its container that claim a port of the publication too."""
+    found = (owner.attachment for entry in publication.all_entries() for owner in _holders(host, entry))
+    return tuple(dict.fromkeys(each for each in found if _is_sibling(each, publication.attachment)))
+
+
+def _is_sibling(one: Attachment, other: Attachment) -> bool:
+    return one != other and one.container_id == other.container_id
 
 
 def release(host: Host, publication: Publication) -> None:
-    """Remove those of the publication's claims that are still its own. Under the lock."""
+    """Remove the publication's claims. Under the lock."""
     _release(host, publication.attachment, publication.all_entries())
 
 
@@ -76,23 +88,25 @@ def release_others(host: Host, old: Publication, new: Publication) -> None:
 
 def _release(host: Host, attachment: Attachment, entries: Iterable[Entry]) -> None:
     for entry in entries:
-        folder = _folder(host, entry)
-        owner = _owner(host, f"{folder}/{entry.place}")
-        if owner is not None and owner.attachment == attachment:
-            host.files.remove(f"{folder}/{entry.place}")
-            host.files.remove_folder(folder)
+        host.files.remove(_path(host, attachment, entry))
+        host.files.remove_folder(_folder(host, entry))
 
 
 def _folder(host: Host, entry: Entry) -> str:
     return f"{host.state_dir}/ports/{entry.protocol}/{entry.host_port}"
 
 
+def _path(host: Host, attachment: Attachment, entry: Entry) -> str:
+    return f"{_folder(host, entry)}/{entry.place}.{attachment.key}"
+
+
 def _holders(host: Host, entry: Entry) -> Iterable[Owner]:
     """The owners of claims that overlap: "any" overlaps every address of its family."""
     folder = _folder(host, entry)
     for name in host.files.names(folder):
-        family = 6 if ":" in name or name == "any6" else 4
-        overlaps = name == entry.place or "any4" in (name, entry.place) or "any6" in (name, entry.place)
+        place = name.rpartition(".")[0]
+        family = 6 if ":" in place or place == "any6" else 4
+        overlaps = place == entry.place or "any4" in (place, entry.place) or "any6" in (place, entry.place)
         owner = _owner(host, f"{folder}/{name}") if family == entry.family and overlaps else None
         if owner is not None:
             yield owner

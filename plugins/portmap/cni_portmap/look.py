@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cni_portmap import iptables_rules, nft_rules
+from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.publication import Publication, first_address
 from linkspan import forwarding, nft_table
 from linkspan.iptables_check import absent
 from linkspan.model import Result
 from linkspan.nft_table import FAMILIES
+from linkspan.rules import Element
 
 if TYPE_CHECKING:
     from cni_portmap.config import Config
@@ -73,9 +75,18 @@ def _missing_rules(host: Host, publication: Publication) -> list[str]:
     ]
 
 
+def _own_elements(host: Host, publication: Publication) -> Iterator[Element]:
+    """A publication's elements but those that lead to its container through another network, which asked for the port too."""
+    siblings = claims.siblings(host, publication)
+    for each in nft_rules.elements(publication):
+        present = host.nftables.element(each.name, each.key) if siblings else None
+        if not any(nft_table.owned(present, sibling) for sibling in siblings):
+            yield each
+
+
 def _missing_elements(host: Host, publication: Publication) -> list[str]:
     chains = (*nft_rules.subnet_chains(publication), *nft_rules.conditional_chains(publication))
-    elements = (*nft_rules.shared_elements(publication), *nft_rules.elements(publication))
+    elements = (*nft_rules.shared_elements(publication), *_own_elements(host, publication))
     return [
         *nft_table.damage(host),
         *nft_table.missing_chains(host, chains),

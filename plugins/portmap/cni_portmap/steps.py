@@ -171,8 +171,17 @@ def withdraw_locked(host: Host, attachment: Attachment) -> None:
             lambda: unpublish(host, publication),
             lambda: forget_flows(host, publication, of_container=True),
             lambda: claims.release(host, publication),
+            lambda: _serve_siblings(host, publication),
         )
     Records(host, PLUGIN).remove(attachment)
+
+
+def _serve_siblings(host: Host, gone: Publication) -> None:
+    """A map has one element for a port: let it lead to the same container's other network, which asked for it too."""
+    for attachment in claims.siblings(host, gone):
+        publication = recorded(host, attachment)
+        if publication is not None and publication.backend == "nftables":
+            PublishByNftables(publication).do(host)
 
 
 def _all_elements(host: Host) -> tuple[Element, ...]:
