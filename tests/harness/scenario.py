@@ -40,13 +40,14 @@ _OUR_SOURCES = tuple(entry.path for entry in os.scandir(f"{ours.ROOT}/plugins") 
 
 @contextmanager
 def leaves_nothing(host: FakeHost) -> Iterator[None]:
-    """Assert that links, addresses, routes, rules, namespaces, settings, leases, names and files are as before.
+    """Assert that links, addresses, routes, rules, namespaces, settings, leases, names and files are as before, and no plugin runs.
 
     What a network makes once and keeps (its bridge, its chains) must be there: use the network once before.
     """
     before = host.snapshot(ignore=ours.STAYS)
     yield
     left = host.snapshot(ignore=ours.STAYS).diff(before)
+    left += [f"process: {command}" for command in host.processes().values() if f"{ours.BIN}/" in command]
     assert not left, "left behind:\n" + "\n".join(left)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,25 @@ def runs(record_property: Callable[[str, object], None]) -> Callable[[str], None
     return lambda version: record_property("runtime version", version)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Tell of a missing program once for each file, not once for each test."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        file, _, reason = report.longrepr
+        report.longrepr = (file, None, reason)
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print a line for each scenario: the runtime, its version, what was tried, how it went."""
     rows = sorted(
-        _row(report, outcome)
-        for outcome in ("passed", "failed", "error", "skipped", "xfailed")
-        for report in terminalreporter.stats.get(outcome, ())
-        if Path(report.nodeid.partition("::")[0]).parent.name == "runtimes"
+        {
+            _row(report, outcome)
+            for outcome in ("passed", "failed", "error", "skipped", "xfailed")
+            for report in terminalreporter.stats.get(outcome, ())
+            if Path(report.nodeid.partition("::")[0]).parent.name == "runtimes"
+        }
     )
     if not rows:
         return
@@ -70,6 +82,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def _row(report: Any, outcome: str) -> tuple[str, str, str, str]:
     file, _, test = report.nodeid.partition("::")
     runtime = os.path.basename(file).removeprefix("test_").removesuffix(".py")
+    if outcome == "skipped":
+        return runtime, "-", "what is not in this table", outcome
     version = dict(report.user_properties).get("runtime version", "-")
-    scenario = test.removeprefix("test_").replace("_", " ")
-    return runtime, version, scenario, outcome
+    return runtime, version, test.removeprefix("test_").replace("_", " "), outcome

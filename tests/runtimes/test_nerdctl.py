@@ -203,6 +203,15 @@ def test_a_container_on_two_networks_has_an_interface_on_each_and_leaves_nothing
 # --- a list of ours --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ours.LISTS)
+def test_a_container_on_each_sample_list_leaves_nothing(name: str, host: FakeHost, nerdctl: Nerdctl) -> None:
+    host.write(f"/etc/cni/net.d/{name}.conflist", json.dumps(ours_for_nerdctl(name)))
+    settle(nerdctl, name)
+    with leaves_nothing(host):
+        nerdctl.start("web", "--network", name, command=SLEEP)
+        nerdctl.run("rm", "--force", "web")
+
+
 def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
     host: FakeHost, nerdctl: Nerdctl
 ) -> None:

@@ -319,7 +319,7 @@ def test_eight_runs_at_once_get_eight_addresses_and_leave_nothing(host: FakeHost
 # --- a list of ours --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["bridge", "custom", "dual-stack", "internal"])
+@pytest.mark.parametrize("name", ours.LISTS)
 def test_a_container_on_each_sample_list_leaves_nothing(name: str, host: FakeHost, podman: Podman) -> None:
     host.write(f"{NETWORKS}/{name}.conflist", json.dumps(ours.conflist(name)))
     settle(podman, name)
