@@ -288,6 +288,17 @@ def test_a_hung_worker_is_dead_before_its_caller_hears_of_it(stage: Stage) -> No
         until(lambda: len(workers(master)) == 4, "a fresh worker")
 
 
+def test_what_hangs_below_a_hung_worker_dies_with_it_and_the_next_call_is_not_kept_waiting(
+    stage: Stage,
+) -> None:
+    """The hung program would keep the attachment's lock, and the caller's stderr open."""
+    with stage.resident(hung=0.5):
+        stage.hold("ADD")
+        assert stage.call("ADD")[1]["code"] == 11
+        assert stage.call("DEL")[0] == 0
+        assert (stage.log("end"), stage.left("c1")) == (["DEL"], [])
+
+
 @pytest.mark.parametrize("victim", ["worker", "whole resident"])
 def test_del_waits_for_what_a_dead_add_still_has_running_and_takes_it_back(stage: Stage, victim: str) -> None:
     """The spy outlives the worker that called it, and makes its lease afterwards: the DEL comes behind it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cni_bridge import spoof
 from cni_bridge.config import Config
 from linkspan import isolation, masquerade
-from linkspan.host.contract import KernelRoute, Link, Links
+from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
 from linkspan.model import Interface, Result, Route
 
 if TYPE_CHECKING:
@@ -45,8 +45,17 @@ def _wrong_port(links: Links, config: Config, bridge: Link, outside: Link) -> li
     wrong = [f"{outside.name} {what}" for right, what in wanted if not right]
     if config.vlans:
         present = links.vlans(outside.name)
-        wrong += [f"{outside.name} lacks VLAN {each.first}" for each in config.vlans if each not in present]
+        wrong += [
+            f"{outside.name} lacks VLAN {each.first}"
+            for each in config.vlans
+            if not any(_holds(run, each) for run in present)
+        ]
     return wrong
+
+
+def _holds(run: PortVlans, wanted: PortVlans) -> bool:
+    """Whether a run of VLANs that the kernel joined has these in it."""
+    return run.first <= wanted.first and wanted.last <= run.last and run.untagged == wanted.untagged
 
 
 def _missing_gateways(links: Links, config: Config, result: Result, ifname: str) -> list[str]:
