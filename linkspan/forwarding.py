@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from linkspan.errors import KernelRefused
 from linkspan.iptables_check import absent
 from linkspan.plan import Undo, keep
 from linkspan.rules import Change, Family, Jump, Match, Rule
@@ -29,8 +30,12 @@ class PermitForwarding:
     families: tuple[Family, ...]
 
     def do(self, host: Host) -> Undo:
-        for family in _dropping(host, self.interface, self.families):
-            host.iptables.apply(family, "filter", rules(self.interface))
+        try:
+            for family in _dropping(host, self.interface, self.families):
+                host.iptables.apply(family, "filter", rules(self.interface))
+        except KernelRefused as error:
+            # A table `filter` that was made with nft, say: whoever made it lets through what he wants to.
+            host.warn(f"what {self.interface} forwards may be dropped: {error.msg}")
         return keep
 
 
@@ -48,12 +53,15 @@ def rules(interface: str) -> Change:
 
 
 def missing(host: Host, interface: str, families: Iterable[Family]) -> list[str]:
-    """What of it is needed here and is not there, as sentences."""
-    return [
-        sentence
-        for family in _dropping(host, interface, families)
-        for sentence in absent(host.iptables.rules(family, "filter"), rules(interface))
-    ]
+    """What of it is needed here and is not there, as sentences; nothing where iptables takes no rule."""
+    try:
+        return [
+            sentence
+            for family in _dropping(host, interface, families)
+            for sentence in absent(host.iptables.rules(family, "filter"), rules(interface))
+        ]
+    except KernelRefused:
+        return []
 
 
 def _dropping(host: Host, interface: str, families: Iterable[Family]) -> tuple[Family, ...]:

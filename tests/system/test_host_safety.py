@@ -171,6 +171,20 @@ def test_a_rule_that_an_administrator_put_into_forward_is_obeyed(world: World) -
         assert world.asks(OUTSIDE, HOST_V4, 8080) == ""
 
 
+def test_a_filter_table_that_iptables_cannot_read_is_a_warning_and_stays_as_it_is(world: World) -> None:
+    for command in (
+        "add table ip filter",
+        "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }",
+        "add rule ip filter FORWARD fib daddr type local drop",
+    ):
+        world.host.run(["nft", command])
+    before = world.rules("nft", "list", "table", "ip", "filter")
+    web = world.box("web", ports=[published(8080)])
+    assert any("br-net1" in each for each in world.warnings)
+    assert world.rules("nft", "list", "table", "ip", "filter") == before
+    world.check(web)
+
+
 # --- direct access -------------------------------------------------------------------------------------------------
 
 

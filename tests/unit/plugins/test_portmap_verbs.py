@@ -333,6 +333,14 @@ def test_forwarding_is_permitted_only_where_the_policy_drops(room: Room) -> None
     assert {line.split()[1] for line in room.host.state() if forwarding.CHAIN in line} == {"4"}
 
 
+def test_a_host_whose_iptables_takes_no_rule_is_warned_of_and_served() -> None:
+    room = Room("nftables")
+    room.host.iptables.policies = {(4, "filter", "FORWARD"): "DROP"}
+    room.host.refuse = {"iptables.apply": errno.EOPNOTSUPP, "iptables.rules": errno.EOPNOTSUPP}
+    assert [room.call(verb).status for verb in ("ADD", "CHECK")] == [0, 0]
+    assert [each for each in room.host.warnings if "br0" in each]
+
+
 def test_a_missing_permission_is_found() -> None:
     room = Room("nftables")
     room.host.iptables.policies = {(4, "filter", "FORWARD"): "DROP"}
