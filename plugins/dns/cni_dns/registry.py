@@ -274,7 +274,8 @@ class Registry:
         keys = [key for key, count in self._of_listener.get(listener, Counter()).items() if count > 0]
         here = [self.zones[key] for key in keys]
         asker = next((zone.by_ip[source] for zone in here if source in zone.by_ip), None)
-        if asker is None and not any(zone.has_room_for(source) for zone in here):
+        # The host itself asks from the gateway's own address, which need not lie in a subnet of containers (a /32).
+        if asker is None and source != listener and not any(zone.has_room_for(source) for zone in here):
             asker = self._only_owner(source)
             if asker is None:
                 return None

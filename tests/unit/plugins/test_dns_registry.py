@@ -196,6 +196,13 @@ def test_an_address_of_the_network_without_a_name_may_ask(registry: Registry) ->
     assert found(registry, "web.", source="10.5.0.200") == {"10.5.0.2"}
 
 
+def test_the_host_may_ask_from_a_gateway_outside_of_the_subnet() -> None:
+    registry = Registry()
+    registry.put(replace(WEB, addresses=("10.5.0.2/32",)))
+    assert found(registry, "web.", source=GATEWAY) == {"10.5.0.2"}
+    assert rcode(registry, "web.", source="10.5.0.9") == "REFUSED"
+
+
 def test_other_names_are_forwarded_where_the_network_is_a_way_out(registry: Registry) -> None:
     assert isinstance(ask(registry, "example.org."), Forward)
 
