@@ -68,6 +68,20 @@ def test_reload_with_nothing_amiss_changes_nothing(backend_world: World) -> None
     assert every_rule(world) == before
 
 
+@pytest.mark.parametrize("policy", ["open", "same-bridge", "isolated"])
+def test_reload_rebuilds_the_whole_chain_with_firewall_in_it(backend_world: World, policy: str) -> None:
+    world = backend_world
+    for name, port in (("one", 8080), ("two", 8081)):
+        box = world.box(name, ports=[published(port)])
+        firewall = {"type": "firewall", "backend": world.backend, "ingressPolicy": policy}
+        config = {"cniVersion": "1.1.0", "name": "net1", **firewall, "prevResult": box.result}
+        world.call("firewall", "ADD", box, config)
+    before = every_rule(world)
+    world.host.run(["nft", "flush", "ruleset"])
+    ours.linkspan(world.host, "reload")
+    assert every_rule(world) == before
+
+
 def test_reload_lets_the_dead_rest(backend_world: World) -> None:
     world = backend_world
     dead = world.box("dead", ports=[published(8080)])
