@@ -238,13 +238,13 @@ def parse_save(text: str) -> dict[str, dict[str, tuple[str, ...]]]:
     tables: dict[str, dict[str, list[str]]] = {}
     chains: dict[str, list[str]] = {}
     for line in text.splitlines():
-        if line.startswith("*"):
-            chains = tables.setdefault(line[1:], {})
+        if line.startswith("-A "):
+            _, chain, rule = line.split(" ", 2)
+            chains.setdefault(chain, []).append(rule)
         elif line.startswith(":"):
             chains.setdefault(line[1:].split(" ", 1)[0], [])
-        elif line.startswith("-A "):
-            chain, _, rule = line[3:].partition(" ")
-            chains.setdefault(chain, []).append(rule)
+        elif line.startswith("*"):
+            chains = tables.setdefault(line[1:], {})
     return {table: {chain: tuple(rules) for chain, rules in found.items()} for table, found in tables.items()}
 
 
@@ -336,8 +336,10 @@ def _may_say(text: str, wanted: Meaning) -> bool:
 
 def _deletions(present: Chains, change: Change, *, untouched: set[str]) -> Iterator[DeleteRule]:
     moved = {(jump.chain, meaning(render(jump.rule))) for jump in displaced(present, change)}
+    targets = _targets(change)
     for chain, rules in present.items():
-        if chain in untouched:
+        # Most chains of a busy table hold nothing that may go, and are not worth reading.
+        if chain in untouched or not _mentions(rules, (*change.remove_chains, *targets.get(chain, ()))):
             continue
         removed = _removed(change, chain) | {said for at, said in moved if at == chain}
         # Whoever checks before he appends, as others do, leaves a jump twice when two of him run at once.
@@ -347,6 +349,19 @@ def _deletions(present: Chains, change: Change, *, untouched: set[str]) -> Itera
             if _goes(text, change, removed) or _is_copy(text, once):
                 yield DeleteRule(chain, index - gone, text)
                 gone += 1
+
+
+def _targets(change: Change) -> dict[str, set[str]]:
+    """Where the rules of a change jump to, chain by chain."""
+    found: dict[str, set[str]] = {}
+    for chain, rule in (*change.remove, *((jump.chain, jump.rule) for jump in change.jumps)):
+        found.setdefault(chain, set()).add(rule.target)
+    return found
+
+
+def _mentions(rules: tuple[str, ...], targets: Iterable[str]) -> bool:
+    text = "\n".join(rules)
+    return any(target in text for target in targets)
 
 
 def _wanted(change: Change, chain: str) -> set[Meaning]:
