@@ -11,11 +11,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
 
 from linkspan.plugin import MODULES, load
+from linkspan.schema import load as load_schema
 from tests.harness.memory import BOX, VERSIONS
 
 OTHER_BOX = "/run/netns/other"
@@ -153,6 +155,7 @@ def of_object(schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.SearchSt
     return st.fixed_dictionaries(must, optional=may).map(lambda found: dict(found.values()))
 
 
+@cache
 def results(version: str) -> st.SearchStrategy[Any]:
     """A previous result as a chain would have it, or nearly."""
     address = st.fixed_dictionaries(
@@ -180,40 +183,43 @@ def results(version: str) -> st.SearchStrategy[Any]:
     return seldom(old if version in ("0.1.0", "0.2.0") else new, anything, 20)
 
 
+@cache
+def configurations(plugin: str) -> st.SearchStrategy[dict[str, Any]]:
+    """The plugin's own keys. Made once: Hypothesis takes longer to build a strategy than to draw from it."""
+    root = load_schema(load(plugin).schema)
+    return of_object(root, root)
+
+
+@cache
+def ipams() -> st.SearchStrategy[dict[str, Any] | None]:
+    """What bridge leaves to the IPAM plugin: host-local nearly always, or none at all."""
+    root = load_schema(load("host-local").schema)
+    kinds = st.sampled_from(("host-local", "host-local", "host-local", "nobody"))
+    ipam = st.tuples(of_object(root["properties"]["ipam"], root), kinds).map(
+        lambda two: {**two[0], "type": two[1]}
+    )
+    return st.one_of(ipam, ipam, st.none())
+
+
 @st.composite
 def documents(draw: st.DrawFn, plugin: str) -> Any:
     """A configuration of a plugin."""
-    schema = load(plugin).schema
-    with open(schema, encoding="utf-8") as file:
-        root = json.load(file)
-    version = draw(
-        seldom(
-            st.sampled_from(("1.1.0", "1.1.0", "1.0.0", "0.4.0")), st.sampled_from((*VERSIONS, "9.9", "", 7))
-        )
-    )
-    document = draw(of_object(root, root))
-    document |= {"cniVersion": version, "name": draw(seldom(st.just("net"), texts, 30)), "type": plugin}
+    version = draw(versions)
+    document = draw(configurations(plugin))
+    document |= {"cniVersion": version, "name": draw(names), "type": plugin}
     if plugin == "bridge":
-        draw_ipam(draw, document)
-    wants_previous = load(plugin).chained or plugin == "tuning"
-    if draw(st.booleans()) or wants_previous:
+        ipam = draw(ipams())
+        document = {key: value for key, value in document.items() if key.lower() != "ipam"}
+        document |= {} if ipam is None else {"ipam": ipam}
+    if draw(st.booleans()) or load(plugin).chained or plugin == "tuning":
         document["prevResult"] = draw(results(version if version in VERSIONS else "1.0.0"))
     return draw(seldom(st.just(document), anything, 60))
 
 
-def draw_ipam(draw: st.DrawFn, document: dict[str, Any]) -> None:
-    """bridge's schema leaves `ipam` to the IPAM plugin: host-local nearly always."""
-    for key in [each for each in document if each.lower() == "ipam"]:
-        del document[key]
-    kind = draw(st.sampled_from(("host-local", "host-local", "host-local", "none", "nobody")))
-    if kind == "none":
-        return
-    with open(load("host-local").schema, encoding="utf-8") as file:
-        root = json.load(file)
-    ipam = draw(of_object(root["properties"]["ipam"], root))
-    document["ipam"] = {**ipam, "type": kind}
-
-
+versions = seldom(
+    st.sampled_from(("1.1.0", "1.1.0", "1.0.0", "0.4.0")), st.sampled_from((*VERSIONS, "9.9", "", 7))
+)
+names = seldom(st.just("net"), texts, 30)
 environments = st.fixed_dictionaries(
     {
         "CNI_CONTAINERID": seldom(st.sampled_from(CONTAINERS), variables, 40),
