@@ -1,0 +1,1 @@
+"""What real runtimes asked of the reference plugins, asked of ours."""
