@@ -42,21 +42,29 @@ def delete(request: Request, host: Host) -> None:
 def check(request: Request, host: Host) -> None:
     """Raise AttachmentWrong unless the names are recorded and the server, started if need be, answers for them."""
     wanted = _entry(request, Config.from_request(request), host)
-    with _running(host) as server:
-        place = server.place if server else client.Place(host.files, host.state_dir)
-        record = place.records.read(request.attachment)
-    if record is None:
+    entry = _recorded(host, request.attachment)
+    if entry is None:
         raise AttachmentWrong(f"no names are recorded for {request.attachment}", "detach and attach it again")
-    entry = Entry.from_record(record)
     _compare(entry, wanted)
     with closing(client.reach_or_start(host)) as server:
         _ask(entry, server)
 
 
+def _recorded(host: Host, attachment: Attachment) -> Entry | None:
+    """What ADD wrote down; a record that makes no sense counts as none."""
+    with _running(host) as server:
+        place = server.place if server else client.Place(host.files, host.state_dir)
+        record = place.records.read(attachment)
+    try:
+        return None if record is None else Entry.from_record(record)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def _compare(entry: Entry, wanted: Entry) -> None:
     if set(entry.ips) != set(wanted.ips):
         raise AttachmentWrong(
-            f"{entry.names[0]} is recorded with {', '.join(entry.ips) or 'no address'}",
+            f"{entry.attachment} is recorded with {', '.join(entry.ips) or 'no address'}",
             f"the attachment has {', '.join(wanted.ips) or 'none'}",
         )
     lost = set(entry.listen) - set(wanted.listen)
