@@ -7,7 +7,8 @@
     ├── IoFailure           5     │   └── NetnsGone        ├── PoolExhausted  102
     │                             └── TryAgain        11   ├── AttachmentWrong 103
     ├── DelegateFailed (the delegate's own code)           ├── PortTaken      104
-    └── Bug 199                                            └── AlreadyAttached 105
+    │                                                      ├── AlreadyAttached 105
+    └── Bug 199                                            └── ToolMissing    106
 
 Codes 1 to 99 are the specification's (SPEC 1.1.0, "Error"; 8 from its reference library), 100 and above are ours.
 Code 3 (unknown container) is never used: it tells a runtime that no DEL is needed.
