@@ -9,7 +9,7 @@ from functools import cached_property
 from linkspan.host.contract import Conntrack, Iptables, Nftables
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks, same_namespace
-from linkspan.host.linux.namespaces import cookie, open_netns
+from linkspan.host.linux.namespaces import checked, cookie, open_netns
 from linkspan.host.linux.processes import LinuxProcesses
 
 RUN = "/run/linkspan"
@@ -128,7 +128,7 @@ class LinuxHost:
 
     def _descriptor(self, netns: str) -> int:
         if netns in self._given:
-            return self._given[netns]
+            return checked(self._given[netns], netns)
         if netns not in self._opened:
             self._opened[netns] = open_netns(netns)
         return self._opened[netns]

@@ -31,8 +31,16 @@ def open_netns(path: str) -> int:
                 f"CNI_NETNS {path} is gone", "the container has ended, or the path is wrong"
             ) from None
         raise InvalidNetns(f"CNI_NETNS {path} cannot be opened: {error.strerror}") from None
-    if not is_netns(descriptor):
+    try:
+        return checked(descriptor, path)
+    except InvalidNetns:
         os.close(descriptor)
+        raise
+
+
+def checked(descriptor: int, path: str) -> int:
+    """The descriptor of what was opened at `path`, if it is a network namespace. Raises InvalidNetns."""
+    if not is_netns(descriptor):
         raise InvalidNetns(f"CNI_NETNS {path} is not a network namespace", "give a path like /run/netns/NAME")
     return descriptor
 

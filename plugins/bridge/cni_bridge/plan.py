@@ -50,7 +50,7 @@ class Layout:
 def layout_of(
     config: Config, attachment: Attachment, ipam: Result, ways_out: dict[int, int], backend: Backend | None
 ) -> Layout:
-    """`ways_out` is how many default routes the container has, by family: the first stays the way out."""
+    """`ways_out` is the metric of the container's last way out, by family: what it has comes before what it gets."""
     addresses = tuple(_with_gateway(config, each) for each in ipam.ips)
     routes = tuple(_behind(each, ways_out) for each in _routes(config, addresses, ipam.routes))
     return Layout(
@@ -154,12 +154,10 @@ def _is_on_link(route: Route) -> bool:
 
 
 def _behind(route: Route, ways_out: dict[int, int]) -> Route:
-    earlier = ways_out.get(route.family, 0)
-    if not route.is_default or route.priority is not None or route.table or not earlier:
+    worst = ways_out.get(route.family)
+    if not route.is_default or route.priority is not None or route.table or worst is None:
         return route
-    # Without a priority the kernel takes 0 for IPv4 and 1024 for IPv6 (net/ipv6/route.c, IP6_RT_PRIO_USER).
-    base = 1024 if route.family == 6 else 0
-    return replace(route, priority=base + METRIC_STEP * earlier)
+    return replace(route, priority=worst + METRIC_STEP)
 
 
 def _mac_for(attachment: Attachment, addresses: Sequence[Address]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha512
 from typing import TYPE_CHECKING, Any
 
-from linkspan import isolation
+from linkspan import isolation, nft_table
 from linkspan.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
 from linkspan.host.contract import PortVlans
 from linkspan.model import Address, Attachment, Route, mac_from
@@ -343,13 +343,14 @@ def remove_pair(host: Host, attachment: Attachment) -> None:
         links.delete(attachment.host_veth)
 
 
-def count_ways_out(host: Host, netns: str) -> dict[int, int]:
-    """How many default routes a container's main tables hold, by family. Raises NetnsGone."""
+def last_ways_out(host: Host, netns: str) -> dict[int, int]:
+    """The highest metric among the default routes of a container's main table, by family that has any. Raises NetnsGone."""
     links = host.links(netns)
-    return {
-        4: sum(each.dst.endswith("/0") for each in links.routes(4)),
-        6: sum(each.dst.endswith("/0") for each in links.routes(6)),
+    metrics = {
+        family: [each.priority for each in links.routes(family) if each.dst.endswith("/0")]
+        for family in nft_table.FAMILIES
     }
+    return {family: max(found) for family, found in metrics.items() if found}
 
 
 def links_of(host: Host, attachment: Attachment, bridge: str, netns: str) -> tuple[Link, Link, Link]:

@@ -13,7 +13,7 @@ from cni_bridge.look import missing_rules, wrong_inside, wrong_outside
 from cni_bridge.plan import Layout, layout_of, plan_for, record_of
 from cni_bridge.result import result_of
 from cni_bridge.steps import PLUGIN as NAME
-from cni_bridge.steps import WriteRecord, count_ways_out, links_of, refuse_second, remove_pair
+from cni_bridge.steps import WriteRecord, last_ways_out, links_of, refuse_second, remove_pair
 from linkspan import isolation, masquerade
 from linkspan.backend import NAMES, Backend, choose
 from linkspan.delegate import delegate
@@ -41,7 +41,7 @@ def add(request: Request, host: Host) -> Result:
 
 
 def _added(request: Request, host: Host, config: Config) -> Result:
-    ways_out = count_ways_out(host, request.netns)
+    ways_out = last_ways_out(host, request.netns)
     refuse_second(host, request.attachment, request.netns)
     backend = _backend(host, config)
     forget = WriteRecord(request.attachment, record_of(request, config, backend)).do(host)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager, closing, nullcontext
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cni_dns import client
 from cni_dns.config import Config
-from cni_dns.holder import holder_of_all, is_local
+from cni_dns.holder import holder_of_all, holder_of_port, is_local
 from cni_dns.names import bundle_config, bundle_name, qualified
 from cni_dns.plan import entry_for, gateways, previous
 from cni_dns.registry import Entry
@@ -105,20 +105,34 @@ def status(request: Request, host: Host) -> None:
     if find_spec("dns") is None:
         raise NotReady("dnspython is not installed; names cannot be served", "install dnspython")
     with _running(host) as server:
-        if server is not None:
-            server.ping()
-            return
-    _status_without_server(host)
+        place = server.place if server else client.Place(host.files, host.state_dir)
+        records = [record for _, record in place.records.all()]
+    if records:
+        _see_that_all_are_served(host, records)
+    elif server is None:
+        _see_that_one_could_serve(host)
 
 
-def _status_without_server(host: Host) -> None:
-    names_exist = any(True for _ in client.Place(host.files, host.state_dir).records.all())
-    if names_exist:
-        try:
-            client.reach_or_start(host).close()
-        except CniError as error:
-            raise NotReadyDegraded(f"names exist and are not served: {error.msg}", error.details) from None
-        return
+def _see_that_all_are_served(host: Host, records: list[dict[str, Any]]) -> None:
+    """Start the server if need be, and see that it listens wherever names are to be answered."""
+    try:
+        with closing(client.reach_or_start(host)) as server:
+            listening = server.ping()["listening"]
+    except CniError as error:
+        raise NotReadyDegraded(f"names exist and are not served: {error.msg}", error.details) from None
+    deaf = sorted({address for record in records for address in record.get("listen", ())} - set(listening))
+    if deaf:
+        raise NotReadyDegraded(
+            f"names exist and are not served: nobody of ours listens on {deaf[0]} port 53",
+            f"{holder_of_port(deaf[0], 53)} may have it; see {host.state_dir}/dns.log",
+        )
+
+
+def _see_that_one_could_serve(host: Host) -> None:
+    if not host.files.can_write(host.state_dir):
+        raise NotReady(
+            f"{host.state_dir} cannot be written; no name server could be started", "is /run read-only?"
+        )
     other = holder_of_all(53)
     if other:
         raise NotReady(
