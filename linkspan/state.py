@@ -14,6 +14,7 @@ from linkspan.model import Attachment
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
+    from linkspan.model import Request
 
 
 class Records:
@@ -47,6 +48,18 @@ class Records:
             record = self._parsed(f"{self._folder}/{name}")
             if record is not None:
                 yield Attachment(record["network"], record["containerID"], record["ifname"]), record
+
+    def stale(self, request: Request) -> list[tuple[Attachment, dict[str, Any]]]:
+        """What GC takes back: this network's attachments that are not among the valid ones; nothing when those are not known."""
+        valid = request.valid_attachments
+        if valid is None:
+            return []
+        return [
+            (attachment, record)
+            for attachment, record in self.all()
+            if attachment.network == request.network
+            and (attachment.container_id, attachment.ifname) not in valid
+        ]
 
     def _path(self, attachment: Attachment) -> str:
         return f"{self._folder}/{attachment.key}.json"

@@ -154,16 +154,11 @@ def _recorded_backend(record: Record) -> Backend | None:
 
 def _stale(request: Request, host: Host) -> list[tuple[Attachment, Record]]:
     """Two lists may share a network name (nerdctl keeps them per containerd namespace): the bridge tells them apart."""
-    valid = request.valid_attachments
-    if valid is None:
-        return []
     bridge = request.config.get("bridge") or DEFAULT_BRIDGE
     return [
         (attachment, record)
-        for attachment, record in Records(host, NAME).all()
-        if attachment.network == request.network
-        and record.get("bridge", bridge) == bridge
-        and (attachment.container_id, attachment.ifname) not in valid
+        for attachment, record in Records(host, NAME).stale(request)
+        if record.get("bridge", bridge) == bridge
     ]
 
 

@@ -92,11 +92,10 @@ def gc(request: Request, host: Host) -> None:
     """Forget the names of this network's attachments that are not among the valid ones."""
     if request.valid_attachments is None:
         return
-    valid = request.valid_attachments
     with _running(host) as server:
         place = server.place if server else client.Place(host.files, host.state_dir)
-        here = [key for key, _ in place.records.all() if key.network == request.network]
-    _forget(host, tuple(key for key in here if (key.container_id, key.ifname) not in valid))
+        stale = tuple(attachment for attachment, _ in place.records.stale(request))
+    _forget(host, stale)
 
 
 def status(request: Request, host: Host) -> None:

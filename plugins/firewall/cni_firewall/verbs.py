@@ -63,15 +63,8 @@ def check(request: Request, host: Host) -> None:
 
 def gc(request: Request, host: Host) -> None:
     """Withdraw what this network has for attachments that the runtime no longer knows."""
-    valid = request.valid_attachments
-    if valid is None:
-        return
-    stale = [
-        attachment
-        for attachment, _ in Records(host, NAME).all()
-        if attachment.network == request.network and (attachment.container_id, attachment.ifname) not in valid
-    ]
-    best_effort(*(partial(withdraw, host, attachment) for attachment in stale))
+    stale = Records(host, NAME).stale(request)
+    best_effort(*(partial(withdraw, host, attachment) for attachment, _ in stale))
 
 
 def status(request: Request, host: Host) -> None:

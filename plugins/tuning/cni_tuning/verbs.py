@@ -62,15 +62,10 @@ def check(request: Request, host: Host) -> None:
 
 def gc(request: Request, host: Host) -> None:
     """Remove the backups of this network's attachments that the runtime no longer knows."""
-    valid = request.valid_attachments
-    if valid is None:
-        return
-    stale = [
-        (attachment, str(record.get("backup", "")))
-        for attachment, record in Records(host, NAME).all()
-        if attachment.network == request.network and (attachment.container_id, attachment.ifname) not in valid
-    ]
-    best_effort(*(partial(forget, host, attachment, path) for attachment, path in stale))
+    stale = Records(host, NAME).stale(request)
+    best_effort(
+        *(partial(forget, host, attachment, str(record.get("backup", ""))) for attachment, record in stale)
+    )
 
 
 def status(request: Request, host: Host) -> None:
