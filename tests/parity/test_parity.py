@@ -18,7 +18,7 @@ from tests.harness import ours
 from tests.harness.fakehost import FakeHost
 from tests.harness.snapshot import Snapshot
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
 NETNS = "/run/netns/box"
 HOST_LOCAL = {"type": "host-local", "ranges": [[{"subnet": "10.5.0.0/24"}], [{"subnet": "fd00:5::/64"}]]}
@@ -33,6 +33,7 @@ BRIDGE: dict[str, Any] = {
 IPTABLES = {**BRIDGE, "ipMasqBackend": "iptables"}
 PORTS = {"portMappings": [{"hostPort": 8081, "containerPort": 80, "protocol": "tcp"}]}
 PORTMAP = {"type": "portmap", "backend": "nftables", "runtimeConfig": PORTS}
+TUNING = {"type": "tuning", "mtu": 1400, "promisc": True, "sysctl": {"net.core.somaxconn": "500"}}
 ALL_VALID = {"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]}
 NOTHING_VALID: dict[str, Any] = {"cni.dev/valid-attachments": []}
 #: A resident has its folder before the first call.
@@ -134,10 +135,10 @@ def bad_input() -> list[Step]:
 
 
 SCRIPT: tuple[Step, ...] = (
-    *(step for plugin in ("bridge", "dnsname", "host-local", "loopback", "portmap") for step in versions(plugin)),
+    *(step for plugin in ("bridge", "dnsname", "firewall") for step in versions(plugin)),
     *bad_input(),
-    *chain("nftables", BRIDGE, PORTMAP, {"type": "dns"}),
-    *chain("iptables", IPTABLES, {**PORTMAP, "backend": "iptables"}),
+    *chain("nftables", BRIDGE, PORTMAP, {"type": "firewall", "backend": "nftables"}, {"type": "dns"}),
+    *chain("iptables", IPTABLES, {**PORTMAP, "backend": "iptables"}, {"type": "firewall", "backend": "iptables"}, TUNING),
     *chain("layer 2", {"type": "bridge", "bridge": "br0"}),
     *chain("loopback", {"type": "loopback"}),
     Step("ADD before GC", "ADD", BRIDGE),
@@ -225,7 +226,6 @@ def both() -> list[tuple[Outcome, Outcome]]:
         return list(zip(served, play(alone, ours.STANDALONE), strict=True))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(SCRIPT)), ids=[step.name for step in SCRIPT])
 def test_resident_and_standalone_say_and_do_the_same(
     both: list[tuple[Outcome, Outcome]], number: int
@@ -235,13 +235,11 @@ def test_resident_and_standalone_say_and_do_the_same(
     assert served.state == alone.state
 
 
-@pytest.mark.slow
 def test_the_script_has_calls_that_succeed_and_calls_that_fail(both: list[tuple[Outcome, Outcome]]) -> None:
     statuses = [served.status for served, _ in both]
     assert (statuses.count(0) > 40, statuses.count(1) > 40) == (True, True)
 
 
-@pytest.mark.slow
 def test_the_script_leaves_nothing_behind(both: list[tuple[Outcome, Outcome]]) -> None:
     for outcome in both[-1]:
         kept = [line for line in outcome.state if "veth" in line or "/records/" in line or "c1" in line]
