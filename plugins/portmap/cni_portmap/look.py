@@ -21,18 +21,22 @@ if TYPE_CHECKING:
     from linkspan.model import Request
 
 
-def publication_for(request: Request, config: Config, backend: Backend, host: Host) -> Publication:
-    """What an ADD with this prevResult publishes."""
+def publication_for(
+    request: Request, config: Config, backend: Backend, host: Host, earlier: Publication | None = None
+) -> Publication:
+    """What an ADD with this prevResult publishes; `earlier` is what one before it did."""
     result = request.prev_result or Result()
     address4, address6 = (first_address(result, request.ifname, family) for family in FAMILIES)
+    host_link = _host_link(result, host)
     return Publication(
         attachment=request.attachment,
         backend=backend,
         config=config,
         address4=address4,
         address6=address6,
-        host_link=_host_link(result, host),
+        host_link=host_link,
         interface=interface_towards(host, (address4 or address6).partition("/")[0]),
+        reflects=_is_to_reflect(host, config, host_link) or (earlier is not None and earlier.reflects),
     )
 
 
@@ -57,6 +61,15 @@ def _host_link(result: Result, host: Host) -> str:
         if link is not None and link.kind != "bridge":
             return link.name
     return ""
+
+
+def _is_to_reflect(host: Host, config: Config, host_link: str) -> bool:
+    """Whether the container would not reach its own published port, and we are to change its bridge port for that."""
+    if not host_link or not config.mappings or not config.snat:
+        return False
+    port = host.links().get(host_link)
+    on_bridge = port is not None and bool(port.master) and not port.hairpin
+    return on_bridge and host.links().sysctl("bridge/bridge-nf-call-iptables") not in (None, "0")
 
 
 def missing(host: Host, publication: Publication) -> list[str]:

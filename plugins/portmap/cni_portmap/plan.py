@@ -31,7 +31,7 @@ def rules_of(publication: Publication) -> Plan:
         *((PermitForwarding(publication.interface, publication.families),) if published else ()),
         *_publishing(publication),
         *((OpenLoopback(publication.interface),) if publication.needs_loopback() else ()),
-        *((ReflectToSelf(publication.host_link),) if published and publication.config.snat else ()),
+        *((ReflectToSelf(publication.host_link),) if publication.reflects else ()),
     )
 
 

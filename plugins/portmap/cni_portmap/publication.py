@@ -46,7 +46,7 @@ class Entry:
 class Publication:
     """The ports of one attachment. Addresses are the container's in CIDR form, "" where it has none of that family.
 
-    `host_link` is the host-side link by whose being we know that the attachment lives, "" if none is known; `interface` the
+    `reflects` is whether we make the bridge send frames back to that link's port. `host_link` is the host-side link by whose being we know that the attachment lives, "" if none is known; `interface` the
     host's interface towards the container.
     """
 
@@ -57,6 +57,7 @@ class Publication:
     address6: str = ""
     host_link: str = ""
     interface: str = ""
+    reflects: bool = False
 
     def address(self, family: Family) -> str:
         """The container's address of a family in CIDR form, or ""."""
@@ -130,6 +131,7 @@ class Publication:
             "address6": self.address6,
             "hostLink": self.host_link,
             "interface": self.interface,
+            "reflects": self.reflects,
         }
 
     @classmethod
@@ -144,6 +146,7 @@ class Publication:
                 address6=record["address6"],
                 host_link=record["hostLink"],
                 interface=record["interface"],
+                reflects=record["reflects"],
             )
         except (KeyError, TypeError, AttributeError):
             return None

@@ -67,16 +67,8 @@ class ReflectToSelf:
     port: str
 
     def do(self, host: Host) -> Undo:
-        links = host.links()
-        port = links.get(self.port)
-        if (
-            port is not None
-            and port.master
-            and not port.hairpin
-            and links.sysctl("bridge/bridge-nf-call-iptables")
-        ):
-            links.change_port(self.port, hairpin=True)
-        return keep
+        host.links().change_port(self.port, hairpin=True)
+        return lambda: stop_reflecting(host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +118,13 @@ def forget_flows(host: Host, publication: Publication, *, of_container: bool) ->
         host.warn(f"portmap: flows of earlier containers may live on: {error.msg}")
 
 
+def stop_reflecting(host: Host, port: str) -> None:
+    """Let a bridge port be as it was before `ReflectToSelf`; one that is gone is fine."""
+    link = host.links().get(port)
+    if link is not None and link.master and link.hairpin:
+        host.links().change_port(port, hairpin=False)
+
+
 def recorded(host: Host, attachment: Attachment) -> Publication | None:
     """The publication that an ADD recorded, or None."""
     record = Records(host, PLUGIN).read(attachment)
@@ -172,6 +171,7 @@ def withdraw_locked(host: Host, attachment: Attachment) -> None:
             lambda: forget_flows(host, publication, of_container=True),
             lambda: claims.release(host, publication),
             lambda: _serve_siblings(host, publication),
+            lambda: stop_reflecting(host, publication.host_link) if publication.reflects else None,
         )
     Records(host, PLUGIN).remove(attachment)
 

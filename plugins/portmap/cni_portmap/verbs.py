@@ -37,7 +37,8 @@ def add(request: Request, host: Host) -> Result:
         return result
     backend = choose(host, config.backend)
     config.check_backend(backend)
-    publication = publication_for(request, config, backend, host)
+    earlier = recorded(host, request.attachment)
+    publication = publication_for(request, config, backend, host, earlier)
     for address in publication.unreachable():
         host.warn(f"portmap: nothing is published on {address}: the container has no address of that family")
     carry_out(plan_for(publication), host)
@@ -67,7 +68,7 @@ def check(request: Request, host: Host) -> None:
     if config.asks_for_nothing:
         return
     backend = earlier.backend if earlier is not None else choose(host, config.backend)
-    wrong = missing(host, publication_for(request, config, backend, host))
+    wrong = missing(host, publication_for(request, config, backend, host, earlier))
     if wrong:
         raise AttachmentWrong(wrong[0], "; ".join(wrong[1:]) or "`linkspan reload` builds the rules again")
 
