@@ -155,6 +155,36 @@ def test_neighbours_talk_where_iptables_drops_what_is_forwarded(world: World) ->
         assert world.asks(other.netns, web.v6, 80) == "web"
 
 
+def test_neighbours_on_an_internal_network_talk_where_iptables_drops_what_is_forwarded(world: World) -> None:
+    _dropping(world)
+    internal = {"internal": True, "isDefaultGateway": False, "isGateway": True, "ipMasq": False}
+    one, two = (world.box(name, bridge=internal) for name in ("one", "two"))
+    with world.serving(one):
+        assert world.asks(two.netns, one.v4, 80) == "one"
+        assert world.asks(two.netns, one.v6, 80) == "one"
+
+
+def test_an_internal_network_stays_shut_where_iptables_drops_what_is_forwarded(world: World) -> None:
+    _dropping(world)
+    internal = {"internal": True, "isDefaultGateway": False, "isGateway": True, "ipMasq": False}
+    inside = world.box("inside", bridge=internal)
+    know_the_way(world)
+    world.host.run(["ip", "route", "add", "default", "via", "10.1.0.1"], netns=inside.netns)
+    world.host.run(["sysctl", "-qw", "net.ipv4.conf.all.forwarding=1"])
+    with serve(world.host, OUTSIDE, port=80, name="world"):
+        assert world.asks(inside.netns, OUTSIDE_V4, 80) == ""
+
+
+def test_neighbours_on_a_bridge_without_addresses_talk_where_iptables_drops(world: World) -> None:
+    _dropping(world)
+    layer2 = {"isDefaultGateway": False, "ipMasq": False, "ipam": {}}
+    one, two = (world.box(name, bridge=layer2) for name in ("one", "two"))
+    for number, box in enumerate((one, two), 1):
+        world.host.run(["ip", "address", "add", f"192.168.7.{number}/24", "dev", "eth0"], netns=box.netns)
+    with world.serving(one):
+        assert world.asks(two.netns, "192.168.7.1", 80) == "one"
+
+
 def test_the_policy_still_stops_what_nobody_published(world: World) -> None:
     _dropping(world)
     web = world.box("web", ports=[published(8080)])

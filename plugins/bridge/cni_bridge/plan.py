@@ -110,7 +110,8 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
         plan.append(steps.Open(config.bridge))
         if config.is_gateway:
             plan.append(steps.Forward(layout.families))
-            plan.append(PermitForwarding(config.gateway_link, layout.families))
+    # Also without a gateway: br_netfilter shows iptables what is only bridged.
+    plan.append(PermitForwarding(config.gateway_link, layout.families or FAMILIES))
     if layout.backend is not None:
         plan.append(Masquerade(attachment, tuple(each.address for each in layout.addresses), layout.backend))
     return tuple(plan)
