@@ -17,6 +17,10 @@ PROCESSES = 2
 LONGEST = 400
 
 
+#: A variant, and its outcome and reason.
+Told = tuple[str, tuple[str, str]]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How a suite did in one case: outcome "pass", "FAIL" or "n/a", why (empty for a pass), and in how many seconds."""
@@ -33,7 +37,8 @@ def judge(case: Case, suite: Suite, partner: Suite | None = None) -> Verdict:
     lacking = [role for role in case.needs if role not in suite.executables]
     if case.each != "role" and lacking:
         return Verdict(case.number, "n/a", f"the suite has no {' and no '.join(lacking)} plugin")
-    told = [(variant, _tried(case, suite, partner, variant)) for variant in _variants(case, suite)]
+    tried = _by_role if case.each == "role" else _by_variant
+    told = list(tried(case, suite, partner))
     if not told:
         return Verdict(case.number, "n/a", f"the suite's manifest names no backend for {case.each}")
     failures = _gathered((variant, reason) for variant, (outcome, reason) in told if outcome == "FAIL")
@@ -58,16 +63,30 @@ def _gathered(failures: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def _variants(case: Case, suite: Suite) -> tuple[str, ...]:
-    if case.each == "role":
-        return tuple(role for role in case.needs if role in suite.executables)
-    return suite.backends.get(case.each, ()) if case.each else ("",)
-
-
-def _tried(case: Case, suite: Suite, partner: Suite | None, variant: str) -> tuple[str, str]:
-    try:
+def _by_variant(case: Case, suite: Suite, partner: Suite | None) -> Iterator[Told]:
+    """Each backend, or the one run of a case without variants, in a host of its own."""
+    for variant in suite.backends.get(case.each, ()) if case.each else ("",):
         with FakeHost() as host:
-            case.body(World(host, suite, partner, variant))
+            yield variant, _tried(case, World(host, suite, partner, variant))
+
+
+def _by_role(case: Case, suite: Suite, partner: Suite | None) -> Iterator[Told]:
+    """Each role; they share a host as long as all goes well, since making one is most of the work."""
+    waiting = [role for role in case.needs if role in suite.executables]
+    while waiting:
+        with FakeHost() as host:
+            world = World(host, suite, partner)
+            outcome = "pass"
+            while waiting and outcome == "pass":
+                role = waiting.pop(0)
+                world.turn_to(role)
+                outcome, reason = _tried(case, world)
+                yield role, (outcome, reason)
+
+
+def _tried(case: Case, world: World) -> tuple[str, str]:
+    try:
+        case.body(world)
     except Failed as failure:
         return "FAIL", str(failure)[:LONGEST]
     except NotHere as reason:

@@ -40,23 +40,28 @@ class World:
     def __init__(self, host: FakeHost, suite: Suite, partner: Suite | None, variant: str = "") -> None:
         self.host, self.suite, self.partner = host, suite, partner
         self.role = self.backend = variant
+        self.network = configurations.NETWORK
         self.cni_path: list[str] = list(suite.path)
         self._boxes: set[str] = set()
-        self._daemons = self._prepared()
+        self._prepare()
 
-    def _prepared(self) -> set[int]:
-        """Run the manifest's commands and return the pids of what they have started."""
-        before = set(self.host.processes()) if self.suite.prepare else set()
+    def _prepare(self) -> None:
         for argv in self.suite.prepare:
             self.host.run(argv, cwd=ROOT)
-        return set(self.host.processes()) - before if self.suite.prepare else set()
 
     def restart(self) -> None:
-        """Start anew what the manifest's commands had started, as after a change of the machine that it cannot notice."""
-        for pid in self._daemons:
+        """End every process of the host and prepare it anew, as after a change of the machine that a daemon cannot notice."""
+        for pid in self.host.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._daemons = self._prepared()
+        self._prepare()
+
+    def turn_to(self, role: str) -> None:
+        """Go on with another role, once all went well with the last: with new containers, on a network of its own."""
+        self.role, self.network = role, f"net-{role}"
+        for name in list(self._boxes):
+            self.bury(name)
+        self.sh(f"ip link delete {configurations.PLUMBED_BRIDGE} 2>/dev/null || true")
 
     # --- containers -------------------------------------------------------------------------------------------
 
@@ -128,7 +133,7 @@ class World:
         kinds = {each: self.suite.type_of(each) for each in self.suite.executables}
         document = {
             "cniVersion": version,
-            "name": configurations.NETWORK,
+            "name": self.network,
             "type": kinds[role],
             **configurations.working(role, kinds),
             **keys,
@@ -295,9 +300,9 @@ class World:
         shown = self.snapshot()
         return [line for section in ("iptables", "ip6tables", "nftables") for line in shown[section]]
 
-    def leases(self, name: str = configurations.NETWORK) -> dict[str, str]:
+    def leases(self, name: str = "") -> dict[str, str]:
         """Reserved address -> content of its file, in the usual place of the host-local format."""
-        folder = f"/var/lib/cni/networks/{name}"
+        folder = f"/var/lib/cni/networks/{name or self.network}"
         files = [line.split(" ", 2) for line in self.snapshot()["files"] if line.startswith(f"{folder}/")]
         named = {
             path.rpartition("/")[2]: content

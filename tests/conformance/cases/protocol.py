@@ -377,6 +377,7 @@ def delete_in_host_namespace(w: World) -> None:
 @A.case(35, "with CNI_NETNS_OVERRIDE=1 the host's own namespace is allowed")
 def host_namespace_on_request(w: World) -> None:
     w.ready(w.role)
+    w.sh("ip link delete over0 2>/dev/null || true")
     document = w.conf(w.role)
     if w.role in CHAINED:
         document["prevResult"] = {
