@@ -30,6 +30,9 @@ from tests.harness.nameserver import serve_names_of
 
 EXAMPLES = int(os.environ.get("LINKSPAN_FUZZ_EXAMPLES", "400"))
 SEED = int(os.environ.get("LINKSPAN_SEED") or random.randrange(1 << 32))
+#: Hypothesis remembers all that it tried: a round ends before that is felt.
+ROUND = 2000
+turns = pytest.mark.parametrize("turn", range(-(-EXAMPLES // ROUND)))
 #: (plugin, verb, error code or 0) -> how often
 COUNTS: Counter[tuple[str, str, int]] = Counter()
 
@@ -50,26 +53,36 @@ def told(pytestconfig: pytest.Config) -> Iterator[None]:
         reporter.write_line(f"fuzz: {plugin:10} {verb:6} {' '.join(said)}")
 
 
-def tried(examples: int) -> Callable[[Callable[[Case], None]], Callable[[], None]]:
-    """Make a test of a case one of so many cases."""
-
-    def decorate(test: Callable[[Case], None]) -> Callable[[], None]:
-        made = given(case=cases())(test)
-        chosen = settings(
-            max_examples=examples,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            database=None,
-            phases=(Phase.generate, Phase.shrink),
-            report_multiple_bugs=False,
-        )
-        return seed(SEED)(chosen(made))
-
-    return decorate
+def hold(claim: Callable[[Case], None], share: float, turn: int) -> None:
+    """See that a claim holds for a turn's share of the examples."""
+    examples = max(1, round(min(ROUND, EXAMPLES - turn * ROUND) * share))
+    chosen = settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+    )
+    seed(SEED + turn)(chosen(given(case=cases())(claim)))()
 
 
-@tried(EXAMPLES // 2)
-def test_a_call_answers_json_and_a_del_leaves_nothing(case: Case) -> None:
+@turns
+def test_a_call_answers_json_and_a_del_leaves_nothing(turn: int) -> None:
+    hold(a_whole_life, 0.5, turn)
+
+
+@turns
+def test_an_add_that_fails_leaves_nothing_of_its_own(turn: int) -> None:
+    hold(a_failing_add, 0.25, turn)
+
+
+@turns
+def test_check_is_content_with_what_add_just_made(turn: int) -> None:
+    hold(a_check_after_add, 0.25, turn)
+
+
+def a_whole_life(case: Case) -> None:
     life = Life(case)
     life.call("STATUS")
     added, _ = life.call("ADD")
@@ -86,16 +99,14 @@ def test_a_call_answers_json_and_a_del_leaves_nothing(case: Case) -> None:
     life.call("GC", **{"cni.dev/valid-attachments": []})
 
 
-@tried(EXAMPLES // 4)
-def test_an_add_that_fails_leaves_nothing_of_its_own(case: Case) -> None:
+def a_failing_add(case: Case) -> None:
     life = Life(case)
     added, _ = life.call("ADD")
     if added != 0:
         assert life.left() == []
 
 
-@tried(EXAMPLES // 4)
-def test_check_is_content_with_what_add_just_made(case: Case) -> None:
+def a_check_after_add(case: Case) -> None:
     life = Life(case)
     life.desk.host.refuse = {}
     added, _ = life.call("ADD")
