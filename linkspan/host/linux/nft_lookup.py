@@ -60,6 +60,7 @@ class Lookup:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
         )
         self._socket.settimeout(5)
+        self._sequence = 0
 
     def close(self) -> None:
         """Close the socket."""
@@ -104,14 +105,14 @@ class Lookup:
         """The length of a dump of rules, None if the rules changed meanwhile."""
         self._send(_GET_RULE, _NLM_F_REQUEST | _NLM_F_DUMP, request)
         count, disturbed = 0, False
-        while True:
-            for kind, flags, body in _messages(self._receive()):
-                disturbed |= bool(flags & _NLM_F_DUMP_INTR)
-                if kind == _NLMSG_DONE:
-                    return None if disturbed else count
-                if kind == _NLMSG_ERROR:
-                    raise _refused(-struct.unpack_from("=i", body)[0])
-                count += 1
+        for kind, flags, body in self._answers():
+            disturbed |= bool(flags & _NLM_F_DUMP_INTR)
+            if kind == _NLMSG_DONE:
+                break
+            if kind == _NLMSG_ERROR:
+                raise _refused(-struct.unpack_from("=i", body)[0])
+            count += 1
+        return None if disturbed else count
 
     def _kind(self, name: str) -> _Kind | None:
         answer = self._ask(_GET_SET, _text(_SET_TABLE, "linkspan") + _text(_SET_NAME, name))
@@ -127,7 +128,7 @@ class Lookup:
     def _ask(self, message: int, body: bytes, family: int = _NFPROTO_INET) -> bytes | None:
         """The attributes of the one answer, None for ENOENT."""
         self._send(message, _NLM_F_REQUEST, body, family)
-        kind, _, answer = next(_messages(self._receive()))
+        kind, _, answer = next(self._answers())
         if kind != _NLMSG_ERROR:
             return answer[4:]
         number = -struct.unpack_from("=i", answer)[0]
@@ -136,26 +137,33 @@ class Lookup:
         raise _refused(number)
 
     def _send(self, message: int, flags: int, body: bytes, family: int = _NFPROTO_INET) -> None:
+        self._sequence += 1
         payload = struct.pack("!BBH", family, 0, 0) + body
-        header = struct.pack("=IHHII", 16 + len(payload), _NFTABLES << 8 | message, flags, 1, 0)
+        kind = _NFTABLES << 8 | message
+        header = struct.pack("=IHHII", 16 + len(payload), kind, flags, self._sequence, 0)
         try:
             self._socket.send(header + payload)
         except OSError as error:
             raise _refused(error.errno or errno.EIO) from None
 
-    def _receive(self) -> bytes:
-        try:
-            return self._socket.recv(_ANSWER)
-        except OSError as error:
-            raise _refused(error.errno or errno.ETIMEDOUT) from None
+    def _answers(self) -> Iterator[tuple[int, int, bytes]]:
+        """(type, flags, what follows the header) of the messages that answer the last request."""
+        while True:
+            try:
+                data = self._socket.recv(_ANSWER)
+            except OSError as error:
+                raise _refused(error.errno or errno.ETIMEDOUT) from None
+            for kind, flags, sequence, body in _messages(data):
+                if sequence == self._sequence:  # others are of a request that was given up
+                    yield kind, flags, body
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(type, flags, what follows the header) of each netlink message."""
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """(type, flags, sequence number, what follows the header) of each netlink message."""
     at = 0
     while at + 16 <= len(data):
-        length, kind, flags = struct.unpack_from("=IHH", data, at)
-        yield kind, flags, data[at + 16 : at + length]
+        length, kind, flags, sequence = struct.unpack_from("=IHHI", data, at)
+        yield kind, flags, sequence, data[at + 16 : at + length]
         at += length + -length % 4
 
 
