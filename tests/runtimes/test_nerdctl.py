@@ -200,6 +200,17 @@ def test_a_container_on_two_networks_has_an_interface_on_each_and_leaves_nothing
         nerdctl.run("rm", "--force", "both")
 
 
+def test_a_restart_keeps_both_networks_of_a_container(host: FakeHost, nerdctl: Nerdctl) -> None:
+    create(nerdctl, "one", "--subnet", "10.5.1.0/24")
+    create(nerdctl, "two", "--subnet", "10.5.2.0/24")
+    with leaves_nothing(host):
+        nerdctl.start("both", "--network", "one", "--network", "two", "--publish", "18080:80", command=HTTPD)
+        nerdctl.run("restart", "--time", "0", "both")
+        assert {"eth0", "eth1"} <= set(host.links(nerdctl.netns("both")))
+        assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+        nerdctl.run("rm", "--force", "both")
+
+
 # --- a list of ours --------------------------------------------------------------------------------------------
 
 

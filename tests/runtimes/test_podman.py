@@ -213,6 +213,25 @@ def test_a_running_container_joins_a_network_is_found_there_and_leaves_it(
         assert list(addresses(host, podman, "web")) == ["eth0"]
 
 
+def test_a_published_port_stays_when_one_of_two_networks_is_left(host: FakeHost, podman: Podman) -> None:
+    create(podman, "one")
+    create(podman, "two")
+    start(podman, "web", "--network", "one", "--publish", "18080:80")
+    podman.run("network", "connect", "two", "web")
+    podman.run("network", "disconnect", "one", "web")
+    assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+
+
+def test_reload_keeps_both_networks_of_a_container(host: FakeHost, podman: Podman) -> None:
+    create(podman, "one")
+    create(podman, "two")
+    start(podman, "web", "--network", "one", "--network", "two", "--publish", "18080:80")
+    before = addresses(host, podman, "web")
+    podman.run("network", "reload", "web")
+    assert addresses(host, podman, "web") == before
+    assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+
+
 def test_reload_restores_rules_that_somebody_flushed_and_keeps_the_address(
     host: FakeHost, podman: Podman
 ) -> None:
