@@ -80,13 +80,7 @@ class Containerd:
         host.write(f"{_DIRECTORY}/config.toml", config.format(directory=_DIRECTORY, socket=self.socket))
         # A file rather than a pipe: nobody reads it until something fails, and a full pipe would stop containerd.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed by close()
-        self._daemon = host.popen(
-            [f"{directory}/containerd", "--config", f"{_DIRECTORY}/config.toml"],
-            env=self.environment,
-            stdout=self._log,
-            stderr=self._log,
-        )
-        self._wait()
+        self._daemon = self._start()
 
     def __enter__(self) -> Containerd:
         return self
@@ -174,6 +168,12 @@ class Containerd:
         self._log.seek(0)
         return self._log.read()
 
+    def restart(self) -> None:
+        """Stop containerd and start it again; containers go on running meanwhile."""
+        self._daemon.terminate()
+        _end(self._daemon, patience=10)
+        self._daemon = self._start()
+
     def close(self) -> None:
         """Stop what still runs as a user would, then containerd, and clear the control groups that stay behind."""
         if self._log.closed:
@@ -194,13 +194,24 @@ class Containerd:
         _remove_control_groups(self.namespace)
         self._log.close()
 
+    def _start(self) -> subprocess.Popen[str]:
+        """Start containerd and return when it answers; HostError with its log when it does not."""
+        started = self.host.popen(
+            [f"{self._directory}/containerd", "--config", f"{_DIRECTORY}/config.toml"],
+            env=self.environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self._wait(started)
+        return started
+
     def _argv(self, arguments: Sequence[str]) -> list[str]:
         return [f"{self._directory}/ctr", "--address", self.socket, "--namespace", self.namespace, *arguments]
 
-    def _wait(self) -> None:
+    def _wait(self, daemon: subprocess.Popen[str]) -> None:
         """Return when containerd answers; HostError with its log when it ends instead, or after 20 seconds."""
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and self._daemon.poll() is None:
+        while time.monotonic() < deadline and daemon.poll() is None:
             if (
                 os.path.exists(self.host.path(self.socket))
                 and self.ctr("version", check=False).returncode == 0
@@ -208,7 +219,7 @@ class Containerd:
                 return
             time.sleep(0.02)
         last = "\n".join(self.log().splitlines()[-5:])
-        self._daemon.kill()
+        daemon.kill()
         raise HostError(f"containerd {self.version} does not answer:\n{last}")
 
 

@@ -31,12 +31,12 @@ class Crictl:
     """crictl with its settings; pods and containers are named by what they were asked to be called."""
 
     def __init__(self, containerd: Containerd, program: str) -> None:
-        self._containerd = containerd
+        self.containerd = containerd
         self._argv = [program, "--runtime-endpoint", f"unix://{containerd.socket}", "--timeout", "20s"]
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """Run crictl and return what it printed, errors included when `check` is off."""
-        done = self._containerd.host.run([*self._argv, *arguments], check=check)
+        done = self.containerd.host.run([*self._argv, *arguments], check=check)
         return done.stdout if check else done.stdout + done.stderr
 
     def run_pod(
@@ -109,5 +109,5 @@ class Crictl:
 
     def _write(self, name: str, config: Mapping[str, Any]) -> str:
         path = f"{_FILES}/{name}.json"
-        self._containerd.host.write(path, json.dumps(config))
+        self.containerd.host.write(path, json.dumps(config))
         return path

@@ -118,6 +118,18 @@ def test_a_pod_whose_namespace_is_lost_leaves_nothing(host: FakeHost, cri: Crict
         remove(cri, pod)
 
 
+def test_a_pod_that_outlives_its_containerd_still_serves_and_leaves_nothing(
+    host: FakeHost, cri: Crictl
+) -> None:
+    settle(host, cri, ours.conflist("bridge"))
+    with leaves_nothing(host):
+        pod = cri.run_pod("web", ports=PUBLISHED)
+        cri.start(pod, "server", HTTPD)
+        cri.containerd.restart()
+        assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
+        remove(cri, pod)
+
+
 def test_eight_pods_at_once_get_eight_addresses_and_leave_nothing(host: FakeHost, cri: Crictl) -> None:
     """For each pod containerd calls loopback and the network's plugins at the same time."""
     settle(host, cri, ours.conflist("bridge"))
