@@ -125,7 +125,7 @@ def _refuse_second(pool: Pool, attachment: Attachment) -> None:
     living = [ip for ip in pool.foreign_leases_of(attachment) if not pool.is_free(ip)]
     if living:
         raise AlreadyAttached(
-            f"{living[0]} has been allocated to {attachment.container_id}, duplicate allocation is not allowed",
+            f"{living[0]} has been allocated to {attachment.container_id[:20]}, duplicate allocation is not allowed",
             f"{attachment} was added before; DEL it first",
         )
 

@@ -183,6 +183,12 @@ def test_a_second_add_is_refused_and_the_lease_stays(desk: Desk) -> None:
     assert "duplicate allocation is not allowed" in answer.msg
 
 
+def test_a_long_id_does_not_make_a_message_too_long(desk: Desk) -> None:
+    addresses(desk, {"subnet": "fd00:1111:2222:3333::/64"}, cid="k8s-" + "ab" * 32)
+    answer = desk.call("ADD", config({"subnet": "fd00:1111:2222:3333::/64"}), container_id="k8s-" + "ab" * 32)
+    assert (answer.code, len(answer.msg) <= 120) == (105, True)
+
+
 def test_a_full_pool_says_which_network_which_range_and_how_many(desk: Desk) -> None:
     for number in range(5):
         addresses(desk, SMALL, cid=f"c{number}")
