@@ -116,6 +116,30 @@ def test_an_upgrade_and_the_way_back_keep_every_living_address(
     assert leased(host) == []
 
 
+def restarted_by_the_reference(host: FakeHost, sides: dict[str, list[str]]) -> Chain:
+    """The container `a` began under ours, stopped under the reference and began there again; ours comes back."""
+    theirs, mine = pool(host, sides["theirs"], "10.1.0.0/29"), pool(host, sides["ours"], "10.1.0.0/29")
+    given(mine, "a")
+    freed(theirs, "a")
+    given(theirs, "a")
+    return mine
+
+
+def test_a_container_that_the_reference_restarted_gives_its_new_address_back(
+    host: FakeHost, sides: dict[str, list[str]]
+) -> None:
+    freed(restarted_by_the_reference(host, sides), "a")
+    assert leased(host) == []
+
+
+def test_a_container_that_the_reference_restarted_gets_no_second_address(
+    host: FakeHost, sides: dict[str, list[str]]
+) -> None:
+    with pytest.raises(ChainError, match="duplicate allocation"):
+        restarted_by_the_reference(host, sides).add(container("a"))
+    assert leased(host) == ["10.1.0.3"]
+
+
 def test_gc_of_ours_frees_the_dead_of_both_and_none_of_the_living(
     host: FakeHost, sides: dict[str, list[str]]
 ) -> None:

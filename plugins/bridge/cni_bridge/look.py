@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cni_bridge import spoof
+from cni_bridge import handover, spoof
 from cni_bridge.config import Config
 from linkspan import isolation, masquerade
 from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def wrong_outside(request: Request, host: Host, config: Config) -> list[str]:
     """What is wrong with the bridge, the host's end and the gateway."""
     links = host.links()
-    bridge, outside = links.get(config.bridge), links.get(request.attachment.host_veth)
+    bridge, outside = links.get(config.bridge), handover.host_end(request, links)
     if bridge is None:
         return [f"the bridge {config.bridge} is missing"]
     wrong = [] if bridge.up else [f"the bridge {config.bridge} is down"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cni_bridge import lease, spoof
+from cni_bridge import handover, lease, spoof
 from cni_bridge.config import DEFAULT_BRIDGE, Config, ipam_type
 from cni_bridge.look import missing_rules, wrong_inside, wrong_outside
 from cni_bridge.plan import Layout, layout_of, plan_for, record_of
@@ -20,6 +20,7 @@ from linkspan.delegate import delegate
 from linkspan.errors import AttachmentWrong, CniError, NotReady, ToolMissing
 from linkspan.forwarding import PermitForwarding
 from linkspan.model import Attachment
+from linkspan.nft_table import FAMILIES
 from linkspan.plan import Undo, best_effort, carry_out
 from linkspan.plugin import Plugin
 from linkspan.reload import rebuild_each
@@ -72,17 +73,18 @@ def _attached(request: Request, host: Host, config: Config, layout: Layout) -> R
 
 def delete(request: Request, host: Host) -> None:
     """Take back whatever ADD made, with or without namespace, prevResult and record; addresses last, once nobody has them."""
-    attachment = request.attachment
-    record = Records(host, NAME).read(attachment) or {}
+    attachment, records = request.attachment, Records(host, NAME)
+    record = records.read(attachment) or {}
     # After an edit of the list only the record knows whom to ask for the addresses: it stays until they are given back.
     edited = lease.is_edited(request, record.get("ipam"))
     undo_own = _take_back if edited else _forget
-    best_effort(
-        lambda: undo_own(host, attachment, record),
-        lambda: lease.release(request, host, record.get("ipam")),
-    )
+    actions: list[Undo] = [lambda: undo_own(host, attachment, record)]
+    actions.append(lambda: handover.remove_pair(request, host))
+    if not record:
+        actions.append(lambda: handover.remove_masquerade(request, host, records))
+    best_effort(*actions, lambda: lease.release(request, host, record.get("ipam")))
     if edited:
-        Records(host, NAME).remove(attachment)
+        records.remove(attachment)
 
 
 def check(request: Request, host: Host) -> None:
@@ -137,9 +139,8 @@ def _rebuild(host: Host, attachment: Attachment, record: Record) -> None:
         masquerade.apply(host, backend, attachment, addresses)
     if record.get("internal"):
         isolation.close(host, str(record["bridge"]))
-    else:
-        families = tuple(family for family, _ in masquerade.by_family(addresses))
-        PermitForwarding(str(record["bridge"]), families).do(host)
+    families = tuple(family for family, _ in masquerade.by_family(addresses)) or FAMILIES
+    PermitForwarding(str(record["bridge"]), families).do(host)
     if record.get("guarded"):
         spoof.guard(host, attachment, str(record["guarded"]))
 

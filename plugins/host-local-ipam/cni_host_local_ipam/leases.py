@@ -57,18 +57,15 @@ class Pool:
         return container_id, ifname
 
     def leases_of(self, attachment: Attachment) -> tuple[Ip, ...]:
-        """The addresses an attachment holds, from the index, or from all files where the index knows nothing."""
-        indexed = self._indexed(attachment)
-        candidates = indexed or tuple(self.taken().values())
-        return tuple(ip for ip in candidates if self._is_held_by(ip, attachment))
+        """The addresses an attachment holds, from the index, or from all files where the index knows nothing or is outdated."""
+        return self._indexed_leases(attachment) or tuple(
+            ip for ip in self.taken().values() if self._is_held_by(ip, attachment)
+        )
 
     def foreign_leases_of(self, attachment: Attachment) -> tuple[Ip, ...]:
-        """As `leases_of`, but where the index knows nothing only leases that another implementation made are read."""
-        indexed = self._indexed(attachment)
-        if indexed:
-            return tuple(ip for ip in indexed if self._is_held_by(ip, attachment))
+        """As `leases_of`, but where the index does not help only leases that another implementation made are read."""
         ours = set(self._files.names(self._side))
-        return tuple(
+        return self._indexed_leases(attachment) or tuple(
             ip for name, ip in self.taken().items() if name not in ours and self._is_held_by(ip, attachment)
         )
 
@@ -97,6 +94,10 @@ class Pool:
         """Give back what an attachment holds, and forget it."""
         for ip in self.leases_of(attachment):
             self.release(ip)
+        for ip in self._indexed(attachment):
+            # Another implementation may have given it back: it knows the lease and not what lies beside it.
+            if self._files.read(f"{self._folder}/{ip}") is None:
+                self._files.remove(f"{self._side}/{ip}")
         self._files.remove(self._index_path(attachment))
 
     def last_reserved(self, number: int) -> Ip | None:
@@ -133,6 +134,11 @@ class Pool:
         names = found if isinstance(found, list) else []
         addresses = (address_or_none(str(each)) for each in names)
         return tuple(ip for ip in addresses if ip is not None)
+
+    def _indexed_leases(self, attachment: Attachment) -> tuple[Ip, ...]:
+        """What the index names; nothing unless the attachment holds all of it, for another implementation may have changed it."""
+        indexed = self._indexed(attachment)
+        return indexed if all(self._is_held_by(ip, attachment) for ip in indexed) else ()
 
     def _index_path(self, attachment: Attachment) -> str:
         return f"{self._side}.index/{attachment.key}"

@@ -1,0 +1,61 @@
+"""What another implementation attached and ours is asked to take back: hosts change over while containers run.
+
+The other's link is known by prevResult, its rules by the reference's name for their chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cni_bridge.config import DEFAULT_BRIDGE
+from linkspan import masquerade
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host, Link, Links
+    from linkspan.model import Request
+    from linkspan.state import Records
+
+_FIRST_IFNAME = "eth0"
+
+
+def host_end(request: Request, links: Links) -> Link | None:
+    """The host's end: the link of our name, else the port of our bridge that prevResult tells with its MAC."""
+    return links.get(request.attachment.host_veth) or _stated_end(request, links)
+
+
+def remove_pair(request: Request, host: Host) -> None:
+    """Delete the pair that prevResult tells of, unless its names mean other links by now."""
+    links = host.links()
+    end = _stated_end(request, links)
+    if end is not None:
+        links.delete(end.name)
+
+
+def remove_masquerade(request: Request, host: Host, records: Records) -> None:
+    """Remove the chain that the reference makes for an attachment of which we have no record.
+
+    It is one for all interfaces of a container on the network: it stays while we have a record of the first.
+    """
+    asked = request.config.get("ipMasq") is True and request.config.get("ipMasqBackend") != "nftables"
+    first = replace(request.attachment, ifname=_FIRST_IFNAME)
+    if asked and records.read(first) is None:
+        masquerade.remove(host, first, _addresses(request), backend="iptables")
+
+
+def _stated_end(request: Request, links: Links) -> Link | None:
+    bridge = links.get(request.config.get("bridge") or DEFAULT_BRIDGE)
+    stated = request.prev_result.host_side() if request.prev_result is not None else ()
+    for each in stated:
+        link = links.get(each.name)
+        is_port = link is not None and bridge is not None and link.master == bridge.index
+        if link is not None and is_port and link.kind == "veth" and link.mac == each.mac.lower():
+            return link
+    return None
+
+
+def _addresses(request: Request) -> tuple[str, ...] | None:
+    """What the container has, or None: unknown."""
+    if request.prev_result is None:
+        return None
+    return tuple(each.address for each in request.prev_result.addresses_of(request.ifname)) or None
