@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from linkspan.errors import KernelRefused
@@ -222,8 +222,8 @@ class LinuxLinks:
         # A namespace that never had a route has no such table yet (ENOENT).
         with self._asking("list routes", absent=(errno.ENOENT,)):
             found = self._netlink.ask(RTM_GETROUTE, NLM_F_DUMP, self._rtmsg, fields)
-        names: dict[int, str] = {}
-        routes = [read_route(each, lambda index: self._name(names, index)) for each in found]
+        name = cache(self._netlink.name)
+        routes = [read_route(each, lambda index: name(index) if index else "") for each in found]
         return tuple(
             each
             for each in routes
@@ -368,12 +368,6 @@ class LinuxLinks:
         if index is None:
             raise KernelRefused(f"find the link {name}", errno.ENODEV)
         return index
-
-    def _name(self, names: dict[int, str], index: int) -> str:
-        if index not in names:
-            link = self.by_index(index) if index else None
-            names[index] = link.name if link else ""
-        return names[index]
 
     @contextmanager
     def _asking(self, request: str, absent: tuple[int, ...] = ()) -> Iterator[None]:

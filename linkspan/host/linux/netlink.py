@@ -24,7 +24,7 @@ _NLM_F_DUMP_INTR, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
 _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK = 270
 _CAP_ACK, _EXT_ACK, _STRICT = 10, 11, 12
-_SIOCGIFINDEX = 0x8933  # linux/sockios.h
+_SIOCGIFNAME, _SIOCGIFINDEX = 0x8910, 0x8933  # linux/sockios.h
 _HEADER = struct.Struct("=IHHII")
 _LARGEST = 1 << 18
 _DUMP_TRIES = 10
@@ -80,6 +80,16 @@ class Netlink:
                 return None
             raise
         return int(struct.unpack_from("i", answer, 16)[0])
+
+    def name(self, index: int) -> str:
+        """The name of a link, "" if it is gone (netdevice(7), SIOCGIFNAME)."""
+        try:
+            answer = fcntl.ioctl(self._socket, _SIOCGIFNAME, struct.pack("16xi20x", index))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return ""
+            raise
+        return answer[:16].rstrip(b"\0").decode(errors="surrogateescape")
 
     def ask(
         self, kind: int, flags: int, cls: Any, fields: Mapping[str, int], attributes: Attributes | None = None
