@@ -105,6 +105,12 @@ def mapping(
     return {"hostPort": host_port, "containerPort": container_port, "protocol": protocol, **more}
 
 
+def with_valid(document: JsonObject, *living: tuple[str, str]) -> JsonObject:
+    """A configuration as GC gets it, with the attachments (container id, ifname) that are still valid."""
+    listed = [{"containerID": cid, "ifname": ifname} for cid, ifname in living]
+    return {**document, "cni.dev/valid-attachments": listed, "cni.dev/attachments": listed}
+
+
 def working(role: str, kinds: dict[str, str]) -> JsonObject:
     """What a role is configured with so that it has something to do; `kinds` is role -> type."""
     if role == "bridge":

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.conformance import configurations as conf
 from tests.conformance.registry import Section, expect
+from tests.conformance.spy import TYPE as SPY
 from tests.conformance.world import World
 
 C = Section("C", "Bridge", needs=("bridge", "ipam"))
@@ -20,7 +21,7 @@ def small(w: World, **keys: Any) -> conf.JsonObject:
 
 def spied(w: World, **keys: Any) -> conf.JsonObject:
     """A network whose addresses come from the spy."""
-    return w.conf("bridge", ipam={"type": "spy-ipam"}, **keys)
+    return w.conf("bridge", ipam={"type": SPY}, **keys)
 
 
 def backed(w: World, **keys: Any) -> conf.JsonObject:
@@ -32,12 +33,6 @@ def ports(w: World) -> list[str]:
     """The host's veth links, its own eth0 apart."""
     kinds = {name: link.get("linkinfo", {}).get("info_kind") for name, link in w.links().items()}
     return [name for name, kind in kinds.items() if kind == "veth" and name != "eth0"]
-
-
-def valid(document: conf.JsonObject, *living: tuple[str, str]) -> conf.JsonObject:
-    """A configuration as GC gets it."""
-    listed = [{"containerID": cid, "ifname": ifname} for cid, ifname in living]
-    return {**document, "cni.dev/valid-attachments": listed, "cni.dev/attachments": listed}
 
 
 def nothing_of_it(w: World, ifname: str = "eth0") -> None:
@@ -167,7 +162,7 @@ def delegate_sees_all(w: World) -> None:
 @C.case(69, "an IPAM plugin's error keeps its code, message and details, on ADD and on DEL")
 def delegate_errors(w: World) -> None:
     spy = w.spy()
-    document = w.ready("bridge", ipam={"type": "spy-ipam"})
+    document = w.ready("bridge", ipam={"type": SPY})
     spy.fails("ADD", 123, "the msg", "the details")
     told = w.call("bridge", "ADD", document).error(123)
     w.kill("a")
@@ -270,7 +265,7 @@ def delete_with_odd_netns(w: World) -> None:
 )
 def delete_goes_on(w: World) -> None:
     spy = w.spy()
-    document = backed(w, ipam={"type": "spy-ipam"})
+    document = backed(w, ipam={"type": SPY})
     w.settle("bridge", document)
     w.netns()
     before = w.snapshot()
@@ -387,7 +382,7 @@ def check_odd_routes(w: World) -> None:
     result = w.attach("bridge", document)
     w.call("bridge", "CHECK", document, prev=result).silent("a route in table 100")
     w.call("bridge", "DEL", document, prev=result).ok()
-    alone = w.conf("bridge", ipam={"type": "spy-ipam"}, isGateway=None, ipMasq=None, bridge="cnt1")
+    alone = w.conf("bridge", ipam={"type": SPY}, isGateway=None, ipMasq=None, bridge="cnt1")
     spy.answers("ADD", {"cniVersion": "1.1.0", "ips": [{"address": "10.77.0.9/32"}]})
     result = w.attach("bridge", alone)
     w.call("bridge", "CHECK", alone, prev=result).silent("an address of length 32")
@@ -544,7 +539,7 @@ def collects_the_stale(w: World) -> None:
     for cid, netns in (("c2", "b"), ("c3", "c")):
         w.attach("bridge", document, cid=cid, netns=netns)
     w.kill("b")
-    w.call("bridge", "GC", valid(document, ("c1", "eth0"))).silent()
+    w.call("bridge", "GC", conf.with_valid(document, ("c1", "eth0"))).silent()
     w.kill("c")
     w.same_as(alone, when="after GC with one of three valid")
     w.call("bridge", "CHECK", document, cid="c1", prev=living).silent("the living one")
@@ -553,7 +548,7 @@ def collects_the_stale(w: World) -> None:
 @C.case(99, "GC is forwarded to the IPAM plugin with the same document")
 def gc_is_forwarded(w: World) -> None:
     spy = w.spy()
-    document = valid(spied(w), ("c1", "eth0"))
+    document = conf.with_valid(spied(w), ("c1", "eth0"))
     w.call("bridge", "GC", document, cid=None, netns=None, ifname=None).silent()
     expect(spy.verbs == ["GC"], f"the IPAM plugin saw {spy.verbs}")
     expect(spy.calls[0].document == document, f"it got {spy.calls[0].stdin[:120]}")
@@ -584,12 +579,12 @@ def gc_keys(w: World) -> None:
 )
 def gc_goes_on(w: World) -> None:
     spy = w.spy()
-    document = backed(w, ipam={"type": "spy-ipam"})
+    document = backed(w, ipam={"type": SPY})
     w.settle("bridge", document)
     before = w.snapshot()
     w.attach("bridge", document)
     w.kill("a")
     spy.fails("GC", 11, "the delegate's trouble")
-    told = w.call("bridge", "GC", valid(document)).error()
+    told = w.call("bridge", "GC", conf.with_valid(document)).error()
     expect("the delegate's trouble" in json.dumps(told), f"the delegate's error is not told: {told}")
     w.same_as(before)

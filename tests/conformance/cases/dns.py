@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from tests.conformance import configurations as conf
-from tests.conformance.cases.bridge import valid
 from tests.conformance.registry import Section, expect
 from tests.conformance.world import World
 
@@ -201,30 +203,39 @@ def check_finds_damage(w: World) -> None:
     result = w.attach("dns", document)
     kill_servers(w, before)
     # The port is taken before the plugin can start another server.
-    with _port_taken(w):
+    with port_taken(w):
         w.call("dns", "CHECK", document, prev=result).error(when="the server is dead and its port taken")
 
 
-class _port_taken:  # noqa: N801 - used as a function
+_TAKER = r"""
+import socket, sys, time
+kept = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+for each in kept:
+    for _ in range(200):  # until the kernel has closed what the killed ones had open
+        try:
+            each.bind((sys.argv[1], 53))
+            break
+        except OSError:
+            time.sleep(0.01)
+    else:
+        sys.exit("in use")
+kept[1].listen()
+print("ready", flush=True)
+input()
+"""
+
+
+@contextmanager
+def port_taken(w: World) -> Iterator[None]:
     """Another program has port 53 of the gateway."""
-
-    def __init__(self, w: World) -> None:
-        script = (
-            "import socket\nkept=[]\n"
-            f"for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):\n s=socket.socket(socket.AF_INET, kind); s.bind(('{conf.PLUMBED_GATEWAY}', 53)); kept.append(s)\n"
-            "kept[1].listen()\nprint('ready', flush=True)\ninput()\n"
-        )
-        import subprocess
-
-        self._process = w.host.popen([sys.executable, "-ISc", script], stdin=subprocess.PIPE)
-
-    def __enter__(self) -> None:
-        assert self._process.stdout is not None
-        expect(self._process.stdout.readline() == "ready\n", "port 53 of the gateway cannot be taken")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+    taker = w.host.popen([sys.executable, "-ISc", _TAKER, conf.PLUMBED_GATEWAY], stdin=subprocess.PIPE)
+    assert taker.stdout is not None
+    expect(taker.stdout.readline() == "ready\n", "port 53 of the gateway cannot be taken")
+    try:
+        yield
+    finally:
+        taker.kill()
+        taker.wait()
 
 
 @H.case(164, "a prevResult without interfaces is code 7")
@@ -256,9 +267,9 @@ def collects_and_tells(w: World) -> None:
     w.sh("umount -l /run")
     server = asker(w)
     w.attach("dns", named(w, "a", "web"))
-    w.call("dns", "GC", valid(bare, ("asker", "eth0"))).silent()
+    w.call("dns", "GC", conf.with_valid(bare, ("asker", "eth0"))).silent()
     gone(w, server, "web")
     resolves(w, server, "asker", conf.plumbed_address("b"))
     kill_servers(w, before)
-    with _port_taken(w):
+    with port_taken(w):
         w.call("dns", "STATUS", bare).error(51, when="the server is dead while there are names")

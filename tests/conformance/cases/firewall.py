@@ -7,7 +7,6 @@ from typing import Any
 
 from tests.conformance import configurations as conf
 from tests.conformance import firewalld
-from tests.conformance.cases.bridge import valid
 from tests.conformance.registry import Section, expect
 from tests.conformance.world import World
 
@@ -144,7 +143,7 @@ def collects(w: World) -> None:
     alone = w.rules()
     w.attach("firewall", guarded(w, "b"), cid="c2", netns="b")
     w.kill("b")
-    w.call("firewall", "GC", valid(bare(living), ("c1", "eth0"))).silent()
+    w.call("firewall", "GC", conf.with_valid(bare(living), ("c1", "eth0"))).silent()
     expect(w.rules() == alone, f"left: {[line for line in w.rules() if line not in alone][:2]}")
     w.call("firewall", "CHECK", living).silent("the living one")
     old = guarded(w, "c", cniVersion="0.3.1")

@@ -8,7 +8,6 @@ from typing import Any
 
 from tests.conformance import configurations as conf
 from tests.conformance.answer import Answer
-from tests.conformance.cases.bridge import valid
 from tests.conformance.registry import Section, expect
 from tests.conformance.world import World, one_address
 
@@ -177,7 +176,7 @@ def torn_file(w: World) -> None:
     document = pool(w)
     for content in ("", "c"):
         w.host.write(f"{FOLDER}/10.77.0.3", content)
-        w.call("ipam", "GC", valid(document), cid=None, netns=None, ifname=None)
+        w.call("ipam", "GC", conf.with_valid(document), cid=None, netns=None, ifname=None)
         taken = fill(w, document)
         expect("10.77.0.3" in taken, f"with content {content!r} only {taken} can be had")
         for number in range(len(taken)):
@@ -238,7 +237,7 @@ def collects(w: World) -> None:
     add(w, other, "stale").ok()
     w.host.write(f"{FOLDER}/10.77.0.70", "stale-of-old")
     w.host.write(f"{FOLDER}/10.77.0.71", "live")
-    w.call("ipam", "GC", valid(document, ("live", "eth0"))).silent()
+    w.call("ipam", "GC", conf.with_valid(document, ("live", "eth0"))).silent()
     owners = list(w.leases().values())
     expect(len(owners) == 2 and all("live" in each for each in owners), f"kept {owners}")
     expect(len(w.leases("net2")) == 1, "another network lost its reservation")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import ExitStack
 from typing import Any
 
 from tests.conformance import configurations as conf
-from tests.conformance.cases.bridge import valid
 from tests.conformance.registry import Section, expect
 from tests.conformance.world import World
 from tests.harness.fakehost import HOST_V4, OUTSIDE
@@ -328,8 +328,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
 
 def _from_one_port(w: World) -> str:
     """What answers a datagram from the same port of the same client each time: one flow for conntrack."""
-    import sys
-
     return w.host.outside([sys.executable, "-ISc", _ONE_PORT, HOST_V4]).stdout
 
 
@@ -344,14 +342,16 @@ def collects_and_tells(w: World) -> None:
     alone = w.rules()
     w.attach("portmap", published(w, conf.mapping(host_port=8081), netns="b"), cid="c2", netns="b")
     w.kill("b")
-    w.call("portmap", "GC", valid(bare(living, "prevResult", "runtimeConfig"), ("c1", "eth0"))).silent()
+    w.call(
+        "portmap", "GC", conf.with_valid(bare(living, "prevResult", "runtimeConfig"), ("c1", "eth0"))
+    ).silent()
     expect(w.rules() == alone, _left(w, alone))
     w.call("portmap", "CHECK", living).silent("the living one")
     _status_without_backends(w)
 
 
 def _status_without_backends(w: World) -> None:
-    """Hide every tool and refuse every socket of netfilter: in a host of a network namespace whose tables cannot be had."""
+    """Hide tools and library, as on a machine that has neither."""
     document = w.conf("portmap", backend=w.backend)
     w.call("portmap", "STATUS", document).silent("with the backend")
     hidden = "for tool in /usr/sbin/*tables* /sbin/*tables* /usr/sbin/nft /sbin/nft; do [ ! -e $tool ] || mount --bind /dev/null $tool; done"

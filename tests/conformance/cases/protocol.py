@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.conformance import configurations as conf
 from tests.conformance.registry import CHAINED, ROLES, Section, expect
+from tests.conformance.spy import TYPE as SPY
 from tests.conformance.world import World
 
 A = Section("A", "Protocol (every role)", needs=ROLES, each="role")
@@ -120,12 +121,7 @@ def path_is_optional(w: World) -> None:
 def empty_variables(w: World) -> None:
     document = w.conf(w.role)
     for verb in ("STATUS", "GC"):
-        w.call(w.role, verb, _with_valid(document), cid="", netns="", ifname="", args="").silent(verb)
-
-
-def _with_valid(document: conf.JsonObject, *valid: tuple[str, str]) -> conf.JsonObject:
-    listed = [{"containerID": cid, "ifname": ifname} for cid, ifname in valid]
-    return {**document, "cni.dev/valid-attachments": listed, "cni.dev/attachments": listed}
+        w.call(w.role, verb, conf.with_valid(document), cid="", netns="", ifname="", args="").silent(verb)
 
 
 @A.case(14, "container ids of every legal shape work, also one of 200 characters")
@@ -300,7 +296,7 @@ def silent_success(w: World) -> None:
     result = w.attach(w.role, document)
     w.call(w.role, "CHECK", document, prev=result).silent()
     w.call(w.role, "STATUS", document).silent()
-    w.call(w.role, "GC", _with_valid(document, ("c1", "eth0"))).silent()
+    w.call(w.role, "GC", conf.with_valid(document, ("c1", "eth0"))).silent()
     w.call(w.role, "DEL", document, prev=result).silent()
 
 
@@ -452,7 +448,7 @@ def found_by_detours(w: World) -> None:
 )
 def noisy_delegate(w: World) -> None:
     spy = w.spy()
-    document = w.conf("bridge", ipam={"type": "spy-ipam"})
+    document = w.conf("bridge", ipam={"type": SPY})
     w.netns()
     spy.answers("ADD", {"cniVersion": "1.1.0", "ips": [{"address": "10.77.0.9/24"}]}, stderr="a noise\n")
     good = w.call("bridge", "ADD", document)
@@ -508,7 +504,7 @@ def killed_then_collected(w: World) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         w.bury()
-        w.call(w.role, "GC", _with_valid(bare)).silent()
+        w.call(w.role, "GC", conf.with_valid(bare)).silent()
         w.ready(w.role)
         w.same_as(before, when=f"kill {number} of {KILLS}")
 

@@ -7,6 +7,7 @@ from typing import Any
 from tests.conformance import configurations as conf
 from tests.conformance.registry import CHAINED, ROLES, Section, expect
 from tests.conformance.schemas import conforms
+from tests.conformance.spy import TYPE as SPY
 from tests.conformance.world import World
 
 B = Section("B", "Results and prevResult", needs=("bridge", "ipam"))
@@ -244,12 +245,12 @@ def dns_of_result(w: World) -> None:
     spy = w.spy()
     ips = [{"address": "10.77.0.9/24", "gateway": "10.77.0.1"}]
     spy.answers("ADD", {"cniVersion": "1.1.0", "ips": ips, "dns": {"nameservers": ["192.0.2.1"]}})
-    document = w.ready("bridge", ipam={"type": "spy-ipam"}, dns={"nameservers": ["192.0.2.2"]})
+    document = w.ready("bridge", ipam={"type": SPY}, dns={"nameservers": ["192.0.2.2"]})
     servers = w.attach("bridge", document).get("dns", {}).get("nameservers")
     expect(servers == ["192.0.2.2"], f"nameservers are {servers}")
     w.call("bridge", "DEL", document).ok()
     spy.answers("ADD", {"cniVersion": "1.1.0", "ips": ips})
     expect(
-        "dns" not in w.attach("bridge", w.conf("bridge", ipam={"type": "spy-ipam"})),
+        "dns" not in w.attach("bridge", w.conf("bridge", ipam={"type": SPY})),
         "an empty dns is printed",
     )

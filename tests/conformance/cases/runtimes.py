@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.conformance import configurations as conf
-from tests.conformance.cases.bridge import valid
 from tests.conformance.chain import Chain, conflist, full
 from tests.conformance.registry import CASES, Failed, NotHere, Section, expect
+from tests.conformance.spy import TYPE as SPY
 from tests.conformance.suite import Suite
 from tests.conformance.world import PATH, World
 from tests.harness import tools
@@ -82,9 +82,7 @@ def gc_by_cnitool(w: World) -> None:
     w.same_as(before, *OF_CNITOOL)
     spy = w.spy()
     spy.fails("STATUS", 50)
-    ill = Chain(
-        w, [("bridge", {"bridge": "cnt9", "ipam": {"type": "spy-ipam"}})], name="ill", version="1.1.0"
-    )
+    ill = Chain(w, [("bridge", {"bridge": "cnt9", "ipam": {"type": SPY}})], name="ill", version="1.1.0")
     expect(
         cnitool(w, ill).status("ill").status != 0,
         "cnitool status succeeds although the IPAM plugin is not ready",
@@ -126,7 +124,7 @@ def lost_cache(w: World) -> None:
 def best_version(w: World) -> None:
     spy = w.spy()
     chain = Chain(w, [("bridge", conf.working("bridge", {"ipam": w.suite.type_of("ipam")}))])
-    whole = conflist(chain)["plugins"] + [{"type": "spy-ipam"}]
+    whole = conflist(chain)["plugins"] + [{"type": SPY}]
     tool = cnitool(w, chain, cniVersions=["1.0.0", "1.1.0"], disableCheck=True, disableGC=True, plugins=whole)
     netns = w.netns()
     fine(tool.add(chain.name, netns), "add")
@@ -299,7 +297,7 @@ def reboot(w: World) -> None:
         w.kill(name)
     w.sh(f"ip link delete {conf.BRIDGE}; nft flush ruleset")
     document = chain.document(*chain.plugins[0])
-    w.call("bridge", "GC", valid(document), cid=None, netns=None, ifname=None).silent()
+    w.call("bridge", "GC", conf.with_valid(document), cid=None, netns=None, ifname=None).silent()
     for name in names:
         w.netns(name)
         chain.add(cid=f"new-{name}", netns=name)
