@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -55,8 +56,8 @@ def _gathered(failures: Iterable[tuple[str, str]]) -> str:
     """The reasons in one line; variants that fail for one reason are named together."""
     variants: dict[str, list[str]] = {}
     for variant, reason in failures:
-        # The same words about another role are the same reason.
-        general = reason.replace(f"{variant} ", "") if variant else reason
+        # `bridge ADD: ...` and `ipam ADD: ...` are one reason.
+        general = re.sub(rf"\b{variant} (?=[A-Z]{{2,}}\b)", "", reason) if variant else reason
         variants.setdefault(general, []).append(variant)
     return " | ".join(
         f"{', '.join(names)}: {reason}" if names[0] else reason for reason, names in variants.items()

@@ -280,13 +280,14 @@ class World:
         return self.snapshot().diff(before, (*self.suite.stays, *ignored))
 
     def same_as(self, before: Snapshot, *ignored: str, when: str = "") -> None:
-        """Fail if anything is different; the kernel gets a moment to finish what is going away."""
-        deadline = time.monotonic() + 1.0
-        while found := self.differences(before, *ignored):
-            if time.monotonic() > deadline:
-                shown = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
-                raise Failed(f"left behind or lost{f' ({when})' if when else ''}: {shown}")
+        """Fail if anything is different; the kernel gets a dozen looks' time to finish what is going away."""
+        for _ in range(12):
+            found = self.differences(before, *ignored)
+            if not found:
+                return
             time.sleep(0.05)
+        shown = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+        raise Failed(f"left behind or lost{f' ({when})' if when else ''}: {shown}")
 
     @contextmanager
     def unchanged(self, *ignored: str, when: str = "") -> Iterator[None]:

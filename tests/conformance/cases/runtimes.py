@@ -6,6 +6,7 @@ they come, where they leave things out.
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -119,13 +120,13 @@ def lost_cache(w: World) -> None:
 
 @I.case(
     171,
-    "a list of 1.0.0 that allows 1.1.0 reaches plugins as 1.1.0, and disableCheck and disableGC are honoured",
+    "a list of 1.0.0 that allows 1.1.0 reaches plugins as 1.1.0; disableCheck, disableGC and drop-in files are honoured",
 )
 def best_version(w: World) -> None:
     spy = w.spy()
     chain = Chain(w, [("bridge", conf.working("bridge", {"ipam": w.suite.type_of("ipam")}))])
-    whole = conflist(chain)["plugins"] + [{"type": SPY}]
-    tool = cnitool(w, chain, cniVersions=["1.0.0", "1.1.0"], disableCheck=True, disableGC=True, plugins=whole)
+    w.host.write(f"/etc/cni/net.d/{chain.name}/10-spy.conf", json.dumps({"type": SPY}))
+    tool = cnitool(w, chain, cniVersions=["1.0.0", "1.1.0"], disableCheck=True, disableGC=True)
     netns = w.netns()
     fine(tool.add(chain.name, netns), "add")
     seen = spy.calls[0].document
