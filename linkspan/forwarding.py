@@ -66,10 +66,13 @@ def missing(host: Host, interface: str, families: Iterable[Family]) -> list[str]
 
 def _dropping(host: Host, interface: str, families: Iterable[Family]) -> tuple[Family, ...]:
     """The families in which the host forwards nothing that it is not told to."""
+    return dropping(host, "FORWARD", families) if interface else ()
+
+
+def dropping(host: Host, chain: str, families: Iterable[Family]) -> tuple[Family, ...]:
+    """The families in which the host's iptables drops by policy what its table filter sends through a built-in chain."""
     return tuple(
         each
         for each in families
-        if interface
-        and host.iptables.usable(each)
-        and host.iptables.policy(each, "filter", "FORWARD") == "DROP"
+        if host.iptables.usable(each) and host.iptables.policy(each, "filter", chain) == "DROP"
     )

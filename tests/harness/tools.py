@@ -28,6 +28,8 @@ REFERENCE_VERSION = "1.9.1"
 CONTAINERD_VERSION = "2.4.2"
 CRICTL_VERSION = "1.36.0"
 NERDCTL_VERSION = "2.3.5"
+DOCKER_VERSION = "2.0.0-beta.24"  # of the Go module; it is the engine called Docker 29
+DOCKER_RUNC_VERSION = "1.5.1"
 _REFERENCE = "github.com/containernetworking/plugins"
 _REFERENCE_PLUGINS = (
     "main/bridge",
@@ -49,6 +51,26 @@ _PODMAN_NEEDS = (
     "libgpgme11",
     "libseccomp2",
     "libsubid4",
+)
+# What firewalld loads, the bus it answers on, and `busctl`, by which it is asked.
+_FIREWALLD_NEEDS = (
+    "dbus-daemon",
+    "gir1.2-glib-2.0",
+    "libapparmor1",
+    "libcap-ng0",
+    "libdbus-1-3",
+    "libgirepository-1.0-1",
+    "libglib2.0-0",
+    "libsystemd-shared",
+    "python3-attr",
+    "python3-cap-ng",
+    "python3-dbus",
+    "python3-firewall",
+    "python3-gi",
+    "python3-jsonschema",
+    "python3-nftables",
+    "python3-pyrsistent",
+    "systemd",
 )
 
 
@@ -134,6 +156,31 @@ def podman(*, fetch: bool = True) -> str:
     return _debian("podman", "", *_PODMAN_NEEDS, fetch=fetch)
 
 
+def firewalld(*, fetch: bool = True) -> str:
+    """Return the root below which the distribution's firewalld and the packages it needs are unpacked."""
+    return _debian("firewalld", "", *_FIREWALLD_NEEDS, fetch=fetch)
+
+
+def dockerd(*, fetch: bool = True) -> str:
+    """Return the directory that holds Docker's engine, `dockerd` and `docker-proxy`. Four minutes to build, so not in ALL."""
+
+    def build(target: str) -> None:
+        commands = ("dockerd", "docker-proxy")
+        packages = [f"github.com/moby/moby/v2/cmd/{command}@v{DOCKER_VERSION}" for command in commands]
+        _go_install(target, packages, tags="exclude_graphdriver_btrfs")
+
+    return _provide("dockerd", DOCKER_VERSION, build, fetch=fetch)
+
+
+def runc_of_docker(*, fetch: bool = True) -> str:
+    """Return the path of a `runc` that is new enough for Docker's engine. Needs a C compiler; not in ALL."""
+
+    def build(target: str) -> None:
+        _go_install(target, [f"github.com/opencontainers/runc@v{DOCKER_RUNC_VERSION}"], cgo=True)
+
+    return os.path.join(_provide("runc", DOCKER_RUNC_VERSION, build, fetch=fetch), "runc")
+
+
 def runc(*, fetch: bool = True) -> str:
     """Return the path of the distribution's `runc`."""
     return os.path.join(_debian("runc", "usr/sbin", fetch=fetch), "runc")
@@ -158,6 +205,7 @@ ALL: tuple[Tool, ...] = (
     crictl,
     nerdctl,
     podman,
+    firewalld,
 )
 
 
@@ -219,11 +267,14 @@ def _locked(path: str) -> Iterator[None]:
         yield
 
 
-def _go_install(target: str, packages: Sequence[str], ldflags: str = "") -> None:
+def _go_install(
+    target: str, packages: Sequence[str], *, ldflags: str = "", tags: str = "", cgo: bool = False
+) -> None:
     go = _go(packages[0])
     # Modules go to the temporary directory's cache only by the user's own settings; GOBIN is all we choose.
-    environment = {**_GO_ENVIRONMENT, "GOBIN": target}
-    _run([go, "install", "-trimpath", "-ldflags", f"-s -w {ldflags}".strip(), *packages], env=environment)
+    environment = {**_GO_ENVIRONMENT, "GOBIN": target, "CGO_ENABLED": str(int(cgo))}
+    options = ["-trimpath", "-tags", tags, "-ldflags", f"-s -w {ldflags}".strip()]
+    _run([go, "install", *options, *packages], env=environment)
 
 
 _GO_ENVIRONMENT = {**os.environ, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}

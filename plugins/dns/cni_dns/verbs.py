@@ -12,6 +12,7 @@ from cni_dns.config import Config
 from cni_dns.holder import holder_of_all, holder_of_port, is_local
 from cni_dns.names import bundle_config, bundle_name, qualified
 from cni_dns.plan import entry_for, gateways, previous
+from cni_dns.questions import PermitQuestions
 from cni_dns.registry import Entry
 from cni_dns.result import result_of
 from cni_dns.steps import Announce, KeepPort, KeepRecord
@@ -30,7 +31,8 @@ def add(request: Request, host: Host) -> Result:
     config = Config.from_request(request)
     entry = _entry(request, config, host)
     with closing(client.reach_or_start(host)) as server:
-        carry_out((KeepRecord(entry, server), KeepPort(entry), Announce(entry, server)), host)
+        permit = PermitQuestions(entry.bridge, entry.listen)
+        carry_out((KeepRecord(entry, server), KeepPort(entry), permit, Announce(entry, server)), host)
     return result_of(previous(request), entry, config)
 
 
@@ -46,6 +48,11 @@ def check(request: Request, host: Host) -> None:
     if entry is None:
         raise AttachmentWrong(f"no names are recorded for {request.attachment}", "detach and attach it again")
     _compare(entry, wanted)
+    closed = PermitQuestions(entry.bridge, entry.listen).missing(host)
+    if closed:
+        raise AttachmentWrong(
+            closed[0][:120], "; ".join(closed[1:]) or "`linkspan reload` builds the rules again"
+        )
     with closing(client.reach_or_start(host)) as server:
         _ask(entry, server)
 
@@ -141,10 +148,15 @@ def _see_that_one_could_serve(host: Host) -> None:
 
 
 def reload(host: Host) -> None:
-    """Keep port 53 of every gateway in use for us again, whatever flushed the rules."""
+    """Keep port 53 of every gateway in use for us again, and open to its containers, whatever flushed the rules."""
     with _running(host) as server:
-        if server is not None:
-            exempt_dns(host, server.list()["listening"])
+        if server is None:
+            return
+        known = server.list()
+    asked = {(each["bridge"], tuple(each["listen"])) for each in known["records"]}
+    exempt_dns(host, known["listening"])
+    for bridge, listen in sorted(asked):
+        PermitQuestions(bridge, listen).do(host)
 
 
 def _entry(request: Request, config: Config, host: Host) -> Entry:

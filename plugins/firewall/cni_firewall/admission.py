@@ -19,7 +19,7 @@ class Admission:
     """The container's addresses (without prefix length) and how they are let through.
 
     `bridge` and `port` are the bridge and the attachment's link on the host, each "" if there is none. `fence` is the back end that
-    carries `policy` for the bridge, "" if nothing is to be fenced off.
+    carries `policy` for the bridge, "" if nothing is to be fenced off. `chosen` tells that `backend` was our choice, not the list's.
     """
 
     backend: Backend
@@ -30,6 +30,7 @@ class Admission:
     bridge: str = ""
     fence: PacketBackend | Literal[""] = ""
     port: str = ""
+    chosen: bool = False
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -58,7 +59,7 @@ class Admission:
     def from_record(cls, record: Mapping[str, Any]) -> Admission | None:
         """What `to_record` made; None for what cannot be that."""
         try:
-            fields: dict[str, Any] = {name: record[name] for name in cls.__slots__}
+            fields: dict[str, Any] = {name: record[name] for name in cls.__slots__ if name in record}
             return cls(**{**fields, "addresses": tuple(fields["addresses"])})
         except (KeyError, TypeError):
             return None

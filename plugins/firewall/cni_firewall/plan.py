@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cni_firewall import firewalld
@@ -46,6 +47,7 @@ def admission_for(request: Request, config: Config, backend: Backend, host: Host
     return Admission(
         backend=backend,
         addresses=_addresses(request, result),
+        chosen=not config.backend,
         admin_chain=config.admin_chain,
         zone=config.zone,
         policy=config.policy,
@@ -53,6 +55,13 @@ def admission_for(request: Request, config: Config, backend: Backend, host: Host
         port=next((each.name for each in links if each.kind != "bridge"), ""),
         fence=_fence(host, backend) if fenced else "",
     )
+
+
+def of_today(admission: Admission, host: Host) -> Admission:
+    """What is admitted how by now: a firewalld that was started later rejects what its zones do not hold."""
+    if admission.chosen and admission.backend != "firewalld" and firewalld.runs(host):
+        return replace(admission, backend="firewalld")
+    return admission
 
 
 def _fence(host: Host, backend: Backend) -> packet_backend.Backend:

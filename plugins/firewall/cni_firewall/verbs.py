@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cni_firewall import firewalld, iptables_rules, nft_rules, owners
 from cni_firewall.admission import Admission
 from cni_firewall.config import Config
-from cni_firewall.plan import admission_for, choose, leftovers, plan_for, rules_of
+from cni_firewall.plan import admission_for, choose, leftovers, of_today, plan_for, rules_of
 from cni_firewall.steps import PLUGIN as NAME
 from cni_firewall.steps import lacks_isolation, recorded, source, take_back, withdraw
 from linkspan import forwarding, nft_table
@@ -53,7 +53,7 @@ def check(request: Request, host: Host) -> None:
     earlier = recorded(host, request.attachment)
     if earlier is not None and earlier.fence and host.links().get(earlier.bridge) is None:
         raise AttachmentWrong(f"the bridge {earlier.bridge} is gone", "DEL and ADD the attachment again")
-    backend = earlier.backend if earlier is not None else choose(host, config.backend)
+    backend = of_today(earlier, host).backend if earlier is not None else choose(host, config.backend)
     wrong = missing(host, admission_for(request, config, backend, host))
     if wrong:
         raise AttachmentWrong(
@@ -105,11 +105,12 @@ def reload(host: Host) -> None:
     rebuild_each(host, NAME, partial(_rebuild, host))
 
 
-def _rebuild(host: Host, _: Attachment, record: Mapping[str, Any]) -> None:
+def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
     admission = Admission.from_record(record)
     if admission is None or (admission.port and host.links().get(admission.port) is None):
         return
-    carry_out(rules_of(admission), host)
+    today = of_today(admission, host)
+    carry_out(rules_of(today) if today == admission else plan_for(attachment, today), host)
 
 
 def _missing_fence(host: Host, admission: Admission) -> list[str]:

@@ -300,6 +300,27 @@ def test_check_believes_firewalld_s_answer() -> None:
     assert call(host, "CHECK")["msg"] == "10.1.0.2/32 is not in the zone trusted of firewalld"
 
 
+def test_check_and_reload_notice_a_firewalld_that_was_started_later() -> None:
+    host = box()
+    call(host, "ADD")
+    calls = with_firewalld(host)
+    assert call(host, "CHECK")["msg"] == "10.1.0.2/32 is not in the zone trusted of firewalld"
+    reload(host)
+    assert call(host, "CHECK") == {}
+    assert call(host, "DEL", prev=None) == {}
+    assert [each[0] for each in calls][-2:] == ["removeSource", "removeSource"]
+    assert own(host) == frozenset()
+
+
+def test_a_backend_that_was_asked_for_stays_when_firewalld_is_started() -> None:
+    host = box()
+    call(host, "ADD", backend="iptables")
+    calls = with_firewalld(host)
+    reload(host)
+    assert call(host, "CHECK", backend="iptables") == {}
+    assert calls == []
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [("ZONE_ALREADY_SET: '10.1.0.2/32'", None), ("INVALID_ZONE: x", 7), ("Connection timed out", 106)],

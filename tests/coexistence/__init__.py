@@ -1,0 +1,1 @@
+"""Ours on one host with other programs that make packet rules."""
