@@ -1,4 +1,4 @@
-"""Ours in a private host; both back ends."""
+"""Ours in a private host, with warm workers; both back ends."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from tests.harness.fakehost import FakeHost
 
 @pytest.fixture
 def host(host: FakeHost) -> FakeHost:
-    """A private host with our executables."""
+    """A private host with our executables and a resident, which ends with it."""
     ours.install(host)
+    ours.linkspan(host, "resident", "start")
     return host
 
 

@@ -50,7 +50,7 @@ class Guests:
 
     def __init__(self, host: FakeHost, backend: str, *, firewall: bool = True) -> None:
         self.host = host
-        self._chain = Chain(conflist(backend, firewall=firewall), ours.BIN, host=host, env=ours.STANDALONE)
+        self._chain = Chain(conflist(backend, firewall=firewall), ours.BIN, host=host, env=ours.RESIDENT)
         self._servers = ExitStack()
         self._there: list[_Guest] = []
         self._web = self._add("web", PORT)
@@ -124,5 +124,5 @@ def settle(host: FakeHost, backend: str, **options: Any) -> None:
 
 
 def taken(now: Snapshot, before: Snapshot) -> list[str]:
-    """What stood on the host before and does not any more."""
-    return [line for line in now.diff(before) if ": - " in line]
+    """The packet rules that stood on the host before and do not any more."""
+    return [line for line in now.diff(before) if "tables: - " in line]
