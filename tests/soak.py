@@ -1,4 +1,4 @@
-"""The long runs, `./dev soak`: churn on a network with 250 containers, and a hundred thousand random calls."""
+"""The long runs, `./dev soak`: churn on a network with 250 containers, ours beside the real Docker engine, and a hundred thousand random calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from tests.churn import churn
-from tests.harness import ours
+from tests.harness import ours, tools
 from tests.harness.fakehost import FakeHost
 
 
@@ -25,8 +25,9 @@ def main() -> int:
     seed = options.seed or random.randrange(1 << 32)
     print(f"soak: seed {seed}", flush=True)
     faults = _churn(options, seed)
+    beside = _docker()
     status = _fuzz(options.examples, seed)
-    return 1 if faults or status else 0
+    return 1 if faults or beside or status else 0
 
 
 def _churn(options: argparse.Namespace, seed: int) -> int:
@@ -48,6 +49,15 @@ def _churn(options: argparse.Namespace, seed: int) -> int:
     for line in (*tally.faults[:20], *left[:20]):
         print(f"soak: {line}")
     return len(tally.faults) + len(left)
+
+
+def _docker() -> int:
+    print("soak: building the Docker engine, minutes the first time", flush=True)
+    tools.dockerd()
+    tools.runc_of_docker()
+    environment = {**os.environ, "LINKSPAN_DOCKER": "1", "LINKSPAN_REQUIRE_ALL": "1"}
+    argv = [sys.executable, "-m", "pytest", "-q", "-m", "docker", "tests/coexistence"]
+    return subprocess.run(argv, env=environment, check=False).returncode
 
 
 def _fuzz(examples: int, seed: int) -> int:

@@ -91,6 +91,10 @@ class Guests:
                 found.append(f"{plugin['type']}: {error.get('msg')}; {error.get('details', '')}")
         return found
 
+    def warnings(self) -> list[str]:
+        """What the plugins have told on stderr so far."""
+        return [call.stderr.strip() for call in self._chain.calls if call.stderr]
+
     def _add(self, name: str, port: int = 0) -> _Guest:
         mappings = [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}] if port else []
         netns = self.host.add_netns(name, loopback_up=True)
