@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from linkspan import masquerade
 from linkspan.host.fake import FakeHost, Killed, Request
 from linkspan.model import Attachment
 from tests.harness.memory import BOX, VERSIONS, Desk, SpyIpam
@@ -373,6 +374,47 @@ def test_del_does_the_rest_when_ipam_fails(desk: Desk) -> None:
     spy.fails = set()
     assert desk.call("DEL", config).status == 0
     assert own_things(desk) == []
+
+
+def attached_by_the_reference(desk: Desk) -> dict[str, Any]:
+    """A pair and masquerading as the reference makes them, without a record of ours; the list that a runtime sends for it."""
+    links = desk.host.namespace("/proc/self/ns/net")
+    links.create_bridge("br0")
+    links.create_veth(
+        "veth5f71f192", mac="46:54:17:14:f7:8c", peer="eth0", peer_mac="d2:5c:ca:ca:df:8b", peer_netns=BOX
+    )
+    links.change("veth5f71f192", master="br0")
+    masquerade.apply(desk.host, "iptables", Attachment("net", "c1", "eth0"), ["10.5.0.2/24"])
+    interfaces = [
+        {"name": "br0", "mac": "8a:59:94:b4:0c:da"},
+        {"name": "veth5f71f192", "mac": "46:54:17:14:f7:8c"},
+        {"name": "eth0", "mac": "d2:5c:ca:ca:df:8b", "sandbox": BOX},
+    ]
+    result = {"interfaces": interfaces, "ips": [{"address": "10.5.0.2/24", "interface": 2}]}
+    return {**masquerading("iptables"), "prevResult": {"cniVersion": desk.version, **result}}
+
+
+def test_del_takes_back_what_the_reference_attached(desk: Desk) -> None:
+    config = attached_by_the_reference(desk)
+    assert desk.call("DEL", config, netns="").status == 0
+    assert desk.host.namespace(BOX).get("eth0") is None
+    assert "CNI-" not in "\n".join(desk.host.state())
+
+
+def test_del_leaves_a_link_that_only_has_the_name_in_prev_result(desk: Desk) -> None:
+    config = attached_by_the_reference(desk)
+    config["prevResult"]["interfaces"][1]["mac"] = "46:54:17:14:f7:8d"
+    assert desk.call("DEL", config).status == 0
+    assert desk.host.namespace(BOX).get("eth0") is not None
+
+
+def test_del_of_a_second_interface_leaves_the_first_ones_masquerading(desk: Desk) -> None:
+    """The reference gives both one chain; a late DEL must not take it from an attachment of ours."""
+    config = masquerading("iptables")
+    desk.call("ADD", config)
+    before = desk.host.state()
+    assert desk.call("DEL", config, ifname="eth1").status == 0
+    assert desk.host.state() == before
 
 
 # --- CHECK -------------------------------------------------------------------------------------------------------

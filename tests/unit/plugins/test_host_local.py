@@ -266,6 +266,25 @@ def test_a_file_that_is_no_lease_is_left_alone(desk: Desk, name: str) -> None:
     assert desk.host.files.read(f"{FOLDER}/{name}") == b"c1\r\neth0"
 
 
+def restarted_by_the_reference(desk: Desk) -> None:
+    """Our lease is gone and there is another, as after a DEL and an ADD of the reference."""
+    addresses(desk, SMALL)
+    desk.host.files.remove(f"{FOLDER}/10.5.0.2")
+    desk.host.files.write(f"{FOLDER}/10.5.0.3", b"c1\r\neth0")
+
+
+def test_del_finds_the_lease_of_a_container_that_the_reference_restarted(desk: Desk) -> None:
+    restarted_by_the_reference(desk)
+    desk.call("DEL", config(SMALL))
+    assert leases(desk) == []
+    assert not [line for line in desk.host.state() if "/linkspan/leases/" in line]
+
+
+def test_add_is_refused_for_a_container_that_the_reference_restarted(desk: Desk) -> None:
+    restarted_by_the_reference(desk)
+    assert desk.call("ADD", config(SMALL)).code == 105
+
+
 # --- boots -------------------------------------------------------------------------------------------------------
 
 
