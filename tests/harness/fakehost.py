@@ -118,6 +118,7 @@ class FakeHost:
             stderr=subprocess.PIPE,
             cwd="/",
             env={"PATH": _SYSTEM_PATH, "KEEP": " ".join(_kept_directories())},
+            start_new_session=True,  # a signal to our whole group ends us, and the holder clears up after us
         )
         self.pid = self._holder.pid
         """The process that holds the namespaces: `/proc/<pid>/root`, `/proc/<pid>/ns/net`."""

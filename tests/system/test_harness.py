@@ -219,15 +219,24 @@ def test_closing_kills_what_was_started_wherever_it_went(host: FakeHost) -> None
     host.close()  # a second time does nothing
 
 
-def test_a_host_goes_with_the_process_that_made_it() -> None:
+@pytest.mark.parametrize("ended", ["os.kill", "os.killpg"])
+def test_a_host_goes_with_the_process_that_made_it(ended: str) -> None:
+    """Also when its whole group is ended, as timeout(1) and a terminal do."""
     script = (
         "import os, signal; from tests.harness.fakehost import FakeHost\n"
         "host = FakeHost(); host.add_netns('box'); sleeper = host.popen(['sleep', '600'], netns='box')\n"
+        "while 'sleep 600' not in host.processes().values(): pass\n"
         "print(host.pid, sleeper.pid, flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"{ended}(os.getpid(), signal.SIGKILL)\n"
     )
 
-    died = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
+    died = subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
 
     assert died.returncode == -signal.SIGKILL
     pids = [int(pid) for pid in died.stdout.split()]
