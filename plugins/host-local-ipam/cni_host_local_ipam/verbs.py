@@ -61,9 +61,7 @@ def delete(request: Request, host: Host) -> None:
 def check(request: Request, host: Host) -> None:
     """See that the attachment holds the addresses that prevResult says, as far as they are of this pool."""
     config = Config.from_request(request, ranges_needed=True)
-    pool = Pool(host, pool_folder(request))
-    with pool.locked():
-        held = {str(ip) for ip in pool.leases_of(request.attachment)}
+    held = _held(request, host)
     if not held:
         raise AttachmentWrong(f"host-local: {request.attachment} has no lease", "DEL and ADD it again")
     stated = request.prev_result.ips if request.prev_result is not None else ()
@@ -73,6 +71,16 @@ def check(request: Request, host: Host) -> None:
             raise AttachmentWrong(
                 f"host-local: {address.ip} is not leased to {request.container_id}", "DEL and ADD it again"
             )
+
+
+def _held(request: Request, host: Host) -> set[str]:
+    """The addresses that the attachment holds; a network that nobody joined has none, and gets no folder."""
+    folder = pool_folder(request)
+    if not host.files.names(folder):
+        return set()
+    pool = Pool(host, folder)
+    with pool.locked():
+        return {str(ip) for ip in pool.leases_of(request.attachment)}
 
 
 def gc(request: Request, host: Host) -> None:
