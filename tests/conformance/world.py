@@ -98,7 +98,9 @@ class World:
                 f"ip address add {configurations.PLUMBED_GATEWAY}/16 dev {configurations.PLUMBED_BRIDGE};"
                 f"ip link set {configurations.PLUMBED_BRIDGE} up; echo 1 >/proc/sys/net/ipv4/ip_forward"
             )
+        # A namespace that a case before has left takes its links along a moment later.
         self.sh(
+            f"ip link delete {port} 2>/dev/null || true;"
             f"ip link add {port} address 02:aa:00:00:00:02 type veth peer name {ifname} address {mac} netns {netns};"
             f"ip link set {port} master {configurations.PLUMBED_BRIDGE} up;"
             f"ip -n {netns} link set lo up; ip -n {netns} link set {ifname} up;"
