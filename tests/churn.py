@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,7 +105,8 @@ def _join(chain: Chain, number: int, living: dict[int, str]) -> Tally:
     try:
         address = chain.add(attachment)["ips"][0]["address"].partition("/")[0]
     except Exception as error:
-        return Tally(faults=(f"ADD c{number}: {error}",))
+        gone = _tried("DEL", number, lambda: chain.delete(attachment, forget=True), Tally())
+        return Tally(faults=(f"ADD c{number}: {error}",)) + gone
     living[number] = address
     try:
         os.close(os.open(f"{IN_USE}/{address}", os.O_CREAT | os.O_EXCL, 0o600))
@@ -114,15 +116,21 @@ def _join(chain: Chain, number: int, living: dict[int, str]) -> Tally:
 
 
 def _leave(chain: Chain, number: int, living: dict[int, str], rng: random.Random) -> Tally:
-    """CHECK and DEL; every third DEL comes without a previous result."""
+    """CHECK and DEL; every third DEL comes without a previous result. A fault of CHECK does not spare the DEL, as with runtimes."""
     attachment = _attachment(number)
     os.unlink(f"{IN_USE}/{living.pop(number)}")
+    forget = rng.random() < 1 / 3
+    return _tried("CHECK", number, lambda: chain.check(attachment), Tally(checks=1)) + _tried(
+        "DEL", number, lambda: chain.delete(attachment, forget=forget), Tally(deletes=1)
+    )
+
+
+def _tried(verb: str, number: int, call: Callable[[], object], well: Tally) -> Tally:
     try:
-        chain.check(attachment)
-        chain.delete(attachment, forget=rng.random() < 1 / 3)
+        call()
     except Exception as error:
-        return Tally(faults=(f"CHECK or DEL c{number}: {error}",))
-    return Tally(checks=1, deletes=1)
+        return Tally(faults=(f"{verb} c{number}: {error}",))
+    return well
 
 
 def _attachment(number: int) -> Attachment:

@@ -153,7 +153,7 @@ class Resident:
                 heard.connection.close()
             heard.connection = None
             self._last_call = time.monotonic()
-        else:
+        if message != worker.DONE:
             self._bury(heard)
         self._hand_out()
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 #: Calls after which a worker makes place for a fresh one, should some library leak.
 CALLS = 2000
-#: What a worker tells its master after a call.
-DONE = b"done"
+#: What a worker tells its master after a call, and after its last one, behind which it must be given no other.
+DONE, LAST = b"done", b"last"
 
 
 def preload() -> None:
@@ -60,13 +60,13 @@ def work(channel: socket.socket) -> None:
     warm = Warm()
     _open_sockets(warm)
     try:
-        for _ in range(CALLS):
+        for left in reversed(range(CALLS)):
             connection = _next(channel)
             if connection is None:
                 return
             with connection, suppress(OSError, ValueError):
                 serve(connection, warm)
-            channel.send(DONE)
+            channel.send(DONE if left else LAST)
     finally:
         warm.close()
 

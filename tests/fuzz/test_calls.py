@@ -183,6 +183,8 @@ class Life:
         one = self.attachment
         if not str(one).isprintable():  # never served: its names cannot even be computed
             return []
-        words = [one.key[:16], one.host_veth, one.container_id, chain_name(one)]
+        words = [one.key[:16], one.host_veth, chain_name(one)]
+        if len(one.container_id) > 2:  # a shorter one is part of nearly every line
+            words.append(one.container_id)
         fresh = self.desk.host.state() - self.before
         return sorted(line for line in fresh if any(word and word in line for word in words))

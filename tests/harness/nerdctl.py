@@ -4,7 +4,7 @@
         containerd.load(write_image(path, [BOX], require(tools.busybox)))
         with Nerdctl(containerd, require(tools.nerdctl)) as nerdctl:
             nerdctl.output("network", "create", "web", "--subnet", "10.5.0.0/24")
-            nerdctl.start("c1", "--network", "web", "--publish", "18080:80", command=["httpd", "-f"])
+            nerdctl.start("site", "--network", "web", "--publish", "18080:80", command=["httpd", "-f"])
 
 nerdctl calls the plugins from OCI hooks, one container at a time on the whole host but several networks of one
 container at once. It sends DEL without a namespace before ADD, at stop and at remove; it reads the iptables chains of

@@ -340,7 +340,8 @@ def test_a_stopped_container_holds_no_port_and_no_rule(host: FakeHost, nerdctl: 
 
 def test_twenty_runs_at_once_get_twenty_addresses_and_leave_nothing(host: FakeHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "net")
-    names = [f"c{number}" for number in range(20)]
+    # Names that no container ID can begin with: nerdctl takes either for a container.
+    names = [f"box-{number}" for number in range(20)]
     with leaves_nothing(host), ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(lambda name: nerdctl.start(name, "--network", "net", command=SLEEP), names))
         assert len({nerdctl.address(name) for name in names}) == 20

@@ -318,17 +318,18 @@ def test_an_mtu_reaches_the_container(host: FakeHost, podman: Podman) -> None:
 def test_a_network_without_addresses_still_joins_its_containers(host: FakeHost, podman: Podman) -> None:
     podman.run("network", "create", "--ipam-driver", "none", "plain")
     for number in (1, 2):
-        podman.start(f"c{number}", "--network", "plain", image=BOX, command=SLEEP)
+        podman.start(f"box-{number}", "--network", "plain", image=BOX, command=SLEEP)
         host.run(
-            ["ip", "address", "add", f"192.0.2.{number}/24", "dev", "eth0"], netns=podman.netns(f"c{number}")
+            ["ip", "address", "add", f"192.0.2.{number}/24", "dev", "eth0"],
+            netns=podman.netns(f"box-{number}"),
         )
-    pinged = host.run(["ping", "-c1", "-W2", "192.0.2.2"], netns=podman.netns("c1"))
+    pinged = host.run(["ping", "-c1", "-W2", "192.0.2.2"], netns=podman.netns("box-1"))
     assert "1 received" in pinged.stdout
 
 
 def test_eight_runs_at_once_get_eight_addresses_and_leave_nothing(host: FakeHost, podman: Podman) -> None:
     create(podman, "net")
-    names = [f"c{number}" for number in range(8)]
+    names = [f"box-{number}" for number in range(8)]
     with leaves_nothing(host), ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(lambda name: start(podman, name, "--network", "net"), names))
         assert len({addresses(host, podman, name)["eth0"][0] for name in names}) == 8

@@ -208,6 +208,17 @@ def test_a_call_that_finds_a_resident_is_served_by_a_worker(stage: Stage) -> Non
         assert (status, stage.parents() <= set(workers(master))) == (0, True), result
 
 
+def test_no_call_is_lost_while_workers_make_place_for_fresh_ones(stage: Stage) -> None:
+    names = [f"c{number}" for number in range(16)]
+    with stage.resident(before="from linkspan.resident import worker\nworker.CALLS = 1") as master:
+        first = set(workers(master))
+        for verb in ("ADD", "DEL"):
+            answers = [answer(each) for each in [stage.start(verb, name) for name in names]]
+            assert [status for status, _ in answers] == [0] * len(names), answers
+        assert not first & set(workers(master))
+    assert stage.left(*names) == []
+
+
 def test_a_stopped_resident_costs_a_moment_and_never_runs_the_call_late(stage: Stage) -> None:
     with stage.resident() as master:
         os.kill(master, signal.SIGSTOP)

@@ -59,8 +59,12 @@ def _holds(run: PortVlans, wanted: PortVlans) -> bool:
 
 
 def _missing_gateways(links: Links, config: Config, result: Result, ifname: str) -> list[str]:
-    present = {each.partition("/")[0] for each in links.addresses(config.gateway_link)}
     gateways = {each.gateway for each in result.addresses_of(ifname) if each.gateway}
+    if not gateways:  # the link of a VLAN is made for the first gateway
+        return []
+    if links.get(config.gateway_link) is None:
+        return [f"the link {config.gateway_link} is missing"]
+    present = {each.partition("/")[0] for each in links.addresses(config.gateway_link)}
     return [f"{config.gateway_link} lacks the gateway address {each}" for each in sorted(gateways - present)]
 
 

@@ -86,6 +86,19 @@ def test_check_of_what_add_made_is_content(desk: Desk, trunk: list[dict[str, int
     assert desk.call("CHECK", config).document == {}
 
 
+def test_check_of_a_vlan_without_addresses_is_content(desk: Desk) -> None:
+    config = {key: value for key, value in TAGGED.items() if key != "ipam"}
+    desk.call("ADD", config)
+    assert desk.call("CHECK", config).document == {}
+
+
+def test_check_finds_the_link_of_the_gateway_lost(desk: Desk) -> None:
+    desk.call("ADD", TAGGED)
+    links(desk).delete("br0.100")
+    answer = desk.call("CHECK", TAGGED)
+    assert (answer.code, "br0.100 is missing" in answer.msg) == (103, True), answer
+
+
 @pytest.mark.parametrize("lost", [100, 30, 250])
 def test_check_finds_a_vlan_that_is_lost(desk: Desk, lost: int) -> None:
     config = {**TAGGED, "vlanTrunk": [{"id": 30}, {"minID": 200, "maxID": 299}]}
