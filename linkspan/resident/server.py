@@ -143,7 +143,7 @@ class Resident:
         self._watch(ours, lambda: self._hear(added))
 
     def _hear(self, heard: Worker) -> None:
-        """A worker is done, or it is gone."""
+        """A worker is done with a call, or with its last, or it is gone."""
         try:
             message = heard.channel.recv(16)
         except OSError:

@@ -183,8 +183,13 @@ class Life:
         one = self.attachment
         if not str(one).isprintable():  # never served: its names cannot even be computed
             return []
-        words = [one.key[:16], one.host_veth, chain_name(one)]
-        if len(one.container_id) > 2:  # a shorter one is part of nearly every line
-            words.append(one.container_id)
+        words = [one.key[:16], one.host_veth, chain_name(one), *whole(one.container_id)]
         fresh = self.desk.host.state() - self.before
-        return sorted(line for line in fresh if any(word and word in line for word in words))
+        return sorted(line for line in fresh if any(word in line for word in words))
+
+
+def whole(container_id: str) -> list[str]:
+    """What shows that a line bears this ID. A short one is part of nearly every line, but is quoted where it stands for itself."""
+    if len(container_id) > 2:
+        return [container_id]
+    return [f"{before}{container_id}{after}" for before in "\"'" for after in "\"'\\" if container_id]

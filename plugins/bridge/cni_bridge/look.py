@@ -62,7 +62,7 @@ def _missing_gateways(links: Links, config: Config, result: Result, ifname: str)
     gateways = {each.gateway for each in result.addresses_of(ifname) if each.gateway}
     if not gateways:  # the link of a VLAN is made for the first gateway
         return []
-    if links.get(config.gateway_link) is None:
+    if config.vlan and links.get(config.gateway_link) is None:  # else it is the bridge, which is there
         return [f"the link {config.gateway_link} is missing"]
     present = {each.partition("/")[0] for each in links.addresses(config.gateway_link)}
     return [f"{config.gateway_link} lacks the gateway address {each}" for each in sorted(gateways - present)]
