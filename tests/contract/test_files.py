@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -225,6 +226,52 @@ def test_twenty_writers_of_one_name_create_it_once(real: LinuxFiles) -> None:
 
     assert in_processes(20, create) == 19
     assert real.names("/run/pool") == ("10.1.0.2",)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("verb", ["write", "create"])
+def test_a_writer_that_is_killed_leaves_nothing(real: LinuxFiles, verb: str) -> None:
+    """At the last moment before the file has its name."""
+    real.make_folder("/run/pool")
+
+    def die(_: int) -> None:
+        os.link = lambda *_, **__: os._exit(9)
+        mine = LinuxFiles(STATE)
+        if verb == "write":
+            mine.write("/run/pool/10.1.0.2", b"whole")
+        else:
+            mine.create("/run/pool/10.1.0.2", b"whole", aside="/run/pool")
+
+    assert in_processes(1, die) == 1
+    assert real.names("/run/pool") == ()
+
+
+@pytest.mark.root
+def test_a_file_system_without_nameless_files_keeps_the_same_promises(
+    real: LinuxFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real.make_folder("/run/pool")
+    opened = os.open
+
+    def refusing(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+    assert real.create("/run/pool/a", b"first", aside="/run/pool")
+    assert not real.create("/run/pool/a", b"second", aside="/run/pool")
+    real.write("/run/pool/b", b"first")
+    real.write("/run/pool/b", b"second")
+    assert [real.read(f"/run/pool/{each}") for each in real.names("/run/pool")] == [b"first", b"second"]
+
+
+@pytest.mark.root
+def test_what_a_killed_writer_of_the_same_number_left_is_no_hindrance(real: LinuxFiles) -> None:
+    real.write("/run/pool/a", b"first")
+    real.write(f"/run/pool/a.{os.getpid()}~", b"half")
+    real.write("/run/pool/a", b"second")
+    assert (real.read("/run/pool/a"), real.names("/run/pool")) == (b"second", ("a",))
 
 
 @pytest.mark.root

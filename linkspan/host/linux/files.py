@@ -1,4 +1,4 @@
-"""Files and locks: flock(2), open-file-description locks, write-aside-and-rename, link(2)."""
+"""Files and locks: flock(2), open-file-description locks, nameless files that get their name by link(2), rename(2) to replace."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from linkspan.errors import IoFailure
@@ -36,27 +36,29 @@ class LinuxFiles:
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """See contract.Files."""
         self.make_folder(os.path.dirname(path))
-        with _telling("write", path):
-            aside = f"{path}.{os.getpid()}~"
-            _write_new(aside, data, mode)
+        aside = f"{path}.{os.getpid()}~"
+        with _telling("write", path), _written(aside, data, mode) as give:
             try:
-                os.rename(aside, path)
-            except BaseException:
-                os.unlink(aside)
-                raise
+                give(path)
+            except FileExistsError:
+                _remove(aside)  # of a process that was killed here and had the same number
+                give(aside)
+                try:
+                    os.rename(aside, path)
+                finally:
+                    _remove(aside)
 
     def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
         """See contract.Files."""
         self.make_folder(aside)
-        written = f"{aside}/{os.path.basename(path)}.{os.getpid()}~"
-        with _telling("create", path):
-            _write_new(written, data, mode)
+        with (
+            _telling("create", path),
+            _written(f"{aside}/{os.path.basename(path)}.{os.getpid()}~", data, mode) as give,
+        ):
             try:
-                os.link(written, path)
+                give(path)
             except FileExistsError:
                 return False
-            finally:
-                os.unlink(written)
         return True
 
     def remove(self, path: str) -> bool:
@@ -160,14 +162,43 @@ class LinuxFiles:
             raise IoFailure(f"{path} is not a folder of our own", "remove it; linkspan makes it anew")
 
 
-def _write_new(path: str, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+@contextmanager
+def _written(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
+    """A file with `data`, and what gives it a name; FileExistsError if the name is taken.
+
+    Until then it has none (O_TMPFILE, open(2)), so that a process killed here leaves nothing; where the file system cannot do that
+    it is called `aside` and a tilde.
+    """
     try:
-        with open(descriptor, "wb") as file:
+        descriptor = os.open(os.path.dirname(aside), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+        with _written_aside(aside, data, mode) as give:
+            yield give
+        return
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        # A directory's descriptor makes Python call linkat(2), which alone follows the link in /proc.
+        yield lambda path: os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+
+
+@contextmanager
+def _written_aside(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
+    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    hidden = f"{aside}~"
+    try:
+        with open(os.open(hidden, flags, mode), "wb") as file:
             file.write(data)
-    except BaseException:
+        yield lambda path: os.link(hidden, path)
+    finally:
+        _remove(hidden)
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
         os.unlink(path)
-        raise
 
 
 @contextmanager
