@@ -24,7 +24,8 @@ from tests.harness import tools
 from tests.harness.chain import Attachment, Chain
 from tests.harness.fakehost import FakeHost
 
-OURS = "/opt/cni/bin"
+#: Our executables as `linkspan install` writes them where a C compiler is, and as it writes them elsewhere.
+OURS, SCRIPTS = "/opt/cni/bin", "/opt/cni/scripts"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VERBS = ("ADD", "DEL", "VERSION")
 #: Behind bridge and portmap: what a runtime adds to a list, and our name service.
@@ -59,14 +60,15 @@ class Arm:
 def arms(reference: str) -> list[Arm]:
     """Every arm; the reference comes with both of its back ends too."""
     both = ("iptables", "nftables")
-    ours = [("resident", backend, more) for more in ((), NAMES, LONG) for backend in both]
-    ours += [("standalone", backend, ()) for backend in both]
+    ours = [("resident", OURS, backend, more) for more in ((), NAMES, LONG) for backend in both]
+    ours += [("resident, scripts", SCRIPTS, backend, ()) for backend in both]
+    ours += [("standalone", OURS, backend, ()) for backend in both]
     return [
         *(Arm(_name(f"reference {each}"), reference, each) for each in both),
         Arm(_name("reference iptables", LONG), reference, "iptables", more=LONG),
         *(
-            Arm(_name(f"{how} {backend}", more), OURS, backend, resident=how == "resident", more=more)
-            for how, backend, more in ours
+            Arm(_name(f"{how} {backend}", more), folder, backend, resident=how != "standalone", more=more)
+            for how, folder, backend, more in ours
         ),
     ]
 
@@ -168,10 +170,12 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 @contextmanager
 def with_resident(host: FakeHost) -> Iterator[None]:
     """A resident in the host while the benchmark runs."""
-    host.run([sys.executable, "-m", "linkspan.cli.main", "install", "--bin-dir", OURS])
-    host.run([sys.executable, "-m", "linkspan.cli.main", "resident", "start"])
+    linkspan = [sys.executable, "-m", "linkspan.cli.main"]
+    for folder, launcher in ((OURS, "native"), (SCRIPTS, "python")):
+        host.run([*linkspan, "install", "--bin-dir", folder, "--launcher", launcher])
+    host.run([*linkspan, "resident", "start"])
     yield
-    host.run([sys.executable, "-m", "linkspan.cli.main", "resident", "stop"])
+    host.run([*linkspan, "resident", "stop"])
 
 
 def main() -> int:

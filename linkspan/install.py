@@ -1,17 +1,18 @@
 """Writing our executables into a CNI directory, and taking them back.
 
-An executable is a few lines that know their interpreter, their library and their CNI type. What stood in the place of one of ours is
+An executable, a Python script or a native program, knows its interpreter, its library and its CNI type and little else. What stood in the place of one of ours is
 refused, or with `replace` kept beside it under `KEPT` and put back by `uninstall`. Everything appears by rename, whole or not at all.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from linkspan import launch
+from linkspan import launch, native
 from linkspan.plugin import ALIASES, MODULES
 
 #: Appended to the name of what had to make place.
@@ -37,34 +38,72 @@ class Done:
     path: str
 
 
-def launcher(cni_type: str, python: str, library: str) -> str:
+def python_launchers() -> dict[str, bytes]:
+    """CNI type -> the executable as a Python script."""
+    library = launch.library_dir()
+    return {each: python_launcher(each, sys.executable, library).encode() for each in MODULES}
+
+
+def native_launchers() -> dict[str, bytes]:
+    """CNI type -> the executable as a native program (linkspan.native). Raises CannotCompile, OSError."""
+    library = launch.library_dir()
+    return {each: native.compiled(native_constants(each, sys.executable, library)) for each in MODULES}
+
+
+def python_launcher(cni_type: str, python: str, library: str) -> str:
     """The text of an executable. -I keeps the caller's PYTHON* away, -S spares site-packages (linkspan.launch)."""
-    body = (
-        f"{launch.MARKER.decode()}{cni_type} {library}\n"
+    program = _marked(cni_type, library)
+    if len(python) < _SHEBANG and not any(each.isspace() for each in python):
+        return f"#!{python} -IS\n{program}"
+    quoted = "'" + python.replace("'", "'\\''") + "'"
+    return f'#!/bin/sh\n""":"\nexec {quoted} -IS "$0"\n":"""\n{program}'
+
+
+def native_constants(cni_type: str, python: str, library: str) -> dict[str, str]:
+    """What launcher.c is told of one executable."""
+    return {
+        "TYPE": cni_type,
+        "PYTHON": python,
+        "IDENTITY": f"{library}/linkspan/launch.py",
+        "PROGRAM": _marked(cni_type, library),
+        "LOST": _program(library, "lost()"),
+        "NO_PYTHON": json.dumps(
+            {
+                "cniVersion": "1.1.0",
+                "code": 199,
+                "msg": f"linkspan cannot start its interpreter {python}",
+                "details": "is it still there? install linkspan again",
+            }
+        ),
+    }
+
+
+def _marked(cni_type: str, library: str) -> str:
+    marker = f"{launch.MARKER.decode()}{cni_type} {library}\n"
+    return marker + _program(library, f"main({cni_type!r})")
+
+
+def _program(library: str, call: str) -> str:
+    """Python that makes one call of linkspan.launch and needs nothing but the interpreter it runs in."""
+    return (
         "import sys\n\n"
         f"sys.path.append({library!r})\n\n"
         "try:\n"
-        "    from linkspan.launch import main\n"
+        f"    from linkspan.launch import {call.partition('(')[0]}\n"
         "except ImportError:\n"
         f"    sys.exit(print({_GONE.format(library=library)!r}) or 1)\n\n"
-        f"main({cni_type!r})\n"
+        f"{call}\n"
     )
-    if len(python) < _SHEBANG and not any(each.isspace() for each in python):
-        return f"#!{python} -IS\n{body}"
-    quoted = "'" + python.replace("'", "'\\''") + "'"
-    return f'#!/bin/sh\n""":"\nexec {quoted} -IS "$0"\n":"""\n{body}'
 
 
-def install(bin_dir: str, *, replace: bool = False) -> list[Done]:
+def install(bin_dir: str, launchers: Mapping[str, bytes], *, replace: bool = False) -> list[Done]:
     """Write every executable and alias into `bin_dir`. Raises Refused, before anything is written, if one is not ours; OSError."""
     refuse_strangers(executables_in_the_way(bin_dir), replace=replace)
     os.makedirs(bin_dir, exist_ok=True)
     done: list[Done] = []
-    for cni_type in MODULES:
+    for cni_type, executable in launchers.items():
         done += _keep_what_was(f"{bin_dir}/{cni_type}", ours=_is_ours(f"{bin_dir}/{cni_type}"))
-        _write(
-            f"{bin_dir}/{cni_type}", launcher(cni_type, sys.executable, launch.library_dir()).encode(), 0o755
-        )
+        _write(f"{bin_dir}/{cni_type}", executable, 0o755)
         done.append(Done("wrote", f"{bin_dir}/{cni_type}"))
     for alias, cni_type in ALIASES.items():
         done += _keep_what_was(f"{bin_dir}/{alias}", ours=_is_ours(f"{bin_dir}/{alias}"))
@@ -132,7 +171,7 @@ def _is_ours(path: str) -> bool:
     """Whether a launcher of linkspan stands there: of this library or, after an upgrade, of another."""
     try:
         with open(path, "rb") as file:
-            return any(each.startswith(launch.MARKER) for each in file.read(2048).split(b"\n"))
+            return launch.MARKER in file.read(launch.MARKER_WITHIN)
     except OSError:
         return False
 

@@ -4,6 +4,9 @@ A runtime starts one process for each plugin of each verb, so what this module c
 that a bare interpreter has not loaded already, save `_socket` (tests/unit/test_launch.py pins that). The interpreter is started with
 -I (the caller's PYTHON* variables are not ours) and -S (no site-packages); `see_everything` makes up for both when it must.
 
+Where there is a C compiler, `linkspan install` writes native launchers (launcher.c), which know the resident's way as well and become
+this one for everything else.
+
 What passes between launcher and resident (`linkspan.resident.protocol` is the other side):
 
     resident -> launcher   one line, `greeting()`: build, network namespace, mount namespace
@@ -30,6 +33,10 @@ RUN_DIR = "/run/linkspan"
 PATIENCE = 0.1
 #: Begins the line by which a launcher is known: `# linkspan launcher: <type> <library>`; see `type_of_launcher`.
 MARKER = b"# linkspan launcher: "
+#: How far into a file that line is looked for, in bytes. A native launcher (launcher.c) has it among its constants.
+MARKER_WITHIN = 1 << 16
+#: Begins a greeting, and counts up when what passes between launcher and resident changes: native launchers outlive an upgrade.
+PROTOCOL = "linkspan 1"
 
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 _SOL_SOCKET, _SCM_RIGHTS = 1, 1  # asm-generic/socket.h, linux/socket.h
@@ -58,6 +65,12 @@ def main(cni_type: str) -> "NoReturn":
     _exit(status)
 
 
+def lost() -> "NoReturn":
+    """Say that the call on stdin was handed over and no answer came: for a native launcher, which cannot parse JSON."""
+    _write_all(_lost(_read_all(0)))
+    _exit(1)
+
+
 # --- both sides -------------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +93,7 @@ def build() -> str:
 def greeting() -> bytes:
     """The line a resident in this process would greet with. Raises OSError where /proc is missing."""
     net, mnt = posix.readlink("/proc/self/ns/net"), posix.readlink("/proc/self/ns/mnt")
-    return f"linkspan {build()} {net} {mnt}\n".encode()
+    return f"{PROTOCOL} {build()} {net} {mnt}\n".encode()
 
 
 def pack(fields: "Sequence[bytes]") -> bytes:
@@ -120,11 +133,10 @@ def type_of_launcher(path: str) -> str:
     real = os.path.realpath(path)
     try:
         with open(real, "rb") as file:
-            head = file.read(512)
+            _, _, found = file.read(MARKER_WITHIN).partition(MARKER)
     except OSError:
         return ""
-    line = next((each for each in head.split(b"\n") if each.startswith(MARKER)), b"")
-    cni_type, _, library = os.fsdecode(line[len(MARKER) :]).partition(" ")
+    cni_type, _, library = os.fsdecode(found.partition(b"\n")[0]).partition(" ")
     if not library or os.path.realpath(os.path.join(os.path.dirname(real), library)) != library_dir():
         return ""
     return os.path.basename(real) if cni_type == "-" else cni_type

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import click
 
-from linkspan import __version__, install, launch
+from linkspan import __version__, install, launch, native
 from linkspan.errors import CniError
 from linkspan.versions import VERSIONS
 
@@ -47,8 +47,15 @@ def main() -> None:
 @click.option(
     "--list", "lists", multiple=True, help="Which sample list to copy; once for each. [default: bridge]"
 )
+@click.option(
+    "--launcher",
+    type=click.Choice(["native", "python"]),
+    help="Compiled programs that ask a warm worker without starting Python, or scripts. [default: native where a C compiler is]",
+)
 @click.option("--replace", is_flag=True, help="Keep what stands in the way beside ours instead of refusing.")
-def install_command(bin_dir: str, conf_dir: str | None, lists: tuple[str, ...], replace: bool) -> None:
+def install_command(
+    bin_dir: str, conf_dir: str | None, lists: tuple[str, ...], launcher: str | None, replace: bool
+) -> None:
     """Write the plugins' executables and their aliases, and sample lists on request. Nothing is written if anything is in the way."""
     names = lists or ("bridge",)
     known = install.sample_lists()
@@ -58,7 +65,7 @@ def install_command(bin_dir: str, conf_dir: str | None, lists: tuple[str, ...], 
     bin_dir, conf_dir = os.path.abspath(bin_dir), os.path.abspath(conf_dir) if conf_dir else None
     in_the_way = install.lists_in_the_way(conf_dir, names) if conf_dir else []
     install.refuse_strangers([*install.executables_in_the_way(bin_dir), *in_the_way], replace=replace)
-    _tell(install.install(bin_dir, replace=replace))
+    _tell(install.install(bin_dir, _launchers(launcher), replace=replace))
     if conf_dir:
         _tell(install.install_lists(conf_dir, names, replace=replace))
 
@@ -152,6 +159,19 @@ def _ended(pid: int, number: signal.Signals, wait: float) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def _launchers(form: str | None) -> dict[str, bytes]:
+    """The executables in the form that was asked for, or in the best one there is."""
+    if form == "python":
+        return install.python_launchers()
+    try:
+        return install.native_launchers()
+    except native.CannotCompile as error:
+        if form == "native":
+            raise click.ClickException(f"native launchers need a C compiler: {error}") from None
+        click.echo(f"the launchers are Python scripts, some 5 ms slower for each call: {error}", err=True)
+        return install.python_launchers()
 
 
 def _tell(done: Iterable[install.Done]) -> None:

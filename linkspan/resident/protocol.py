@@ -34,11 +34,12 @@ def frame_size(head: bytes) -> int:
 def read_call(body: bytes) -> Call:
     """A frame without its first length, as `launch.call_frame` makes it. Raises ValueError if it is something else."""
     cni_type, cwd, variables, stdin, descriptors = unpack(body)
-    pairs = (each.partition(b"=") for each in variables.split(b"\0") if each)
+    pairs = [each.partition(b"=") for each in variables.split(b"\0")]
     return Call(
         cni_type=cni_type.decode(),
         cwd=os.fsdecode(cwd),
-        env={os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs},
+        # Of two variables of one name the first counts, as for getenv(3) and os.environ.
+        env={os.fsdecode(name): os.fsdecode(value) for name, equals, value in reversed(pairs) if equals},
         stdin=stdin,
         descriptors=tuple(descriptors.decode().split()),
     )

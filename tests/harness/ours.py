@@ -37,9 +37,9 @@ def linkspan(host: FakeHost, *arguments: str) -> str:
     return str(host.run([sys.executable, "-m", "linkspan.cli.main", *arguments]).stdout)
 
 
-def install(host: FakeHost) -> None:
-    """Write our executables into the host's CNI directory."""
-    linkspan(host, "install", "--bin-dir", BIN)
+def install(host: FakeHost, launcher: str = "native") -> None:
+    """Write our executables into the host's CNI directory, in the form that a host with a compiler gets or as scripts ("python")."""
+    linkspan(host, "install", "--bin-dir", BIN, "--launcher", launcher)
 
 
 @contextmanager

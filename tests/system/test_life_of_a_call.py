@@ -60,9 +60,9 @@ Resident(state_dir, hung={hung}).run()
 class Stage:
     """A host with our executables, the spy, and calls that are started and awaited."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: FakeHost, launcher: str) -> None:
         self.host = host
-        ours.install(host)
+        ours.install(host, launcher)
         host.write("/opt/cni/spy/spy", SPY, mode=0o755)
         host.write("/run/spy/log", "")
 
@@ -186,9 +186,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
         return
 
 
-@pytest.fixture
-def stage(host: FakeHost) -> Stage:
-    return Stage(host)
+@pytest.fixture(params=["native", "python"])
+def stage(host: FakeHost, request: pytest.FixtureRequest) -> Stage:
+    return Stage(host, request.param)
 
 
 def busy_worker(stage: Stage, master: int, container_id: str = "c1") -> int:

@@ -24,7 +24,8 @@ def test_an_executable_of_this_checkout_is_known(path: str, cni_type: str) -> No
 
 
 def test_an_executable_of_another_library_is_foreign(tmp_path: Path) -> None:
-    (tmp_path / "bridge").write_text(install.launcher("bridge", "/usr/bin/python3", "/elsewhere"))
+    text = install.python_launcher("bridge", "/usr/bin/python3", "/elsewhere")
+    (tmp_path / "bridge").write_text(text)
     assert launch.type_of_launcher(str(tmp_path / "bridge")) == ""
 
 

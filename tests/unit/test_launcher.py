@@ -38,7 +38,7 @@ def bare() -> set[str]:
 def executable(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The installed bridge."""
     folder = tmp_path_factory.mktemp("bin")
-    install.install(str(folder))
+    install.install(str(folder), install.python_launchers())
     return f"{folder}/bridge"
 
 
@@ -76,7 +76,7 @@ def test_an_odd_version_question_loads_json_and_none_of_the_libraries(executable
 @pytest.mark.parametrize("verb", ["ADD", "CHECK", "DEL"])
 def test_a_call_that_the_resident_takes_loads_nothing_but_the_launcher(host: FakeHost, verb: str) -> None:
     netns = host.add_netns("box")
-    ours.install(host)
+    ours.install(host, "python")
     with ours.resident(host):
         env = {
             "CNI_COMMAND": verb,
