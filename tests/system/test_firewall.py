@@ -7,13 +7,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from tests.harness import ours, tools
-from tests.harness.chain import Attachment, Chain, ChainError
+from tests.harness.chain import Chain, ChainError
 from tests.harness.fakehost import HOST_V4, OUTSIDE, FakeHost
+from tests.harness.networks import address, box, network, only, published
 from tests.harness.talk import ask, serve
 
 pytestmark = pytest.mark.root
@@ -22,51 +22,10 @@ PORT = 18080
 BACKENDS = ("iptables", "nftables")
 
 
-def conflist(name: str, subnet: int, **firewall: Any) -> dict[str, Any]:
-    """bridge, portmap and firewall, as nerdctl writes them."""
-    return {
-        "cniVersion": "1.1.0",
-        "name": name,
-        "plugins": [
-            {
-                "type": "bridge",
-                "bridge": f"br-{name}",
-                "isGateway": True,
-                "ipMasq": True,
-                "ipMasqBackend": firewall.get("backend", ""),
-                "ipam": {
-                    "type": "host-local",
-                    "ranges": [[{"subnet": f"10.{subnet}.0.0/24"}], [{"subnet": f"fd00:{subnet}::/64"}]],
-                    "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
-                },
-            },
-            {
-                "type": "portmap",
-                "backend": firewall.get("backend", ""),
-                "capabilities": {"portMappings": True},
-            },
-            {"type": "firewall", **firewall},
-        ],
-    }
-
-
 @pytest.fixture
 def host(host: FakeHost) -> FakeHost:
     ours.install(host)
     return host
-
-
-def network(host: FakeHost, name: str, subnet: int, **firewall: Any) -> Chain:
-    return Chain(conflist(name, subnet, **firewall), ours.BIN, host=host, env=ours.STANDALONE)
-
-
-def box(host: FakeHost, name: str, port: int = 0) -> Attachment:
-    published = [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}] if port else []
-    return Attachment(name, host.add_netns(name, loopback_up=True), capabilities={"portMappings": published})
-
-
-def address(result: dict[str, Any]) -> str:
-    return str(result["ips"][0]["address"]).partition("/")[0]
 
 
 def drop_forwarded(host: FakeHost) -> None:
@@ -79,16 +38,12 @@ def bridged_to_iptables(host: FakeHost, value: str) -> None:
         host.run(["sysctl", "-qw", f"net.bridge.bridge-nf-call-{tool}={value}"])
 
 
-def only(chain: Chain, plugin: str) -> dict[str, Any]:
-    return next(each for each in chain.plugins if each["type"] == plugin)
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_published_port_is_reached_although_forward_drops(host: FakeHost, backend: str) -> None:
     """P#467, plugins#916: Docker's or ufw's policy does not close a published port, whatever the back end."""
     drop_forwarded(host)
     chain = network(host, "n1", 71, backend=backend)
-    chain.add(box(host, "web", PORT))
+    chain.add(box(host, "web", published(PORT)))
     with serve(host, "web", port=80):
         assert ask(host, HOST_V4, PORT, netns=OUTSIDE) == "web 198.51.100.1"
 
@@ -104,7 +59,7 @@ def test_container_gets_answers_from_outside_although_forward_drops(host: FakeHo
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_is_not_published_stays_closed_where_forward_drops(host: FakeHost, backend: str) -> None:
     drop_forwarded(host)
-    result = network(host, "n1", 71, backend=backend).add(box(host, "web", PORT))
+    result = network(host, "n1", 71, backend=backend).add(box(host, "web", published(PORT)))
     host.outside(["ip", "route", "add", "10.71.0.0/24", "via", HOST_V4])
     with serve(host, "web", port=80):
         assert ask(host, address(result), 80, netns=OUTSIDE) is None
@@ -122,7 +77,9 @@ def test_networks_are_fenced_off_but_their_published_ports_are_not(
     host: FakeHost, bridge_nf: str, backend: str, policy: str
 ) -> None:
     """Not directly, but through the host's address: as under Docker."""
-    web = network(host, "n1", 71, backend=backend, ingressPolicy=policy).add(box(host, "web", PORT))
+    web = network(host, "n1", 71, backend=backend, ingressPolicy=policy).add(
+        box(host, "web", published(PORT))
+    )
     network(host, "n2", 72, backend=backend, ingressPolicy=policy).add(box(host, "other"))
     with serve(host, "web", port=80):
         assert ask(host, address(web), 80, netns="other", wait=0.5) is None
@@ -145,7 +102,7 @@ def test_isolated_containers_reach_their_neighbours_published_ports_only(
     host: FakeHost, bridge_nf: str, backend: str
 ) -> None:
     chain = network(host, "n1", 71, backend=backend, ingressPolicy="isolated")
-    web = chain.add(box(host, "web", PORT))
+    web = chain.add(box(host, "web", published(PORT)))
     chain.add(box(host, "other"))
     with serve(host, "web", port=80):
         assert ask(host, address(web), 80, netns="other", wait=0.5) is None
@@ -158,7 +115,7 @@ def test_add_and_delete_without_prev_result_leaves_nothing(host: FakeHost, backe
     """Case 142. A first attachment has made what is shared and stays."""
     drop_forwarded(host)
     chain = network(host, "n1", 71, backend=backend, ingressPolicy=policy)
-    first, second = box(host, "first", PORT + 1), box(host, "second", PORT)
+    first, second = box(host, "first", published(PORT + 1)), box(host, "second", published(PORT))
     chain.add(first)
     before = host.snapshot(ignore=ours.STAYS)
     chain.add(second)
@@ -185,7 +142,7 @@ def test_whole_chain_has_no_complaint_after_add(
 ) -> None:
     """What firewall and portmap change of bridge's port is no fault to bridge."""
     chain = network(host, "n1", 71, backend=backend, ingressPolicy=policy)
-    web = box(host, "web", PORT)
+    web = box(host, "web", published(PORT))
     chain.add(web)
     chain.check(web)
 
