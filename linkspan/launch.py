@@ -46,6 +46,7 @@ STDERR, NETNS = b"stderr", b"netns"
 
 def main(cni_type: str) -> "NoReturn":
     """Serve the call this process was started for, and exit."""
+    _open_streams()
     command = posix.environ.get(b"CNI_COMMAND")
     if not command or posix.environ.get(STANDALONE.encode()):
         _exit(_run_here(cni_type, command, None))
@@ -198,7 +199,7 @@ def _send(resident: "_socket.socket", cni_type: str, stdin: bytes) -> bool:
     rights = b"".join([fd.to_bytes(4, sys.byteorder) for _, fd in descriptors])
     try:
         resident.settimeout(None)
-        sent = resident.sendmsg([frame], [(_SOL_SOCKET, _SCM_RIGHTS, rights)] if rights else [])
+        sent = resident.sendmsg([frame], [(_SOL_SOCKET, _SCM_RIGHTS, rights)])
         # Sending nothing is an error too once the other end has answered and hung up, and then the call has been carried out.
         if sent < len(frame):
             resident.sendall(frame[sent:])
@@ -212,12 +213,10 @@ def _send(resident: "_socket.socket", cni_type: str, stdin: bytes) -> bool:
 
 
 def _descriptors() -> list[tuple[bytes, int]]:
-    """Our stderr and the container's namespace, as far as they are there; the resident cannot open our /proc/self."""
-    found = []
+    """Our stderr and, if it is there, the container's namespace; the resident cannot open our /proc/self."""
+    found = [(STDERR, 2)]
+    netns = posix.environ.get(b"CNI_NETNS")
     try:
-        posix.fstat(2)
-        found.append((STDERR, 2))
-        netns = posix.environ.get(b"CNI_NETNS")
         if netns:
             found.append((NETNS, posix.open(netns, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)))
     except OSError:
@@ -289,6 +288,16 @@ def _start_a_resident() -> None:
 
         start()
     except Exception:  # noqa: S110
+        pass
+
+
+def _open_streams() -> None:
+    """Open what is closed of descriptors 0 to 2, lest a socket of ours be taken for it."""
+    try:
+        while (descriptor := posix.open("/dev/null", posix.O_RDWR)) <= 2:
+            pass
+        posix.close(descriptor)
+    except OSError:
         pass
 
 

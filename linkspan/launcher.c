@@ -105,6 +105,16 @@ static int write_all(int fd, const char *data, size_t size)
     return 1;
 }
 
+/* Open what is closed of descriptors 0 to 2, lest a socket of ours be taken for it. */
+static void open_streams(void)
+{
+    int fd;
+
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    close(fd);
+}
+
 /* --- the Python launcher -------------------------------------------------------------------------------------------------- */
 
 /* Become a Python program. `self`, how we were called, is only for those who look at the list of processes. */
@@ -224,28 +234,18 @@ static int send_call(int resident, const struct bytes *in)
         char room[CMSG_SPACE(2 * sizeof(int))];
     } control = {0};
     const char *path = getenv("CNI_NETNS");
-    int fds[2], count = 0, netns = -1;
-    char names[16] = "";
+    int netns = path && *path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    int fds[] = {STDERR_FILENO, netns};
+    size_t size = (netns < 0 ? 1 : 2) * sizeof *fds;
 
-    if (fcntl(STDERR_FILENO, F_GETFD) >= 0) {
-        fds[count++] = STDERR_FILENO;
-        strcat(names, "stderr ");
-    }
-    if (path && *path && (netns = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) >= 0) {
-        fds[count++] = netns;
-        strcat(names, "netns");
-    }
-    struct bytes frame = call_frame(in, names);
+    struct bytes frame = call_frame(in, netns < 0 ? "stderr" : "stderr netns");
     struct iovec whole = {frame.data, frame.size};
-    struct msghdr message = {.msg_iov = &whole, .msg_iovlen = 1};
-    if (count) {
-        message.msg_control = control.room;
-        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
-    }
+    struct msghdr message = {
+        .msg_iov = &whole, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = CMSG_SPACE(size)};
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(&control.header), fds, size);
     allow(resident, FOREVER);
     ssize_t sent = sendmsg(resident, &message, MSG_NOSIGNAL);
     close(netns);
@@ -294,6 +294,7 @@ int main(int argc, char **argv)
     const char *self = argc ? argv[0] : TYPE;
     int resident = -1;
 
+    open_streams();
     if (command && *command && !(standalone && *standalone))
         resident = connect_resident();
     if (resident < 0 || !is_of_our_kind(resident))

@@ -185,12 +185,28 @@ def test_nobody_there_and_a_socket_of_nobody_cost_nothing_else(host: FakeHost, f
         assert ran_here(call(host)), form
 
 
-@pytest.mark.parametrize("closed", ["<&-", "2>&-"])
-def test_a_stream_that_is_closed_is_not_missed(host: FakeHost, form: str, closed: str) -> None:
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_a_closed_stream_is_not_taken_for_a_socket(host: FakeHost, form: str, closed: str) -> None:
     script = f"CNI_COMMAND=VERSION {ours.BIN}/bridge {closed}"
     with resident(host, ANSWER):
         done = host.run(["sh", "-c", script], input="{}", check=False)
-    assert (done.returncode, done.stdout[:6]) == (7, "answer"), form
+    with open(host.path("/run/heard"), "rb") as file:
+        heard = protocol.read_call(file.read()[4:])
+    null = host.run(["stat", "-c", "%i", "/dev/null"]).stdout.strip()
+    assert (done.returncode, done.stdout[:6], heard.stdin) == (
+        7,
+        "answer",
+        b"" if "<" in closed else b"{}",
+    ), form
+    assert host.read("/run/rights") == null or "2" not in closed
+
+
+@pytest.mark.parametrize("launched", ["1", ""], ids=["alone", "resident"])
+def test_a_call_without_any_stream_ends(host: FakeHost, form: str, launched: str) -> None:
+    with resident(host, ANSWER):
+        script = f"CNI_COMMAND=VERSION LINKSPAN_STANDALONE={launched} {ours.BIN}/bridge <&- >&- 2>&-"
+        done = host.run(["sh", "-c", script], check=False)
+    assert done.returncode == (0 if launched else 7), form
 
 
 def test_a_native_launcher_without_its_interpreter_says_so(host: FakeHost) -> None:
