@@ -156,11 +156,8 @@ class Links(Protocol):
     def set_sysctl(self, key: str, value: str) -> bool:
         """Write it unless it is so already. False if this kernel has no such file. KernelRefused(EROFS, EACCES) as told."""
 
-    def announce(self, name: str, addresses: Iterable[str]) -> None:
-        """Tell the link's neighbours who has these addresses: gratuitous ARP and unsolicited NA. Best effort, no wait."""
-
-    def forget_neighbour(self, name: str, address: str) -> None:
-        """Drop what this namespace believes about an address on a link; absent is fine."""
+    def announce(self, name: str) -> None:
+        """Tell the link's neighbours who has its addresses: gratuitous ARP and unsolicited NA. Best effort, no wait."""
 
 
 class Iptables(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from linkspan.errors import KernelRefused
@@ -22,7 +22,7 @@ _DEFAULTS = {
         f"ipv4/conf/default/{key}": "0" for key in ("forwarding", "route_localnet", "arp_notify", "rp_filter")
     },
     **{f"ipv6/conf/default/{key}": "0" for key in ("forwarding", "disable_ipv6", "proxy_ndp")},
-    **{f"ipv6/conf/default/{key}": "1" for key in ("accept_ra", "accept_dad")},
+    **{f"ipv6/conf/default/{key}": "1" for key in ("accept_ra", "accept_dad", "autoconf")},
 }
 
 
@@ -303,13 +303,10 @@ class FakeLinks:
             self.sysctls[key] = value
         return True
 
-    def announce(self, name: str, addresses: Iterable[str]) -> None:
+    def announce(self, name: str) -> None:
         """See contract.Links."""
         if self._device(name) is not None:
-            self.announced += [(name, each) for each in addresses]
-
-    def forget_neighbour(self, name: str, address: str) -> None:
-        """See contract.Links: nobody believes anything here."""
+            self.announced += [(name, each) for each in self.addresses(name)]
 
     # --- for the test -------------------------------------------------------------------------------------------------
 

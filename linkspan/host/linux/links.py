@@ -9,8 +9,7 @@ import errno
 import ipaddress
 import os
 import socket
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache, cached_property
 from typing import Any
@@ -37,7 +36,6 @@ from linkspan.rules import Family
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-RTM_DELNEIGH = 29
 RTPROT_BOOT = 3
 RTEXT_FILTER_BRVLAN_COMPRESSED, RTEXT_FILTER_SKIP_STATS = 1 << 2, 1 << 3
 # linux/if_addr.h
@@ -290,28 +288,19 @@ class LinuxLinks:
                 raise KernelRefused(f"set the sysctl net/{key} to {value}", error.errno or 0) from error
         return True
 
-    def announce(self, name: str, addresses: Iterable[str]) -> None:
-        """See contract.Links."""
+    def announce(self, name: str) -> None:
+        """See contract.Links.
+
+        The kernel speaks for itself when a link is given a MAC address, also the one that it has (ip-sysctl: arp_notify, ndisc_notify);
+        closing a packet socket of ours would take 16 ms.
+        """
         link = self.get(name)
         if link is None:
             return
-        mac = bytes.fromhex(link.mac.replace(":", ""))
-        with self._within(), suppress(OSError):
-            for each in addresses:
-                interface = ipaddress.ip_interface(each)
-                if interface.version == 4:
-                    _gratuitous_arp(name, mac, interface.ip.packed)
-                else:
-                    _unsolicited_advertisement(name, link.index, mac, interface.ip.packed)
-
-    def forget_neighbour(self, name: str, address: str) -> None:
-        """See contract.Links."""
-        family = _FAMILY[6 if ":" in address else 4]
-        with self._asking(f"forget the neighbour {address}", absent=(errno.ENOENT, errno.ENODEV)):
-            fields = {"family": family, "ifindex": self._index(name)}
-            self._netlink.ask(
-                RTM_DELNEIGH, NEW, message_class("rtnl.ndmsg.ndmsg"), fields, {"NDA_DST": address}
-            )
+        with suppress(KernelRefused):
+            self.set_sysctl(f"ipv4/conf/{name}/arp_notify", "1")
+            self.set_sysctl(f"ipv6/conf/{name}/ndisc_notify", "1")
+            self.change(name, mac=link.mac)
 
     # --- underneath -------------------------------------------------------------------------------------------
 
@@ -393,25 +382,6 @@ class LinuxLinks:
 def _given(**values: Any) -> dict[str, Any]:
     """Those that say something: not None, "", {} or 0, which is the kernel's default wherever this is used."""
     return {key: value for key, value in values.items() if value}
-
-
-def _gratuitous_arp(name: str, mac: bytes, address: bytes) -> None:
-    """An ARP request for one's own address (RFC 5227, section 3), to everybody."""
-    everybody = b"\xff" * 6
-    packet = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, address, b"\0" * 6, address)
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as raw:
-        raw.bind((name, 0x0806))
-        raw.send(everybody + mac + b"\x08\x06" + packet)
-
-
-def _unsolicited_advertisement(name: str, index: int, mac: bytes, address: bytes) -> None:
-    """A neighbour advertisement with the override flag (RFC 4861, section 7.2.6), to all nodes."""
-    message = struct.pack("!BBHI16sBB6s", 136, 0, 0, 0x20000000, address, 2, 1, mac)
-    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode() + b"\0")
-        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-        raw.bind((socket.inet_ntop(socket.AF_INET6, address), 0, 0, 0))
-        raw.sendto(message, ("ff02::1", 0, 0, index))
 
 
 def same_namespace(path: str) -> bool:

@@ -103,7 +103,15 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
         gateways = tuple(_gateway_address(each) for each in layout.addresses)
         if config.vlan:
             plan.append(steps.EnsureVlanLink(config.gateway_link, config.bridge, config.vlan))
-        plan.append(steps.BeGateway(config.gateway_link, gateways, force=config.force_address))
+        plan.append(
+            steps.BeGateway(
+                config.gateway_link,
+                gateways,
+                bridge=config.bridge,
+                port=attachment.host_veth,
+                force=config.force_address,
+            )
+        )
     if config.internal:
         plan.append(steps.Isolate(config.bridge))
     else:

@@ -6,9 +6,11 @@ containers there are.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from linkspan.errors import KernelRefused
 from linkspan.nft_table import TABLE, preparation, without_chain
 from linkspan.plan import Undo
 from linkspan.rules import NftChange
@@ -52,9 +54,14 @@ def guard(host: Host, attachment: Attachment, mac: str) -> None:
 
 
 def unguard(host: Host, attachment: Attachment) -> None:
-    """Remove the chain; absent is fine."""
-    if host.nftables.usable() and host.nftables.chain(chain_name(attachment)) is not None:
+    """Remove the chain; absent is fine, and so is the whole table. Nothing is listed."""
+    if not host.nftables.usable():
+        return
+    try:
         host.nftables.apply(NftChange(commands=without_chain(chain_name(attachment))))
+    except KernelRefused as error:
+        if error.errno != errno.ENOENT:
+            raise
 
 
 def missing(host: Host, attachment: Attachment, mac: str) -> list[str]:

@@ -14,7 +14,7 @@ from linkspan import isolation, nft_table
 from linkspan.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
 from linkspan.host.contract import PortVlans
 from linkspan.model import Address, Attachment, Route, mac_from
-from linkspan.plan import Undo, keep
+from linkspan.plan import Undo, carry_out, keep
 from linkspan.state import Records
 
 if TYPE_CHECKING:
@@ -191,7 +191,9 @@ class Furnish:
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
         if any(each.family == 6 for each in self.addresses):
-            links.set_sysctl(f"ipv6/conf/{self.ifname}/disable_ipv6", "0")
+            # IPAM's addresses and routes are the only ones: advertisements of whoever is on the bridge add none.
+            for key, value in (("disable_ipv6", "0"), ("accept_ra", "0"), ("autoconf", "0")):
+                links.set_sysctl(f"ipv6/conf/{self.ifname}/{key}", value)
         if self.nodad:
             links.set_sysctl(f"ipv6/conf/{self.ifname}/accept_dad", "0")
         links.change(self.ifname, up=True)
@@ -202,6 +204,9 @@ class Furnish:
         self._await_carrier(links)
         if not self.nodad:
             self._await_addresses(links)
+        if self.addresses:
+            # Whoever had these addresses before had another MAC, perhaps, which neighbours remember.
+            links.announce(self.ifname)
         return keep
 
     def _add(self, links: Links, route: Route) -> None:
@@ -239,29 +244,32 @@ class Furnish:
 
 @dataclass(frozen=True, slots=True)
 class BeGateway:
-    """The gateways' addresses (CIDR) on the bridge. Shared: never undone."""
+    """The gateways' addresses (CIDR) on `link`, which is the bridge or its link in a VLAN; `port` is the attachment's."""
 
-    bridge: str
+    link: str
     gateways: tuple[str, ...]
+    bridge: str
+    port: str
     force: bool = False
 
     def do(self, host: Host) -> Undo:
         links = host.links()
-        present = links.addresses(self.bridge)
+        present = links.addresses(self.link)
         wanted = {ipaddress.ip_interface(each) for each in self.gateways}
         for text in present:
             if self._is_in_the_way(ipaddress.ip_interface(text), wanted):
                 self._replace(links, text)
-        for gateway in wanted - {ipaddress.ip_interface(each) for each in present}:
-            links.add_address(self.bridge, str(gateway))
-        return keep
+        missing = wanted - {ipaddress.ip_interface(each) for each in present}
+        return carry_out(
+            (GatewayAddress(self.link, str(each), self.bridge, self.port) for each in missing), host
+        )
 
     def _is_in_the_way(
         self,
         present: ipaddress.IPv4Interface | ipaddress.IPv6Interface,
         wanted: set[ipaddress.IPv4Interface | ipaddress.IPv6Interface],
     ) -> bool:
-        """Another IPv4 address of the bridge, or an IPv6 one inside a subnet that gets a gateway."""
+        """Another IPv4 address of the link, or an IPv6 one inside a subnet that gets a gateway."""
         same_family = [each for each in wanted if each.version == present.version]
         if not same_family or present in wanted:
             return False
@@ -270,10 +278,41 @@ class BeGateway:
     def _replace(self, links: Links, text: str) -> None:
         if not self.force:
             raise InvalidConfig(
-                f"$.bridge: {self.bridge} already has the address {text}, not {', '.join(self.gateways)}",
+                f"$.bridge: {self.link} already has the address {text}, not {', '.join(self.gateways)}",
                 "name another bridge, use that subnet, or set forceAddress to replace the address",
             )
-        links.delete_address(self.bridge, text)
+        links.delete_address(self.link, text)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAddress:
+    """One address that the link lacked. Undone while the bridge has no port but ours.
+
+    Else a list that is corrected after its first ADD failed would find the old gateway in its way.
+    """
+
+    link: str
+    address: str
+    bridge: str
+    port: str
+
+    def do(self, host: Host) -> Undo:
+        host.links().add_address(self.link, self.address)
+        return lambda: self._withdraw(host.links())
+
+    def _withdraw(self, links: Links) -> None:
+        if self._is_shared(links):
+            return
+        links.delete_address(self.link, self.address)
+        if self._is_shared(
+            links
+        ):  # who joined between the look and the deletion takes the address for granted
+            links.add_address(self.link, self.address)
+
+    def _is_shared(self, links: Links) -> bool:
+        bridge = links.get(self.bridge)
+        ports = links.all(master=bridge.index) if bridge is not None else ()
+        return any(each.name != self.port for each in ports)
 
 
 @dataclass(frozen=True, slots=True)

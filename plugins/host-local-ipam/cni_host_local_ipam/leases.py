@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from cni_host_local_ipam.ranges import Ip, RangeSet, address_or_none
+from cni_host_local_ipam.released import Released
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -29,7 +30,9 @@ class Pool:
         self._host = host
         self._files = host.files
         self._folder = folder
-        self._side = f"{SIDE}/{sha256(folder.encode()).hexdigest()[:24]}"
+        name = sha256(folder.encode()).hexdigest()[:24]
+        self._side = f"{SIDE}/{name}"
+        self._released = Released(host, name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -69,7 +72,7 @@ class Pool:
             ip for name, ip in self.taken().items() if name not in ours and self._is_held_by(ip, attachment)
         )
 
-    def reserve(self, number: int, ip: Ip, attachment: Attachment) -> None:
+    def reserve(self, ip: Ip, attachment: Attachment) -> None:
         """Take a free address for an attachment: the index first, then the lease whole or not at all, then its boot."""
         path = f"{self._folder}/{ip}"
         known = dict.fromkeys((*map(str, self._indexed(attachment)), str(ip)))
@@ -80,6 +83,9 @@ class Pool:
         stamp = self._files.stamp(path)
         record = {"stamp": stamp, "boot": self._host.boot}
         self._files.write(f"{self._side}/{ip}", json.dumps(record).encode())
+
+    def move_on(self, number: int, ip: Ip) -> None:
+        """Round robin in a range set goes on behind `ip`."""
         self._files.write(f"{self._folder}/last_reserved_ip.{number}", str(ip).encode())
 
     def release(self, ip: Ip) -> None:
@@ -88,7 +94,8 @@ class Pool:
         The lease goes last: whoever is stopped between leaves a lease that the next DEL finds, never a record that nothing names.
         """
         self._files.remove(f"{self._side}/{ip}")
-        self._files.remove(f"{self._folder}/{ip}")
+        if self._files.remove(f"{self._folder}/{ip}"):
+            self._released.add(str(ip))
 
     def release_all(self, attachment: Attachment) -> None:
         """Give back what an attachment holds, and forget it."""
@@ -106,12 +113,19 @@ class Pool:
         return address_or_none(content.decode(errors="replace").strip()) if content else None
 
     def next_free(self, number: int, one: RangeSet) -> Ip | None:
-        """The next address of a set in round robin that nobody holds, or None."""
-        taken = self.taken()
+        """The next address of a set in round robin that nobody holds, but one that was given back lately only if there is no other.
+
+        Of those it is the one that was given back first. None if every address is held.
+        """
+        taken, released = self.taken(), self._released.oldest_first()
+        resting: list[Ip] = []
         for ip in one.candidates(self.last_reserved(number)):
-            if str(ip) not in taken or self.is_free(ip):
+            if str(ip) in taken and not self.is_free(ip):
+                continue
+            if str(ip) not in released:
                 return ip
-        return None
+            resting.append(ip)
+        return min(resting, key=lambda ip: released[str(ip)], default=None)
 
     def _is_held_by(self, ip: Ip, attachment: Attachment) -> bool:
         content = self._files.read(f"{self._folder}/{ip}")

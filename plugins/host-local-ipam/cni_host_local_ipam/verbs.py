@@ -169,7 +169,9 @@ def _reserve(pool: Pool, request: Request, number: int, one: RangeSet, asked: Ip
     ip = asked if asked is not None else pool.next_free(number, one)
     if ip is None:
         raise PoolExhausted(_full(request.network, one), "remove containers, or widen the range")
-    pool.reserve(number, ip, request.attachment)
+    pool.reserve(ip, request.attachment)
+    if asked is None:  # what somebody asked for is no step of the round
+        pool.move_on(number, ip)
     return ip
 
 

@@ -85,7 +85,7 @@ class Tune:
         try:
             links.change(self.ifname, **dict(self.wanted.given()))
             if self.wanted.mac is not None:
-                links.announce(self.ifname, links.addresses(self.ifname))
+                links.announce(self.ifname)
         except CniError:
             # The kernel changes one after the other and stops at the one it refuses.
             restore(links, self.ifname, before)
