@@ -34,7 +34,7 @@ PATIENCE = 0.1
 #: Begins the line by which a launcher is known: `# linkspan launcher: <type> <library>`; see `type_of_launcher`.
 MARKER = b"# linkspan launcher: "
 #: How far into a file that line is looked for, in bytes. A native launcher (launcher.c) has it among its constants.
-MARKER_WITHIN = 1 << 16
+MARKER_WITHIN = 1 << 20
 #: Begins a greeting, and counts up when what passes between launcher and resident changes: native launchers outlive an upgrade.
 PROTOCOL = "linkspan 1"
 

@@ -52,6 +52,8 @@ static void fail(void)
 
 static void append(struct bytes *to, const void *data, size_t size)
 {
+    if (!size)
+        return;
     if (size > to->room - to->size) {
         to->room = (to->size + size) * 2;
         to->data = realloc(to->data, to->room);

@@ -50,7 +50,12 @@ def compiled(constants: Mapping[str, str]) -> bytes:
         if done.returncode:
             raise CannotCompile(f"{' '.join(command)} fails: {done.stderr.strip()[-500:]}")
         with open(program, "rb") as file:
-            return file.read()
+            made = file.read()
+    if launch.MARKER not in made[: launch.MARKER_WITHIN]:
+        raise CannotCompile(
+            f"{' '.join(command)} makes a program of {len(made)} bytes, too large to be known for ours"
+        )
+    return made
 
 
 def definitions(constants: Mapping[str, str]) -> str:
