@@ -245,6 +245,16 @@ class FakeHost:
             for descriptor in (*ours, *theirs):
                 os.close(descriptor)
 
+    @contextmanager
+    def another_boot(self) -> Iterator[None]:
+        """Another boot as far as programs can see that begin in it; the memory of this one (/run) stays."""
+        self.write("/run/boot_id", "11111111-2222-3333-4444-555555555555\n")
+        self.run(["mount", "--bind", "/run/boot_id", "/proc/sys/kernel/random/boot_id"])
+        try:
+            yield
+        finally:
+            self.run(["umount", "/proc/sys/kernel/random/boot_id"])
+
     # --- files ------------------------------------------------------------------------------------------------
 
     def path(self, inside: str) -> str:

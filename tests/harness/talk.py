@@ -32,6 +32,21 @@ with socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_S
                 connection.sendall((name + " " + peer[0].removeprefix("::ffff:")).encode())
 """
 
+_ADVERTISER = r"""
+import socket, struct, sys, time
+device, prefix = sys.argv[1:]
+index = socket.if_nametoindex(device)
+sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+if prefix:
+    message += struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 1800, 1800, 0) + socket.inet_pton(socket.AF_INET6, prefix)
+for _ in range(3):
+    sock.sendto(message, ("ff02::1", 0, 0, index))
+    time.sleep(0.2)
+"""
+
 _CLIENT = r"""
 import socket, sys
 kind, address, port, wait = sys.argv[1:]
@@ -80,3 +95,8 @@ def ask(
     argv = [sys.executable, "-ISc", _CLIENT, kind, address, str(port), str(wait)]
     done = host.run(argv, netns=netns, check=False)
     return done.stdout if done.returncode == 0 else None
+
+
+def advertise(host: FakeHost, *, netns: str, device: str, prefix: str = "") -> None:
+    """Router advertisements (RFC 4861, section 4.2) with a lifetime of half an hour; `prefix` (a /64) is for addresses of one's own."""
+    host.run([sys.executable, "-ISc", _ADVERTISER, device, prefix], netns=netns)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
@@ -25,7 +24,7 @@ ROOM = ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6"]
 def emptied(host: FakeHost) -> Iterator[None]:
     """Every test begins with a pool that nobody used."""
     yield
-    host.run(["sh", "-c", f"rm -rf {LEASES}/pool /var/lib/linkspan/leases*"])
+    host.run(["sh", "-c", f"rm -rf {LEASES}/pool /var/lib/linkspan/leases* /run/linkspan/*/released"])
 
 
 def at_once(count: int, act: Callable[[int], str]) -> list[str]:
@@ -185,15 +184,6 @@ def test_twenty_at_once_for_one_attachment_have_one_winner(
     assert leased(host) == list(filter(None, gave))
 
 
-@contextmanager
-def another_boot(host: FakeHost) -> Iterator[None]:
-    """Another boot as far as programs can see that begin in it."""
-    host.write("/run/boot_id", "11111111-2222-3333-4444-555555555555\n")
-    host.run(["mount", "--bind", "/run/boot_id", "/proc/sys/kernel/random/boot_id"])
-    yield
-    host.run(["umount", "/proc/sys/kernel/random/boot_id"])
-
-
 @pytest.fixture
 def alone(host: FakeHost, sides: dict[str, list[str]]) -> Chain:
     """Ours without the resident, which does not live through a boot, and a pool with room for one."""
@@ -203,7 +193,7 @@ def alone(host: FakeHost, sides: dict[str, list[str]]) -> Chain:
 def test_addresses_of_an_earlier_boot_are_free(host: FakeHost, alone: Chain) -> None:
     given(alone, "before")
     assert given(alone, "too many") == ""
-    with another_boot(host):
+    with host.another_boot():
         assert given(alone, "after") == "10.1.0.2"
         assert given(alone, "too many") == ""
 
@@ -213,7 +203,7 @@ def test_a_late_del_of_an_earlier_boot_leaves_the_address_to_its_new_holder(
 ) -> None:
     """A runtime that comes up cleans what it remembers, after others have begun."""
     given(alone, "before")
-    with another_boot(host):
+    with host.another_boot():
         given(alone, "after")
         freed(alone, "before")
         assert host.read(f"{LEASES}/pool/10.1.0.2").split() == ["after", "eth0"]
@@ -225,7 +215,7 @@ def test_a_late_del_of_an_earlier_boot_frees_an_address_that_nobody_took(
     host: FakeHost, alone: Chain
 ) -> None:
     given(alone, "before")
-    with another_boot(host):
+    with host.another_boot():
         freed(alone, "before")
         assert leased(host) == []
 
@@ -235,7 +225,7 @@ def test_an_address_that_ours_gave_again_after_a_boot_is_a_whole_lease_for_the_r
 ) -> None:
     theirs = pool(host, sides["theirs"], "10.1.0.0/30")
     given(alone, "before")
-    with another_boot(host):
+    with host.another_boot():
         given(alone, "after")
         assert given(theirs, "other") == ""
         freed(theirs, "after")

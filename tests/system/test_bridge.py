@@ -11,7 +11,7 @@ import pytest
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.fakehost import OUTSIDE, OUTSIDE_V4, FakeHost
-from tests.harness.talk import ask, serve
+from tests.harness.talk import advertise, ask, serve
 
 pytestmark = pytest.mark.root
 
@@ -142,7 +142,7 @@ def test_a_vlan_on_a_kernel_without_them_is_an_error_that_says_so(host: FakeHost
 def test_a_host_with_an_advertised_way_out_keeps_it_when_it_becomes_a_router(host: FakeHost) -> None:
     """IPv6 forwarding makes the kernel forget advertised routes unless accept_ra is 2 (kernel's ip-sysctl documentation)."""
     host.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra"])
-    _advertise(host, netns=OUTSIDE, device="eth0")
+    advertise(host, netns=OUTSIDE, device="eth0")
     assert "proto ra" in host.run(["ip", "-6", "route", "show", "default"]).stdout
     network(host).add(Attachment("box", host.add_netns("box")))
     assert host.run(["cat", "/proc/sys/net/ipv6/conf/all/forwarding"]).stdout == "1\n"
@@ -153,25 +153,8 @@ def test_router_advertisements_of_a_container_do_not_reach_the_host(host: FakeHo
     """CVE-2020-10749: a container must not become the host's way out."""
     before = host.run(["ip", "-6", "route", "show", "default"]).stdout
     network(host).add(Attachment("box", host.add_netns("box")))
-    _advertise(host, netns="box", device="eth0")
+    advertise(host, netns="box", device="eth0")
     assert host.run(["ip", "-6", "route", "show", "default"]).stdout == before
-
-
-_ADVERTISER = r"""
-import socket, struct, sys, time
-index = socket.if_nametoindex(sys.argv[1])
-sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-for _ in range(3):
-    sock.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, index))
-    time.sleep(0.2)
-"""
-
-
-def _advertise(host: FakeHost, *, netns: str, device: str) -> None:
-    """Router advertisements (RFC 4861, section 4.2) with a lifetime of half an hour."""
-    host.run(["/usr/bin/env", "python3", "-c", _ADVERTISER, device], netns=netns)
 
 
 def test_a_dead_container_leaves_its_address_to_the_next_with_the_same_mac(host: FakeHost) -> None:
