@@ -14,15 +14,16 @@ Backend = Literal["iptables", "nftables"]
 NAMES: tuple[Backend, ...] = ("iptables", "nftables")
 
 
-def choose(host: Host, asked: str | None, *, path: str = "$.backend") -> Backend:
+def choose(host: Host, asked: str | None, *, path: str = "$.backend", table: str = "nat") -> Backend:
     """The back end for a configuration's key at `path`; None and "" leave the choice to us.
 
-    Unset means iptables where it is usable, because nerdctl and podman read its rules, else nftables. Raises InvalidConfig
-    for an unknown name and ToolMissing when what is asked for (or anything at all) does not work on this host.
+    Unset means iptables where it is usable, because nerdctl and podman read its rules, else nftables, which also serves a host
+    where somebody made iptables' `table` with nft. Raises InvalidConfig for an unknown name and ToolMissing when what is
+    asked for (or anything at all) does not work on this host.
     """
     if asked:
         return _asked(host, asked, path)
-    if host.iptables.usable(4):
+    if host.iptables.usable(4) and host.iptables.readable(4, table):
         return "iptables"
     if host.nftables.usable():
         return "nftables"

@@ -166,6 +166,12 @@ class Iptables(Protocol):
     def usable(self, family: Family) -> bool:
         """Whether the tool (or library) for this family is there and the kernel answers."""
 
+    def readable(self, family: Family, table: str) -> bool:
+        """Whether the table is one of iptables', as it is before anybody used it; `nft` makes others of the same name.
+
+        That it is may be remembered.
+        """
+
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change atomically, safe against other writers. Absent things to remove are fine."""
 

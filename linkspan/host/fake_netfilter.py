@@ -70,13 +70,15 @@ class Refusals:
 class FakeIptables:
     """Both families' tables; `tables[4, "nat"]["POSTROUTING"]` is a list of rules as iptables-save prints them.
 
-    `applied` has every change that was asked for, in order; `policies[4, "filter", "FORWARD"]` is "DROP" if a test says so.
+    `applied` has every change that was asked for, in order; `policies[4, "filter", "FORWARD"]` is "DROP" if a test says so,
+    and `foreign` has the tables, such as (4, "nat"), that somebody made with nft.
     """
 
     def __init__(self, *, families: tuple[Family, ...] = (4, 6)) -> None:
         self.families = families
         self.tables: dict[tuple[Family, str], dict[str, list[str]]] = {}
         self.policies: dict[tuple[Family, str, str], str] = {}
+        self.foreign: set[tuple[Family, str]] = set()
         self.applied: list[tuple[Family, str, Change]] = []
         self._refusals = Refusals()
         self.refuse = self._refusals.refuse
@@ -84,6 +86,10 @@ class FakeIptables:
     def usable(self, family: Family) -> bool:
         """Whether the family is among `families`."""
         return family in self.families
+
+    def readable(self, family: Family, table: str) -> bool:
+        """Whether the table is not among `foreign`."""
+        return (family, table) not in self.foreign
 
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules."""
@@ -117,6 +123,8 @@ class FakeIptables:
     def _chains(self, family: Family, table: str) -> dict[str, list[str]]:
         if table not in _BUILT_IN:
             raise _refused(errno.ENOENT, f"Table {table} does not exist")
+        if not self.readable(family, table):
+            raise _refused(errno.EOPNOTSUPP, f"Table `{table}' is incompatible, use 'nft' tool.")
         return self.tables.get((family, table)) or {chain: [] for chain in _BUILT_IN[table]}
 
 

@@ -312,6 +312,33 @@ def test_both_families_are_usable(iptables: Iptables, family: Family) -> None:
     assert iptables.usable(family)
 
 
+FOREIGN_NAT = (
+    "add table {family} nat",
+    "add chain {family} nat PREROUTING {{ type nat hook prerouting priority -100; }}",
+    "add rule {family} nat PREROUTING fib daddr type local counter",
+)
+
+
+def test_a_table_that_nobody_made_and_one_of_its_own_are_readable(iptables: Iptables, family: Family) -> None:
+    assert iptables.readable(family, "nat")
+    iptables.apply(family, "nat", Change(shared=("SHARED",)))
+    assert iptables.readable(family, "nat")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("variant_host", ["nft"], indirect=True)
+def test_a_table_that_somebody_made_with_nft_is_not_readable(variant_host: str, family: Family) -> None:
+    for command in FOREIGN_NAT:
+        subprocess.run(["nft", command.format(family="ip" if family == 4 else "ip6")], check=True)
+    real, fake = linux(variant_host), FakeIptables()
+    fake.foreign = {(family, "nat")}
+    for each in (real, fake):
+        assert not each.readable(family, "nat")
+        assert each.readable(family, "filter")
+        with pytest.raises(KernelRefused):
+            each.rules(family, "nat")
+
+
 def test_without_a_program_nothing_is_usable(family: Family) -> None:
     nothing = LinuxIptables(Programs("no-such-variant"))
     assert not nothing.usable(family)

@@ -25,6 +25,13 @@ def test_unset_is_nftables_where_iptables_does_not_work() -> None:
     assert choose(a_host(iptables=False), None) == "nftables"
 
 
+def test_unset_is_nftables_where_somebody_made_the_table_of_iptables_with_nft() -> None:
+    host = a_host()
+    host.iptables.foreign = {(4, "nat")}
+    assert choose(host, None) == "nftables"
+    assert choose(host, None, table="filter") == "iptables"
+
+
 def test_unset_where_nothing_works_says_so() -> None:
     with pytest.raises(ToolMissing, match="neither"):
         choose(a_host(iptables=False, nftables=False), None)

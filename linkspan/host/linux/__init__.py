@@ -11,6 +11,7 @@ from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks, same_namespace
 from linkspan.host.linux.namespaces import checked, cookie, open_netns
 from linkspan.host.linux.processes import LinuxProcesses
+from linkspan.rules import Family
 
 RUN = "/run/linkspan"
 
@@ -21,6 +22,7 @@ class Warm:
     def __init__(self) -> None:
         self.cookie = cookie()
         self.state_dir = f"{RUN}/{self.cookie}"
+        self.read_tables: set[tuple[Family, str]] = set()
         self._links: LinuxLinks | None = None
 
     @cached_property
@@ -69,7 +71,7 @@ class LinuxHost:
         """See contract.Host."""
         from linkspan.host.linux.iptables import LinuxIptables
 
-        return LinuxIptables(self.processes)
+        return LinuxIptables(self.processes, read=self._warm.read_tables)
 
     @property
     def nftables(self) -> Nftables:

@@ -26,13 +26,17 @@ _MULTI: Mapping[str, Variant] = {"xtables-nft-multi": "nft", "xtables-legacy-mul
 class LinuxIptables:
     """The contract's Iptables on a real kernel, in the network namespace of the calling thread.
 
-    `path` is a PATH to search after the usual folders. What a family's variant is, is found out once per object.
+    `path` is a PATH to search after the usual folders. What a family's variant is, is found out once per object. `read` remembers
+    the tables that were found readable: to ask costs a program.
     """
 
-    def __init__(self, processes: Processes, path: str = "") -> None:
+    def __init__(
+        self, processes: Processes, path: str = "", read: set[tuple[Family, str]] | None = None
+    ) -> None:
         self._processes = processes
         self._folders = (*FOLDERS, *(folder for folder in path.split(":") if folder.startswith("/")))
         self._found: dict[Family, Iptables] = {}
+        self._read = set() if read is None else read
 
     def usable(self, family: Family) -> bool:
         """Whether iptables of this family is installed with what its variant needs. Starts no program where it is."""
@@ -40,6 +44,12 @@ class LinuxIptables:
             return self._of(family).usable(family)
         except ToolMissing:
             return False
+
+    def readable(self, family: Family, table: str) -> bool:
+        """Whether iptables can read the table; True for good once it could. Raises ToolMissing without iptables."""
+        if (family, table) not in self._read and self._of(family).readable(family, table):
+            self._read.add((family, table))
+        return (family, table) in self._read
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change atomically. ToolMissing without iptables, KernelRefused with the tool's words in details."""

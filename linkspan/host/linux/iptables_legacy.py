@@ -52,6 +52,10 @@ class LegacyIptables:
         found = self._processes.find(program_name(family, "save"), self._folders)
         return found is not None and find_spec("iptc") is not None
 
+    def readable(self, family: Family, table: str) -> bool:  # noqa: ARG002  whatever the table
+        """True: nobody but iptables-legacy makes its tables."""
+        return True
+
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
         return read_tables(self._processes, self._folders, family, (table,))[table]

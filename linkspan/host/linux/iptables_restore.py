@@ -47,6 +47,14 @@ class RestoreIptables:
         names = (program_name(family, "save"), program_name(family, "restore"))
         return all(self._processes.find(name, self._folders) is not None for name in names)
 
+    def readable(self, family: Family, table: str) -> bool:
+        """Whether iptables-save shows the table, or calls it incompatible: it has chains or rules that only nft can make."""
+        try:
+            save(self._processes, self._folders, family, (table,))
+        except KernelRefused:
+            return False
+        return True
+
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
         return read_tables(self._processes, self._folders, family, (table,))[table]
