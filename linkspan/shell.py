@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linkspan import wire
-from linkspan.errors import Bug, CniError, InvalidConfig, InvalidNetns, TryAgain
+from linkspan.errors import Bug, CniError, InvalidConfig, InvalidNetns, NotReady, TryAgain
 from linkspan.schema import check, load
 from linkspan.versions import VERSIONS, encode_versions
 
@@ -75,6 +75,7 @@ def perform(
         check(request.config, plugin.schema)
     if request.verb == "STATUS":
         plugin.status(request, host)
+        _see_that_state_can_be_written(host)
         return None
     if request.verb == "GC":
         plugin.gc(request, host)
@@ -109,6 +110,14 @@ def _perform_locked(
         plugin.delete(replace(request.as_verb("DEL"), prev_result=None), host)
         raise TryAgain("the caller went away during ADD", "what ADD had made was taken back")
     return result
+
+
+def _see_that_state_can_be_written(host: Host) -> None:
+    """Every ADD locks its attachment there, and most leave a record."""
+    if not host.files.can_write(host.state_dir):
+        raise NotReady(
+            f"state cannot be written in {host.state_dir}", "is it on a file system that is read-only?"
+        )
 
 
 def _guard_netns(request: Request, host: Host) -> None:

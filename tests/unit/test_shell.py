@@ -21,13 +21,14 @@ ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/a
 
 
 class Desk:
-    """A plugin that notes what it was asked, and a host that can do no more than lock."""
+    """A plugin that notes what it was asked, and a host that can do no more than lock, and say whether its state can be written."""
 
     def __init__(self, tmp_path: Path, *, chained: bool = False) -> None:
         schema = tmp_path / "schema.json"
         schema.write_text('{"properties": {"mtu": {"type": "integer"}}}')
         self.asked: list[str] = []
         self.locked = False
+        self.writable = True
         self.result = Result(ips=(Address(address="10.0.0.2/8"),))
         self.fails: Exception | None = None
         self.plugin = Plugin(
@@ -41,7 +42,8 @@ class Desk:
             chained=chained,
         )
         self.host: Any = SimpleNamespace(
-            files=SimpleNamespace(lock_attachment=self._lock),
+            files=SimpleNamespace(lock_attachment=self._lock, can_write=lambda _: self.writable),
+            state_dir="/run/state",
             same_netns=lambda netns: netns == "/proc/self/ns/net",
         )
 
@@ -128,6 +130,13 @@ def test_unforeseen_exception_becomes_an_error_object(desk: Desk) -> None:
 def test_plugin_s_own_error_keeps_its_code(desk: Desk) -> None:
     desk.fails = InvalidConfig("m", "d")
     assert desk.call()[1] == {"cniVersion": "1.1.0", "code": 7, "msg": "m", "details": "d"}
+
+
+def test_status_is_not_ready_where_state_cannot_be_written(desk: Desk) -> None:
+    desk.writable = False
+    status, error = desk.call({"CNI_COMMAND": "STATUS"})
+    assert (status, error["code"], desk.asked) == (1, 50, ["STATUS"])
+    assert "/run/state" in error["msg"]
 
 
 def test_caller_that_is_gone_is_not_served(desk: Desk) -> None:
