@@ -45,7 +45,7 @@ def boxes(host: FakeHost) -> Iterator[tuple[str, str]]:
     yield names
     for name in names:
         host.del_netns(name)
-    host.run(["sh", "-c", "rm -rf /var/lib/cni /var/lib/linkspan/leases*"])
+    host.run(["sh", "-c", "rm -rf /var/lib/cni /var/lib/linkspan/leases* /run/linkspan/*/released"])
 
 
 class Runtime:
