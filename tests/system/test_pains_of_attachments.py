@@ -149,9 +149,9 @@ def test_pain_3_a_full_disk_leaves_no_lease_file(host: FakeHost) -> None:
 
 
 LATER: dict[str, JsonObject] = {
-    "portmap": {"type": "portmap", "backend": "nonsense", "capabilities": {"portMappings": True}},
+    "portmap": {"type": "portmap", "capabilities": {"portMappings": True}},
     "firewall": {"type": "firewall", "ingressPolicy": "nonsense"},
-    "tuning": {"type": "tuning", "sysctl": {"kernel.hostname": "nonsense"}},
+    "tuning": {"type": "tuning", "mtu": "nonsense"},
     "dns": {"type": "dns", "domainName": "a b"},
 }
 
@@ -162,7 +162,7 @@ def test_pain_4_del_works_after_a_later_plugin_failed_add(host: FakeHost, later:
     chain = bridged(host, "10.1.0.0/30")
     chain.plugins.append(LATER[later])
     for _ in range(3):
-        one = Attachment("box", host.add_netns("box"), capabilities={"portMappings": [published(8080)]})
+        one = Attachment("box", host.add_netns("box"), capabilities={"portMappings": [published(70_000)]})
         with pytest.raises(ChainError) as failed:
             chain.add(one)
         assert failed.value.call.plugin == later
@@ -465,9 +465,10 @@ def test_pain_24_del_by_a_recycled_path_takes_nothing_from_the_host(
 ) -> None:
     """plugins#714, #715: /proc/PID/ns/net led to the host by then, and DEL worked there; ours sees whose it is and takes back the rest."""
     chain = whole(host, env)
+    host.run(["ip", "link", "set", "eth0", "mtu", "1480"])  # the host has an eth0, too
     before = settled(chain, host)
     one = box(host, "box", published(8080))
-    chain.add(one)  # its eth0 has tuning's MTU; the host has an eth0, too
+    chain.add(one)  # its eth0 had 1500 before tuning, which DEL remembers
     chain.delete(replace(one, netns=f"/proc/{host.pid}/ns/net"), chain.result(one))
     assert seen(host).diff(before) == []
 
