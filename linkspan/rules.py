@@ -59,6 +59,11 @@ class Change:
     own: tuple[tuple[str, tuple[Rule, ...]], ...] = ()
     jumps: tuple[Jump, ...] = ()
 
+    @property
+    def only_removes(self) -> bool:
+        """Whether it makes nothing: where its chains are absent it is done before it is begun."""
+        return not (self.shared or self.own or self.jumps)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:

@@ -104,6 +104,8 @@ class FakeIptables:
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change, or leave everything as it was."""
         self._refusals.check("apply")
+        if change.only_removes and not self.readable(family, table):
+            return
         present = self.rules(family, table)
         try:
             to_do = edits(present, change)

@@ -337,6 +337,9 @@ def test_a_table_that_somebody_made_with_nft_is_not_readable(variant_host: str, 
         assert each.readable(family, "filter")
         with pytest.raises(KernelRefused):
             each.rules(family, "nat")
+        with pytest.raises(KernelRefused):
+            each.apply(family, "nat", Change(shared=("SHARED",)))
+        each.apply(family, "nat", Change(remove_chains=("SHARED",), remove=(("OTHER", LOCAL),)))
 
 
 def test_without_a_program_nothing_is_usable(family: Family) -> None:

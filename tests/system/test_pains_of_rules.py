@@ -330,22 +330,35 @@ def test_pain_11_del_after_the_rules_were_flushed_succeeds_and_leaves_nothing(
 
 # --- 12: a table that iptables cannot read --------------------------------------------------------------------------
 
-FOREIGN_NAT = (
-    "add table ip nat",
-    "add map ip nat ways { type inet_service : ipv4_addr . inet_service; }",
-    "add chain ip nat PREROUTING { type nat hook prerouting priority -100; }",
-    "add rule ip nat PREROUTING fib daddr type local dnat ip to tcp dport map @ways",
-)
+FOREIGN = {
+    "nat": (
+        "add table ip nat",
+        "add map ip nat ways { type inet_service : ipv4_addr . inet_service; }",
+        "add chain ip nat PREROUTING { type nat hook prerouting priority -100; }",
+        "add rule ip nat PREROUTING fib daddr type local dnat ip to tcp dport map @ways",
+    ),
+    "filter": (
+        "add table ip filter",
+        "add chain ip filter FORWARD { type filter hook forward priority 0; }",
+        "add rule ip filter FORWARD fib daddr type local counter drop",
+    ),
+}
+
+
+@pytest.fixture(params=FOREIGN)
+def foreign(request: pytest.FixtureRequest, host: FakeHost) -> str:
+    """The name of a table of iptables' that somebody made with nft, in a way that iptables cannot read."""
+    for command in FOREIGN[request.param]:
+        host.run(["nft", command])
+    return str(request.param)
 
 
 @pytest.mark.parametrize("keys", [{"backend": "nftables"}, {}], ids=["nftables", "unset"])
-def test_pain_12_a_nat_table_that_iptables_cannot_read_is_in_nobodys_way(
-    host: FakeHost, keys: dict[str, Any]
+def test_pain_12_a_table_that_iptables_cannot_read_is_in_nobodys_way(
+    host: FakeHost, foreign: str, keys: dict[str, Any]
 ) -> None:
     """There ADD fails, "table nat is incompatible, use nft tool" (plugins#461, nerdctl#4117); our nftables has its own table."""
-    for command in FOREIGN_NAT:
-        host.run(["nft", command])
-    foreign = host.run(["nft", "list", "table", "ip", "nat"]).stdout
+    before = host.run(["nft", "--stateless", "list", "table", "ip", foreign]).stdout
     chain = network(host, "n1", 71, **keys)
     web = box(host, "web", published(PORT))
     chain.add(web)
@@ -353,18 +366,24 @@ def test_pain_12_a_nat_table_that_iptables_cannot_read_is_in_nobodys_way(
     with serve(host, "web", port=80):
         assert who(host, HOST_V4) == "web"
     chain.delete(web)
-    assert host.run(["nft", "list", "table", "ip", "nat"]).stdout == foreign
+    assert host.run(["nft", "--stateless", "list", "table", "ip", foreign]).stdout == before
 
 
-def test_pain_12_asked_for_iptables_on_such_a_host_it_says_so_and_leaves_nothing(host: FakeHost) -> None:
-    """There half of an ADD stays behind such an error (plugins#461); here none of it, and the words of the tool are told."""
-    for command in FOREIGN_NAT:
-        host.run(["nft", command])
-    foreign = host.run(["nft", "list", "ruleset"]).stdout
+def test_pain_12_asked_for_iptables_on_such_a_host_it_says_so_and_del_leaves_nothing(
+    host: FakeHost, foreign: str
+) -> None:
+    """There an ADD fails half way, and then DEL too (plugins#461); here the tool's words are told, and DEL has all of it gone."""
+    foreign_before = host.run(["nft", "--stateless", "list", "table", "ip", foreign]).stdout
+    chain = network(host, "n1", 71, backend="iptables")
+    web = box(host, "web", published(PORT))
     with pytest.raises(ChainError, match="incompatible") as refused:
-        network(host, "n1", 71, backend="iptables").add(box(host, "web", published(PORT)))
+        chain.add(web)
+    assert refused.value.call.plugin == {"nat": "bridge", "filter": "firewall"}[foreign]
     assert refused.value.error["code"] == 101
-    assert host.run(["nft", "list", "ruleset"]).stdout == foreign
+    chain.delete(web, forget=True)
+    assert host.run(["nft", "--stateless", "list", "table", "ip", foreign]).stdout == foreign_before
+    assert "10.71.0.2" not in host.run(["nft", "list", "ruleset"]).stdout
+    assert not [line for line in host.snapshot(ignore=ours.STAYS)["files"] if "web" in line]
 
 
 # --- 13: firewall without iptables ----------------------------------------------------------------------------------

@@ -72,7 +72,8 @@ class RestoreIptables:
         """Carry out the changes of several tables, a transaction each. Raises KernelRefused, ToolMissing."""
         tried: list[str] = []
         with xtables_lock():
-            while to_do := self._to_do(family, changes):
+            wanted = {table: each for table, each in changes.items() if not _is_done(family, table, each)}
+            while wanted and (to_do := self._to_do(family, wanted)):
                 tried.append(restore_script(to_do))
                 refusal = self._restore(family, tried[-1])
                 if refusal is None:
@@ -92,6 +93,15 @@ class RestoreIptables:
         if finished.status == 0:
             return None
         return _refused("change its packet rules", name, finished)
+
+
+def _is_done(family: Family, table: str, change: Change) -> bool:
+    """Whether a change removes from absent chains only: it needs no program, and does not mind a table that iptables cannot read."""
+    if not change.only_removes:
+        return False
+    chains = dict.fromkeys((*change.remove_chains, *(chain for chain, _ in change.remove)))
+    with closing(Lookup()) as lookup:
+        return not any(lookup.has_chain(family, table, each) for each in chains)
 
 
 def _lost_a_race(refusal: KernelRefused, tried: Sequence[str]) -> bool:

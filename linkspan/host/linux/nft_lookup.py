@@ -96,10 +96,17 @@ class Lookup:
 
     def drops(self, family: Family, table: str, chain: str) -> bool:
         """Whether a base chain of an iptables table drops what its rules leave undecided. False without such a chain."""
-        request = _text(_CHAIN_TABLE, table) + _text(_CHAIN_NAME, chain)
-        answer = self._ask(_GET_CHAIN, request, _NFPROTO[family])
+        answer = self._chain(family, table, chain)
         policy = dict(_attributes(answer or b"")).get(_CHAIN_POLICY)
         return policy is not None and _number(policy) == _DROP
+
+    def has_chain(self, family: Family, table: str, chain: str) -> bool:
+        """Whether a table of one family, such as iptables', has a chain."""
+        return self._chain(family, table, chain) is not None
+
+    def _chain(self, family: Family, table: str, chain: str) -> bytes | None:
+        request = _text(_CHAIN_TABLE, table) + _text(_CHAIN_NAME, chain)
+        return self._ask(_GET_CHAIN, request, _NFPROTO[family])
 
     def _count(self, request: bytes) -> int | None:
         """The length of a dump of rules, None if the rules changed meanwhile."""
