@@ -124,7 +124,7 @@ class Replay:
         """Stop the containers and forget all leases."""
         for container in self._living.values():
             container.stop()
-        self.host.run(["rm", "-rf", "/var/lib/cni/networks"])
+        self.host.run(["sh", "-c", "rm -rf /var/lib/cni/networks /run/linkspan/*/released"])
 
     def _provide(self, call: Call) -> None:
         """The files a call finds, and the network namespace of its container: it is gone when the runtime names none any more."""
