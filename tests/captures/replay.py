@@ -124,10 +124,17 @@ class Replay:
         """Stop the containers and forget all leases."""
         for container in self._living.values():
             container.stop()
-        self.host.run(["sh", "-c", "rm -rf /var/lib/cni/networks /run/linkspan/*/released"])
+        self.host.run(["rm", "-rf", "/var/lib/cni/networks"])
+        self._forget_releases()
+
+    def _forget_releases(self) -> None:
+        """Addresses that were given back are given out again last; the recorded answers know nothing of that."""
+        self.host.run(["sh", "-c", "rm -rf /run/linkspan/*/released"])
 
     def _provide(self, call: Call) -> None:
         """The files a call finds, and the network namespace of its container: it is gone when the runtime names none any more."""
+        if call.before:
+            self._forget_releases()
         for path, content in call.before.items():
             self.host.write(path, content)
         container_id, netns = call.env.get("CNI_CONTAINERID", ""), call.env.get("CNI_NETNS", "")
