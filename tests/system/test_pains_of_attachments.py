@@ -357,6 +357,15 @@ def test_pain_21_check_does_not_mind_another_mac_of_the_host_end(host: FakeHost)
     chain.check(one)
 
 
+def test_pain_21_del_takes_the_pair_away_whatever_its_mac_is_by_now(host: FakeHost) -> None:
+    """plugins#808: nor does DEL depend on it, where ADD has left its record."""
+    chain, one = bridged(host, "10.1.0.0/24"), box(host, "box")
+    veth = chain.add(one)["interfaces"][1]["name"]
+    host.run(["ip", "link", "set", veth, "address", "02:00:00:00:00:99"])
+    chain.delete(one, forget=True)
+    assert set(host.links("box")) == {"lo"}
+
+
 GUARDED: JsonObject = {"type": "bridge", "bridge": "br0", "macspoofchk": True}
 
 

@@ -374,11 +374,11 @@ def _name_taken(ifname: str, netns: str) -> tuple[str, str]:
     )
 
 
-def remove_pair(host: Host, attachment: Attachment) -> None:
-    """Delete the attachment's pair, if the link of its name bears its MAC: else it is not ours."""
+def remove_pair(host: Host, attachment: Attachment, *, recorded: bool = False) -> None:
+    """Delete the attachment's pair, if the link of its name bears its MAC or ADD's record is there: else it is not ours."""
     links = host.links()
     link = links.get(attachment.host_veth)
-    if link is not None and link.mac == attachment.host_mac:
+    if link is not None and (recorded or link.mac == attachment.host_mac):
         links.delete(attachment.host_veth)
 
 

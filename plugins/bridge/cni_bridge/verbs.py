@@ -170,7 +170,7 @@ def _forget(host: Host, attachment: Attachment, record: Record) -> None:
 
 def _take_back(host: Host, attachment: Attachment, record: Record) -> None:
     backend = _recorded_backend(record)
-    actions: list[Undo] = [lambda: remove_pair(host, attachment)]
+    actions: list[Undo] = [lambda: remove_pair(host, attachment, recorded=bool(record))]
     if backend is not None:
         addresses = record.get("addresses")
         actions.append(lambda: masquerade.remove(host, attachment, addresses, backend=backend))
