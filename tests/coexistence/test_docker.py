@@ -91,13 +91,14 @@ def test_a_flush_in_between_is_told_by_check_and_reload_brings_ours_back(
         assert (guests.lacking(), guests.complaints()) == ([], [])
 
 
-def test_a_port_that_docker_publishes_later_stays_with_ours_and_is_docker_s_afterwards(
+def test_a_port_that_docker_publishes_later_stays_with_ours_which_tells_and_is_docker_s_afterwards(
     host: FakeHost, start_docker: StartDocker, backend: str
 ) -> None:
     with start_docker() as theirs:
         guests = Guests(host, backend)
         with published_by_docker(theirs.docker, PORT):
-            assert guests.lacking() == []
+            assert (guests.lacking(), guests.complaints()) == ([], [])
+            assert any(f"a process of the host listens on {PORT}/tcp" in each for each in guests.warnings())
             guests.close()
             assert page_at(theirs.docker, PORT)
 

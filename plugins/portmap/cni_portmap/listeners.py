@@ -21,7 +21,7 @@ def warn_of_listeners(host: Host, publication: Publication) -> None:
     ]
     if found:
         host.warn(
-            f"portmap: a process of the host listens on {', '.join(found)}; connections now go to container "
+            f"portmap: a process of the host listens on {', '.join(found)}; connections go to container "
             f"{publication.attachment.container_id}"
         )
 

@@ -60,7 +60,7 @@ def _withdraw_if_recorded(request: Request, host: Host) -> bool:
 
 
 def check(request: Request, host: Host) -> None:
-    """See that every rule of the attachment stands and leads to the address in prevResult."""
+    """See that every rule of the attachment stands and leads to the address in prevResult; tell who else is at its ports."""
     config = Config.from_request(request)
     earlier = recorded(host, request.attachment)
     if not config.mappings and earlier is not None:
@@ -68,7 +68,9 @@ def check(request: Request, host: Host) -> None:
     if config.asks_for_nothing:
         return
     backend = earlier.backend if earlier is not None else choose(host, config.backend)
-    wrong = missing(host, publication_for(request, config, backend, host, earlier))
+    publication = publication_for(request, config, backend, host, earlier)
+    warn_of_listeners(host, publication)
+    wrong = missing(host, publication)
     if wrong:
         raise AttachmentWrong(wrong[0], "; ".join(wrong[1:]) or "`linkspan reload` builds the rules again")
 

@@ -177,6 +177,13 @@ def test_a_listener_on_a_published_port_is_a_warning(room: Room) -> None:
     assert not [each for each in room.host.warnings if "53/" in each]
 
 
+def test_check_tells_of_a_listener_that_came_later_and_is_content(room: Room) -> None:
+    room.call("ADD")
+    room.host.listeners = {("tcp", 8080)}
+    room.call("CHECK")
+    assert [each for each in room.host.warnings if "8080/tcp" in each]
+
+
 def test_a_second_container_is_told_who_has_the_port(room: Room) -> None:
     room.call("ADD")
     room.host.add_netns("/run/netns/other")
