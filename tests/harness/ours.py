@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+from linkspan import install as installation
 from tests.harness.fakehost import FakeHost
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -38,9 +40,15 @@ def linkspan(host: FakeHost, *arguments: str) -> str:
     return str(host.run([sys.executable, "-m", "linkspan.cli.main", *arguments]).stdout)
 
 
+@cache
+def launchers(form: str) -> Mapping[str, bytes]:
+    """Our executables, compiled once: "native" as a host with a compiler gets them, or "python"."""
+    return installation.native_launchers() if form == "native" else installation.python_launchers()
+
+
 def install(host: FakeHost, launcher: str = "native") -> None:
-    """Write our executables into the host's CNI directory, in the form that a host with a compiler gets or as scripts ("python")."""
-    linkspan(host, "install", "--bin-dir", BIN, "--launcher", launcher)
+    """Write our executables into the host's CNI directory, as `linkspan install` does."""
+    installation.install(host.path(BIN), launchers(launcher))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from linkspan import install, launch
 from linkspan.plugin import ALIASES, MODULES
+from tests.harness import ours
 
 NAMES = sorted((*MODULES, *ALIASES))
 
@@ -17,7 +18,7 @@ NAMES = sorted((*MODULES, *ALIASES))
 @pytest.fixture(scope="module", params=["python", "native"])
 def launchers(request: pytest.FixtureRequest) -> dict[str, bytes]:
     """The executables in both forms."""
-    return install.native_launchers() if request.param == "native" else install.python_launchers()
+    return dict(ours.launchers(request.param))
 
 
 def content(folder: Path) -> dict[str, bytes]:
