@@ -68,6 +68,7 @@ def record_of(
     """What DEL, GC and a reload must know; without `layout` as much as is known before IPAM is asked."""
     return {
         "bridge": config.bridge,
+        "forwards": _forwarding_link(config, layout) if layout else "",
         "ipam": request.config.get("ipam"),
         "backend": backend or "",
         "internal": config.internal,
@@ -99,7 +100,7 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
         plan.append(
             steps.Furnish(request.netns, request.ifname, layout.addresses, layout.routes, nodad=config.nodad)
         )
-    if config.is_gateway and layout.addresses:
+    if _has_gateway(config, layout):
         gateways = tuple(_gateway_address(each) for each in layout.addresses)
         if config.vlan:
             plan.append(steps.EnsureVlanLink(config.gateway_link, config.bridge, config.vlan))
@@ -119,10 +120,19 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
         if config.is_gateway:
             plan.append(steps.Forward(layout.families))
     # Also without a gateway: br_netfilter shows iptables what is only bridged.
-    plan.append(PermitForwarding(config.gateway_link, layout.families or FAMILIES))
+    plan.append(PermitForwarding(_forwarding_link(config, layout), layout.families or FAMILIES))
     if layout.backend is not None:
         plan.append(Masquerade(attachment, tuple(each.address for each in layout.addresses), layout.backend))
     return tuple(plan)
+
+
+def _has_gateway(config: Config, layout: Layout) -> bool:
+    return config.is_gateway and bool(layout.addresses)
+
+
+def _forwarding_link(config: Config, layout: Layout) -> str:
+    """The link that iptables sees the containers' packets come from: that of the gateway if there is one, else the bridge."""
+    return config.gateway_link if _has_gateway(config, layout) else config.bridge
 
 
 def _with_gateway(config: Config, address: Address) -> Address:

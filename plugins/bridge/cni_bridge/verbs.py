@@ -140,7 +140,7 @@ def _rebuild(host: Host, attachment: Attachment, record: Record) -> None:
     if record.get("internal"):
         isolation.close(host, str(record["bridge"]))
     families = tuple(family for family, _ in masquerade.by_family(addresses)) or FAMILIES
-    PermitForwarding(str(record["bridge"]), families).do(host)
+    PermitForwarding(str(record["forwards"]), families).do(host)
     if record.get("guarded"):
         spoof.guard(host, attachment, str(record["guarded"]))
 

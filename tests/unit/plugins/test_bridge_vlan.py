@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from cni_bridge.spoof import chain_name
+from cni_bridge.verbs import reload
+from linkspan.forwarding import CHAIN
 from linkspan.host.contract import PortVlans
 from linkspan.host.fake_links import FakeLinks
 from linkspan.model import Attachment
@@ -51,6 +53,27 @@ def test_the_gateway_s_address_is_on_the_bridge_s_link_in_the_vlan(desk: Desk) -
     desk.call("ADD", TAGGED)
     assert (links(desk).addresses("br0"), links(desk).addresses("br0.100")) == ((), ("10.5.0.1/24",))
     assert PortVlans(100, 100) in links(desk).vlans("br0")
+
+
+def forwarding_from(desk: Desk) -> list[str]:
+    """The links whose packets iptables is told to let through."""
+    rules = desk.host.iptables.rules(4, "filter").get(CHAIN, ())
+    return [str(rule).split()[1] for rule in rules if str(rule).startswith("-i ")]
+
+
+@pytest.mark.parametrize(
+    ("more", "link"),
+    [({}, "br0.100"), ({"isGateway": False}, "br0"), ({"ipam": {}}, "br0"), ({"vlan": 0}, "br0")],
+)
+def test_what_is_let_through_comes_from_the_link_that_forwards_and_reload_says_the_same(
+    desk: Desk, more: dict[str, Any], link: str
+) -> None:
+    desk.host.iptables.policies[4, "filter", "FORWARD"] = "DROP"
+    assert desk.call("ADD", {**TAGGED, **more}).status == 0
+    assert forwarding_from(desk) == [link]
+    desk.host.iptables.tables.clear()
+    reload(desk.host)
+    assert forwarding_from(desk) == [link]
 
 
 def test_the_default_vlan_stays_when_asked_for(desk: Desk) -> None:
