@@ -7,7 +7,7 @@ exception of the library underneath.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -186,7 +186,7 @@ class Iptables(Protocol):
 
 
 class Nftables(Protocol):
-    """Our own table, `inet linkspan`. One `apply` is one atomic transaction."""
+    """Our own table, `inet linkspan`, and what others of our kind left in theirs. One `apply` is one atomic transaction."""
 
     def usable(self) -> bool:
         """Whether libnftables is there and the kernel answers."""
@@ -208,6 +208,12 @@ class Nftables(Protocol):
 
     def count(self, chain: str) -> int:
         """How many rules a chain of ours has, 0 also when there is no such chain. The cost depends on nothing else."""
+
+    def delete_rules(self, table: str, chain: str, chosen: Callable[[str], bool]) -> None:
+        """Delete those rules of another's chain that are chosen, by what nft prints of them; `table` is family and name.
+
+        Absent things are fine.
+        """
 
 
 class Conntrack(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,11 +172,15 @@ class FakeTable:
 
 
 class FakeNftables:
-    """Our table in memory: `table` is None until a change adds it. `applied` has every change that was carried out."""
+    """Our table in memory: `table` is None until a change adds it. `applied` has every change that was carried out.
+
+    `others` has the rules of other tables: ("ip cni_hostport", "hostports") -> their texts.
+    """
 
     def __init__(self, *, available: bool = True) -> None:
         self.available = available
         self.table: FakeTable | None = None
+        self.others: dict[tuple[str, str], list[str]] = {}
         self.applied: list[NftChange] = []
         self._refusals = Refusals()
         self.refuse = self._refusals.refuse
@@ -221,6 +225,12 @@ class FakeNftables:
         """How many rules a chain has, 0 also without such a chain."""
         self._refusals.check("count")
         return len(self.table.chains.get(chain, ())) if self.table is not None else 0
+
+    def delete_rules(self, table: str, chain: str, chosen: Callable[[str], bool]) -> None:
+        """Delete rules of another's chain."""
+        self._refusals.check("delete_rules")
+        if (table, chain) in self.others:
+            self.others[table, chain] = [each for each in self.others[table, chain] if not chosen(each)]
 
 
 def _nft_refused(number: int, why: str) -> KernelRefused:

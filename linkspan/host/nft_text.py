@@ -87,6 +87,14 @@ def _element(name: str, words: list[str]) -> Element:
     return Element(name=name, key=tuple(" ".join(before).split(" . ")), value=value, comment=comment)
 
 
+def parse_handles(listing: str) -> Iterator[tuple[str, int]]:
+    """The rules of one line in what `nft --handle list chain` printed, each with its handle."""
+    for rule in parse_chain(listing):
+        text, marked, handle = rule.rpartition(" # handle ")
+        if marked and handle.isdigit():
+            yield text, int(handle)
+
+
 def parse_chain(listing: str) -> tuple[str, ...]:
     """The rules in what `nft list chain` printed; a rule that nft broke into lines is one again."""
     rules: list[str] = []

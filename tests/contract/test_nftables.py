@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -14,11 +15,13 @@ from linkspan.errors import KernelRefused, ToolMissing
 from linkspan.host.contract import Nftables
 from linkspan.host.fake_netfilter import FakeNftables
 from linkspan.host.linux import nftables as binding
-from linkspan.host.linux.nftables import LinuxNftables
+from linkspan.host.linux.nftables import Context, LinuxNftables
 from linkspan.rules import Element, NftChange
 from tests.contract.test_iptables import in_processes
 from tests.harness.fakehost import FakeHost
 
+#: The table and chain of another program.
+ANOTHERS = ("ip others", "theirs")
 BASE = (
     "add table inet linkspan",
     "add map inet linkspan ports { type inet_proto . inet_service . ipv4_addr : ipv4_addr . inet_service ; }",
@@ -133,6 +136,48 @@ def test_removing_what_is_absent_is_fine(table: Nftables) -> None:
 
 def test_rules_are_counted_chain_by_chain(table: Nftables) -> None:
     assert [table.count(name) for name in ("front", "drops", "nosuch")] == [2, 0, 0]
+
+
+def write_rules_of_another(nftables: Nftables, *rules: str) -> None:
+    """A table of somebody else's with one chain."""
+    if isinstance(nftables, FakeNftables):
+        nftables.others[ANOTHERS] = list(rules)
+        return
+    table, chain = ANOTHERS
+    script = [
+        f"add table {table}",
+        f"add chain {table} {chain}",
+        *(f"add rule {table} {chain} {each}" for each in rules),
+    ]
+    with closing(Context()) as context:
+        context.run("\n".join(script))
+
+
+def rules_of_another(nftables: Nftables) -> list[str]:
+    """What is in that chain, as one reads it."""
+    found: list[str] = []
+
+    def note(rule: str) -> bool:
+        found.append(rule)
+        return False
+
+    nftables.delete_rules(*ANOTHERS, note)
+    return found
+
+
+def test_chosen_rules_of_another_s_chain_go_and_no_other(nftables: Nftables) -> None:
+    rules = [f'tcp dport {port} accept comment "c{port}"' for port in (80, 81, 82)]
+    write_rules_of_another(nftables, *rules)
+    nftables.delete_rules(*ANOTHERS, lambda rule: rule in (rules[0], rules[2]))
+    assert rules_of_another(nftables) == [rules[1]]
+
+
+@pytest.mark.parametrize("table", ["ip others", "ip6 others", "inet nobody"])
+def test_a_table_or_chain_of_another_that_is_absent_has_no_rule_to_delete(
+    nftables: Nftables, table: str
+) -> None:
+    write_rules_of_another(nftables)
+    nftables.delete_rules(table, "absent", lambda _: True)
 
 
 def test_a_chain_reads_as_it_was_written(table: Nftables) -> None:

@@ -39,7 +39,7 @@ def pool(host: FakeHost, path: list[str], *subnets: str, env: Mapping[str, str] 
     return Chain(network, path, host=host, env=env)
 
 
-def network(version: str = "1.1.0") -> dict[str, Any]:
+def network(version: str = "1.1.0", backend: str | None = None) -> dict[str, Any]:
     """A list of all plugins that both have, in the reference's keys: 10.1.0.0/24 and fd00:1::/64 on the bridge mixed0."""
     ipam = {
         "type": "host-local",
@@ -55,6 +55,8 @@ def network(version: str = "1.1.0") -> dict[str, Any]:
         "ipam": ipam,
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    if backend is not None:
+        bridge["ipMasqBackend"] = portmap["backend"] = backend
     plugins = [bridge, portmap, {"type": "firewall"}, {"type": "tuning", "mtu": 1400}]
     return {"cniVersion": version, "name": "mixed", "plugins": plugins}
 

@@ -51,9 +51,9 @@ def boxes(host: FakeHost) -> Iterator[tuple[str, str]]:
 class Runtime:
     """cnitool with one CNI_PATH; the port 80 of a container is published at a port of the host."""
 
-    def __init__(self, host: FakeHost, program: str, path: list[str]) -> None:
+    def __init__(self, host: FakeHost, program: str, path: list[str], *, backend: str | None = None) -> None:
         self._tool = CniTool(host, program, path, env=ours.RESIDENT)
-        self._network = self._tool.network(network())
+        self._network = self._tool.network(network(backend=backend))
 
     def run(self, verb: str, netns: str, port: int = 8080) -> Answer:
         """One verb for a container, which must succeed."""
@@ -121,11 +121,12 @@ def test_containers_of_both_run_side_by_side_and_stop_under_the_other(
     assert host.snapshot(ignore=ours.STAYS).diff(clean) == []
 
 
+@pytest.mark.parametrize("backend", [None, "nftables"])
 def test_what_the_reference_attached_ours_takes_back_without_its_namespace(
-    host: FakeHost, sides: dict[str, list[str]], program: str
+    host: FakeHost, sides: dict[str, list[str]], program: str, backend: str | None
 ) -> None:
     """As runtimes do whose container is dead: what is left are rules and leases."""
-    theirs, mine = (Runtime(host, program, sides[one]) for one in ("theirs", "ours"))
+    theirs, mine = (Runtime(host, program, sides[one], backend=backend) for one in ("theirs", "ours"))
     host.add_netns("dead")
     for runtime in (theirs, mine):
         runtime.settle("dead")

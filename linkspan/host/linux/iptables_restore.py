@@ -62,7 +62,7 @@ class RestoreIptables:
     def policy(self, family: Family, table: str, chain: str) -> str:
         """The policy of a built-in chain, asked of the kernel, which keeps this variant's tables as any nftables table."""
         with closing(Lookup()) as lookup:
-            return "DROP" if lookup.drops(family, table, chain) else "ACCEPT"
+            return "DROP" if lookup.drops(_nft_table(family, table), chain) else "ACCEPT"
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change as one transaction. Raises KernelRefused, ToolMissing."""
@@ -95,13 +95,18 @@ class RestoreIptables:
         return _refused("change its packet rules", name, finished)
 
 
+def _nft_table(family: Family, table: str) -> str:
+    """What nft calls a table of this variant's."""
+    return f"{'ip6' if family == 6 else 'ip'} {table}"
+
+
 def _is_done(family: Family, table: str, change: Change) -> bool:
     """Whether a change removes from absent chains only: it needs no program, and does not mind a table that iptables cannot read."""
     if not change.only_removes:
         return False
     chains = dict.fromkeys((*change.remove_chains, *(chain for chain, _ in change.remove)))
     with closing(Lookup()) as lookup:
-        return not any(lookup.has_chain(family, table, each) for each in chains)
+        return not any(lookup.has_chain(_nft_table(family, table), each) for each in chains)
 
 
 def _lost_a_race(refusal: KernelRefused, tried: Sequence[str]) -> bool:

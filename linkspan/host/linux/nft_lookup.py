@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from linkspan.errors import KernelRefused
-from linkspan.rules import Element, Family
+from linkspan.rules import Element
 
 _NETLINK_NETFILTER, _NFTABLES, _NFPROTO_INET = 12, 10, 1
-_NFPROTO: dict[Family, int] = {4: 2, 6: 10}
+_NFPROTO = {"inet": _NFPROTO_INET, "ip": 2, "ip6": 10}
 _NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR, _NLMSG_ERROR, _NLMSG_DONE = 1, 0x300, 0x10, 2, 3
 _GET_CHAIN, _GET_RULE, _GET_SET, _GET_ELEMENT, _GET_GENERATION = 4, 7, 10, 13, 16
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_POLICY = 1, 3, 5
@@ -94,18 +94,19 @@ class Lookup:
             pass
         return found
 
-    def drops(self, family: Family, table: str, chain: str) -> bool:
-        """Whether a base chain of an iptables table drops what its rules leave undecided. False without such a chain."""
-        answer = self._chain(family, table, chain)
+    def drops(self, table: str, chain: str) -> bool:
+        """Whether a base chain of a table such as "ip filter" drops what its rules leave undecided. False without such a chain."""
+        answer = self._chain(table, chain)
         policy = dict(_attributes(answer or b"")).get(_CHAIN_POLICY)
         return policy is not None and _number(policy) == _DROP
 
-    def has_chain(self, family: Family, table: str, chain: str) -> bool:
-        """Whether a table of one family, such as iptables', has a chain."""
-        return self._chain(family, table, chain) is not None
+    def has_chain(self, table: str, chain: str) -> bool:
+        """Whether there is a table, by family and name ("ip nat"), with this chain."""
+        return self._chain(table, chain) is not None
 
-    def _chain(self, family: Family, table: str, chain: str) -> bytes | None:
-        request = _text(_CHAIN_TABLE, table) + _text(_CHAIN_NAME, chain)
+    def _chain(self, table: str, chain: str) -> bytes | None:
+        family, _, name = table.partition(" ")
+        request = _text(_CHAIN_TABLE, name) + _text(_CHAIN_NAME, chain)
         return self._ask(_GET_CHAIN, request, _NFPROTO[family])
 
     def _count(self, request: bytes) -> int | None:

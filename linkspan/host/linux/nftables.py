@@ -12,7 +12,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from linkspan.errors import KernelRefused, ToolMissing
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from linkspan.rules import Element, NftChange
 
 _LIBRARY = "libnftables.so.1"
-_STATELESS = 4
-"""NFT_CTX_OUTPUT_STATELESS: counters are printed without their numbers, so that a rule reads as it was written."""
+_STATELESS, _HANDLES = 4, 8
+"""NFT_CTX_OUTPUT_STATELESS: counters are printed without their numbers, so that a rule reads as it was written.
+NFT_CTX_OUTPUT_HANDLE: each rule is printed with the number by which it can be deleted."""
 
 _TRIES = 6
 _LOST_RACES = (errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EAGAIN, errno.EINTR)
@@ -75,17 +77,29 @@ class LinuxNftables:
 
     def elements(self, name: str) -> tuple[Element, ...]:
         """All elements of a set or map."""
-        listing = self._listing(f"list map {TABLE} {name}") or self._listing(f"list set {TABLE} {name}")
+        listing = self._unless_absent(f"list map {TABLE} {name}") or self._unless_absent(
+            f"list set {TABLE} {name}"
+        )
         return tuple(nft_text.parse_elements(name, listing))
 
     def chain(self, name: str) -> tuple[str, ...] | None:
         """The rules of a chain, None without such a chain. Costs with the number of elements in the table."""
-        listing = self._listing(f"list chain {TABLE} {name}")
+        listing = self._unless_absent(f"list chain {TABLE} {name}")
         return nft_text.parse_chain(listing) if listing else None
 
     def count(self, chain: str) -> int:
         """How many rules a chain of ours has, 0 also without such a chain. Costs 0.03 ms whatever the table holds."""
         return self._look.count(chain)
+
+    def delete_rules(self, table: str, chain: str, chosen: Callable[[str], bool]) -> None:
+        """Delete those rules of another's chain that are chosen by their text. Raises KernelRefused, ToolMissing."""
+        if not self._look.has_chain(table, chain):
+            return
+        with closing(Context(_STATELESS | _HANDLES)) as numbered:
+            listing = numbered.run(f"list chain {table} {chain}")
+        for rule, handle in nft_text.parse_handles(listing):
+            if chosen(rule):
+                self._unless_absent(f"delete rule {table} {chain} handle {handle}")
 
     def close(self) -> None:
         """Give back the context and the socket; the next use makes new ones."""
@@ -109,11 +123,11 @@ class LinuxNftables:
         yield from nft_text.add(added.values())
 
     def _listed_element(self, name: str, key: tuple[str, ...]) -> Element | None:
-        listing = self._listing(f"get element {TABLE} {name} {{ {' . '.join(key)} }}")
+        listing = self._unless_absent(f"get element {TABLE} {name} {{ {' . '.join(key)} }}")
         return next(nft_text.parse_elements(name, listing), None)
 
-    def _listing(self, command: str) -> str:
-        """What a command prints, "" when what it asks for does not exist."""
+    def _unless_absent(self, command: str) -> str:
+        """What a command prints, "" when what it is about does not exist."""
         try:
             return self._ask(command)
         except KernelRefused as refusal:
@@ -139,12 +153,12 @@ class LinuxNftables:
 class Context:
     """A libnftables context: it runs commands and gives back what they print. Raises ToolMissing without the library."""
 
-    def __init__(self) -> None:
+    def __init__(self, flags: int = _STATELESS) -> None:
         self._library = _library()
         self._handle: int | None = self._library.nft_ctx_new(0)
         if not self._handle:
             raise KernelRefused("open a netfilter socket", errno.ENOMEM, "nft_ctx_new() failed")
-        self._library.nft_ctx_output_set_flags(self._handle, _STATELESS)
+        self._library.nft_ctx_output_set_flags(self._handle, flags)
         self._library.nft_ctx_buffer_output(self._handle)
         self._library.nft_ctx_buffer_error(self._handle)
 

@@ -1,22 +1,26 @@
 """What another implementation attached and ours is asked to take back: hosts change over while containers run.
 
-The other's link is known by prevResult, its rules by the reference's name for their chain.
+The other's link is known by prevResult, its rules by the reference's name for their chain or by its comment.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha512
 from typing import TYPE_CHECKING
 
 from cni_bridge.config import DEFAULT_BRIDGE
 from linkspan import masquerade
+from linkspan.plan import best_effort
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Link, Links
-    from linkspan.model import Request
+    from linkspan.model import Attachment, Request
     from linkspan.state import Records
 
 _FIRST_IFNAME = "eth0"
+#: The table and chain of the reference's masquerading by nftables.
+REFERENCE_RULES = ("inet cni_plugins_masquerade", "masq_checks")
 
 
 def host_end(request: Request, links: Links) -> Link | None:
@@ -33,14 +37,33 @@ def remove_pair(request: Request, host: Host) -> None:
 
 
 def remove_masquerade(request: Request, host: Host, records: Records) -> None:
-    """Remove the chain that the reference makes for an attachment of which we have no record.
+    """Remove what the reference makes for an attachment of which we have no record, from the back ends it may have used."""
+    if request.config.get("ipMasq") is not True:
+        return
+    backend = request.config.get("ipMasqBackend")
+    best_effort(
+        lambda: _remove_chain(request, host, records) if backend != "nftables" else None,
+        lambda: _remove_rules(request.attachment, host) if backend != "iptables" else None,
+    )
 
-    It is one for all interfaces of a container on the network: it stays while we have a record of the first.
-    """
-    asked = request.config.get("ipMasq") is True and request.config.get("ipMasqBackend") != "nftables"
+
+def _remove_chain(request: Request, host: Host, records: Records) -> None:
+    """It is one for all interfaces of a container on the network: it stays while we have a record of the first."""
     first = replace(request.attachment, ifname=_FIRST_IFNAME)
-    if asked and records.read(first) is None:
+    if records.read(first) is None:
         masquerade.remove(host, first, _addresses(request), backend="iptables")
+
+
+def _remove_rules(attachment: Attachment, host: Host) -> None:
+    begins = f'comment "{rules_comment(attachment)}'
+    if host.nftables.usable():
+        host.nftables.delete_rules(*REFERENCE_RULES, lambda rule: begins in rule)
+
+
+def rules_comment(attachment: Attachment) -> str:
+    """How the reference's comment on its nftables rules for an attachment begins."""
+    network, interface = attachment.network, f"{attachment.ifname}:{attachment.container_id}"
+    return "-".join(sha512(each.encode()).hexdigest()[:16] for each in (network, interface)) + ", "
 
 
 def _stated_end(request: Request, links: Links) -> Link | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cni_portmap import claims
 from cni_portmap.config import Config
+from cni_portmap.handover import remove_rules
 from cni_portmap.listeners import warn_of_listeners
 from cni_portmap.look import missing, publication_for
 from cni_portmap.plan import plan_for, rules_of
@@ -47,9 +48,9 @@ def add(request: Request, host: Host) -> Result:
 
 
 def delete(request: Request, host: Host) -> None:
-    """Take everything back that ADD recorded; where nothing is recorded but ports are named, what bears our names."""
+    """Take everything back that ADD recorded; where nothing is recorded but ports are named, what bears our names or the reference's."""
     if not _withdraw_if_recorded(request, host) and request.runtime_config.get("portMappings"):
-        unpublish_by_name(host, request.attachment)
+        best_effort(lambda: unpublish_by_name(host, request.attachment), lambda: remove_rules(request, host))
 
 
 def _withdraw_if_recorded(request: Request, host: Host) -> bool:

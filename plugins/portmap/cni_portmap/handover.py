@@ -1,0 +1,48 @@
+"""What the reference published by nftables and ours is asked to take back: hosts change over while containers run.
+
+Its rules bear the container's id and nothing else, so prevResult tells which of them are this network's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from linkspan.plan import best_effort
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.model import Request
+
+#: The reference's tables, and the chains of each that have rules for containers.
+TABLES = ("ip cni_hostport", "ip6 cni_hostport")
+CHAINS = ("hostports", "hostip_hostports", "masquerading")
+
+
+def remove_rules(request: Request, host: Host) -> None:
+    """Delete the reference's rules that lead to the container: to its addresses in prevResult, or without one all of them."""
+    if not host.nftables.usable():
+        return
+    result = request.prev_result
+    known = result.addresses_of(request.ifname) if result is not None else ()
+    addresses = {each.address.partition("/")[0] for each in known}
+    comment = f'comment "{request.attachment.container_id}"'
+
+    def is_its(rule: str) -> bool:
+        return rule.endswith(comment) and (not addresses or destination(rule) in addresses)
+
+    best_effort(
+        *(
+            partial(host.nftables.delete_rules, table, chain, is_its)
+            for table in TABLES
+            for chain in CHAINS
+        )
+    )
+
+
+def destination(rule: str) -> str:
+    """The container's address in a rule of the reference: what it translates to, or masquerades towards."""
+    before, translates, after = rule.partition(" dnat to ")
+    if translates:
+        return after.split()[0].rpartition(":")[0].strip("[]")
+    return before.partition(" masquerade")[0].rpartition(" ")[2]
