@@ -19,6 +19,7 @@ from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.fakehost import HOST_V4, OUTSIDE, OUTSIDE_V4, FakeHost
 from tests.harness.networks import address, box, network, only, published
+from tests.harness.patience import until
 from tests.harness.snapshot import Snapshot
 from tests.harness.talk import ask, serve
 
@@ -191,6 +192,7 @@ def test_feature_3_status_is_51_when_the_name_server_is_dead_and_cannot_come_bac
         pid for pid, command in host.processes().items() if "cni_dns" in command or "dns.sock" in command
     ]
     host.run(["kill", "-9", *(str(pid) for pid in servers)])
+    until(lambda: host.processes().keys().isdisjoint(servers), "the name server's end")
     with serve(host, None, port=53, kind="udp", address=f"{address(result).rpartition('.')[0]}.1"):
         assert told(alone(host, "dns").status)["code"] == 51
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 from linkspan.model import Attachment
 from tests.harness import ours
 from tests.harness.fakehost import FakeHost
+from tests.harness.patience import until
 
 pytestmark = pytest.mark.root
 
@@ -161,13 +162,6 @@ def workers(master: int) -> list[int]:
             return [int(each) for each in file.read().split()]
     except OSError:
         return []
-
-
-def until(true: Callable[[], bool], what: str, patience: float = 10.0) -> None:
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 def lives(pid: int) -> bool:

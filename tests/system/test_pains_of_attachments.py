@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.fakehost import FakeHost
 from tests.harness.memory import Desk
 from tests.harness.networks import box, conflist, published
+from tests.harness.patience import until
 from tests.harness.snapshot import Snapshot
 from tests.harness.talk import advertise
 from tests.interchange.mixes import LEASES, addresses, container, leased, pool
@@ -284,7 +284,7 @@ def test_pain_19_a_container_takes_no_address_or_route_from_advertisements(host:
         chain.add(box(host, each))
     bridged(host, isDefaultGateway=False, ipam={}).add(box(host, "plain"))
     advertise(host, netns="rogue", device="eth0", prefix="fd00:bad::")
-    until(lambda: "fd00:bad::" in shown(host, "plain"))
+    until(lambda: "fd00:bad::" in shown(host, "plain"), "the rogue's prefix", 20)
     assert "fd00:bad::" not in shown(host, "box")
     assert "proto ra" not in shown(host, "box")
 
@@ -292,14 +292,6 @@ def test_pain_19_a_container_takes_no_address_or_route_from_advertisements(host:
 def shown(host: FakeHost, netns: str) -> str:
     """Addresses and routes of a container."""
     return host.run(["sh", "-c", "ip -6 address show dev eth0; ip -6 route show"], netns=netns).stdout
-
-
-def until(comes: Callable[[], bool]) -> None:
-    """Wait for what the kernel does in its own time."""
-    deadline = time.monotonic() + 20
-    while not comes():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 # --- 20 to 24: links -----------------------------------------------------------------------------------------------
