@@ -32,11 +32,7 @@ def remove_rules(request: Request, host: Host) -> None:
         return rule.endswith(comment) and (not addresses or destination(rule) in addresses)
 
     best_effort(
-        *(
-            partial(host.nftables.delete_rules, table, chain, is_its)
-            for table in TABLES
-            for chain in CHAINS
-        )
+        *(partial(host.nftables.delete_rules, table, chain, is_its) for table in TABLES for chain in CHAINS)
     )
 
 

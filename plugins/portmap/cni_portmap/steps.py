@@ -120,9 +120,19 @@ def forget_flows(host: Host, publication: Publication, *, of_container: bool) ->
 
 def stop_reflecting(host: Host, port: str) -> None:
     """Let a bridge port be as it was before `ReflectToSelf`; one that is gone is fine."""
-    link = host.links().get(port)
-    if link is not None and link.master and link.hairpin:
+    if not _reflects(host, port):
+        return
+    try:
         host.links().change_port(port, hairpin=False)
+    except KernelRefused:
+        # The kernel takes a dead container's links away when it comes to it: between our look and our change, too.
+        if _reflects(host, port):
+            raise
+
+
+def _reflects(host: Host, port: str) -> bool:
+    link = host.links().get(port)
+    return link is not None and bool(link.master) and link.hairpin
 
 
 def recorded(host: Host, attachment: Attachment) -> Publication | None:

@@ -10,10 +10,13 @@ import pytest
 
 from cni_portmap.iptables_rules import chain_name, shield_name
 from linkspan import forwarding, nft_table
+from linkspan.errors import KernelRefused
 from linkspan.host.fake import FakeHost, Killed, Request
+from linkspan.host.fake_links import FakeLinks
 from linkspan.host.fake_netfilter import FakeTable
 from linkspan.model import Attachment
 from linkspan.reload import reload
+from linkspan.state import Records
 from tests.harness.memory import Desk
 
 BACKENDS = ("iptables", "nftables")
@@ -175,6 +178,26 @@ def test_a_listener_on_a_published_port_is_a_warning(room: Room) -> None:
     room.call("ADD")
     assert [each for each in room.host.warnings if "8080/tcp" in each]
     assert not [each for each in room.host.warnings if "53/" in each]
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["the link went meanwhile", "the link is there"])
+def test_del_minds_a_port_it_cannot_reset_only_while_it_is_there(
+    room: Room, monkeypatch: pytest.MonkeyPatch, *, gone: bool
+) -> None:
+    links = room.host.namespace("/proc/self/ns/net")
+    links.sysctls["bridge/bridge-nf-call-iptables"] = "1"
+    room.call("ADD")
+
+    def refuse(_: FakeLinks, name: str, **__: Any) -> None:
+        if gone:
+            links.delete(name)
+        raise KernelRefused(f"change the bridge port {name}", errno.ENODEV)
+
+    monkeypatch.setattr(FakeLinks, "change_port", refuse)
+    answer = room.call("DEL")
+    assert (answer.status, Records(room.host, "portmap").read(Attachment("net", "c1", "eth0")) is None) == (
+        (0, True) if gone else (1, False)
+    )
 
 
 def test_check_tells_of_a_listener_that_came_later_and_is_content(room: Room) -> None:
