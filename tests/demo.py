@@ -6,12 +6,13 @@ namespace and a real HTTP server, and a peer outside. Each step is a command a p
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 from tests.harness.chain import Attachment, Chain
 from tests.harness.fakehost import FakeHost
@@ -235,6 +236,8 @@ def play(demo: Demo) -> None:
 def main() -> int:
     """Run the demo; 0 if every claim held."""
     started = time.monotonic()
+    # Also into a pipe line by line: what is shown is what has just happened.
+    cast("io.TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)
     try:
         with FakeHost() as host:
             play(Demo(host))

@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, FakeHost
+from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, FakeHost, HostError
 from tests.harness.world import Box, World, published, world_of
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
@@ -49,6 +49,18 @@ def call(world: World, folder: str, verb: str, box: Box, port: int) -> None:
     world.host.run([f"{folder}/portmap"], env=env, input=json.dumps(config))
 
 
+def add(world: World, folder: str, box: Box, port: int) -> None:
+    """ADD, once more for the reference where it lost its own race for a chain that is shared (plugins#418), as a runtime would."""
+    for _ in range(MANY):
+        try:
+            call(world, folder, "ADD", box, port)
+        except HostError as error:
+            if folder == ours.BIN or "File exists" not in str(error):
+                raise
+        else:
+            return
+
+
 def shared_rules(world: World, tool: str) -> Counter[str]:
     """The rules that belong to no container, with how often each stands."""
     lines = world.rules(tool, "-t", "nat").splitlines()
@@ -61,11 +73,7 @@ def test_thirty_at_once_half_of_them_the_references_all_answer_and_share_each_ju
 ) -> None:
     boxes = [world.box(f"b{number}") for number in range(MANY)]
     with ThreadPoolExecutor(MANY) as pool:
-        list(
-            pool.map(
-                lambda n: call(world, (reference, ours.BIN)[n % 2], "ADD", boxes[n], 8000 + n), range(MANY)
-            )
-        )
+        list(pool.map(lambda n: add(world, (reference, ours.BIN)[n % 2], boxes[n], 8000 + n), range(MANY)))
     for tool in ("iptables-save", "ip6tables-save"):
         assert set(shared_rules(world, tool).values()) == {1}
     with ExitStack() as servers:
