@@ -83,7 +83,9 @@ def remove(
 
 
 def missing(host: Host, backend: Backend, attachment: Attachment, addresses: Sequence[str]) -> list[str]:
-    """What CHECK misses, as sentences; nothing when all is well."""
+    """What CHECK misses, as sentences; nothing when all is well, nor without addresses, for which nothing is made."""
+    if not addresses:
+        return []
     if backend == "nftables":
         return _missing_elements(host, attachment, addresses)
     return [

@@ -126,6 +126,13 @@ def test_a_second_way_out_gets_a_worse_metric(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize("backend", ["iptables", "nftables"])
+def test_check_of_masquerading_without_addresses_is_content(desk: Desk, backend: str) -> None:
+    config = {"type": "bridge", "bridge": "br0", "ipMasq": True, "ipMasqBackend": backend}
+    assert desk.call("ADD", config).status == 0
+    assert desk.call("CHECK", {**config, "prevResult": desk.result}).status == 0
+
+
 def test_an_internal_network_has_no_way_out_and_no_forwarding(desk: Desk) -> None:
     internal = {"type": "bridge", "bridge": "br0", "isGateway": True, "internal": True}
     desk.call("ADD", {**internal, "ipam": {**IPAM, "routes": [{"dst": "0.0.0.0/0"}]}})
