@@ -65,6 +65,7 @@ def native_constants(cni_type: str, python: str, library: str) -> dict[str, str]
         "TYPE": cni_type,
         "PYTHON": python,
         "IDENTITY": f"{library}/linkspan/launch.py",
+        "PROTOCOL": launch.PROTOCOL,
         "PROGRAM": _marked(cni_type, library),
         "LOST": _program(library, "lost()"),
         "NO_PYTHON": json.dumps(

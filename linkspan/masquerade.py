@@ -16,7 +16,7 @@ from linkspan import nft_table
 from linkspan.backend import Backend
 from linkspan.nft_table import FAMILIES, MULTICAST
 from linkspan.plan import Undo, best_effort, carry_out
-from linkspan.rules import Change, Element, Family, Jump, Match, NftChange, Rule
+from linkspan.rules import NFT_FAMILY, Change, Element, Family, Jump, Match, NftChange, Rule
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -150,8 +150,8 @@ def _subnet_chains(addresses: Sequence[str]) -> Iterator[nft_table.RegularChain]
 
 
 def _subnet_rules(subnet: str) -> tuple[str, ...]:
-    family = 6 if ":" in subnet else 4
-    ip = "ip6" if family == 6 else "ip"
+    family: Family = 6 if ":" in subnet else 4
+    ip = NFT_FAMILY[family]
     return (f"{ip} daddr {subnet} return", f"{ip} daddr {MULTICAST[family]} return", "masquerade")
 
 

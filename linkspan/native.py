@@ -31,7 +31,7 @@ def compiler() -> list[str]:
 
 
 def compiled(constants: Mapping[str, str]) -> bytes:
-    """The program that launcher.c becomes with these constants in front, which it lists. Raises CannotCompile, OSError."""
+    """The program that launcher.c becomes with the constants that it lists in front. Raises CannotCompile, OSError."""
     with open(_SOURCE, encoding="utf-8") as file:
         source = file.read()
     command = compiler()
@@ -40,7 +40,7 @@ def compiled(constants: Mapping[str, str]) -> bytes:
         try:
             done = subprocess.run(
                 [*command, *_OPTIONS, "-x", "c", "-o", program, "-"],
-                input=definitions({**constants, "PROTOCOL": launch.PROTOCOL}) + source,
+                input=definitions(constants) + source,
                 text=True,
                 capture_output=True,
                 check=False,

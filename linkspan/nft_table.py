@@ -27,7 +27,7 @@ from hashlib import sha512
 from typing import TYPE_CHECKING
 
 from linkspan.host.nft_text import same
-from linkspan.rules import Change, Element, Family, Jump, NftChange, Rule
+from linkspan.rules import NFT_FAMILY, Change, Element, Family, Jump, NftChange, Rule
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -42,11 +42,10 @@ RegularChain = tuple[str, tuple[str, ...]]
 
 _COMMENT_LIMIT = 128
 _PORT = "meta l4proto . th dport"
-_IP = {4: "ip", 6: "ip6"}
 
 
 def _port_at(family: Family) -> str:
-    return f"meta l4proto . {_IP[family]} daddr . th dport"
+    return f"meta l4proto . {NFT_FAMILY[family]} daddr . th dport"
 
 
 def _declared_for(family: Family) -> tuple[tuple[str, str, str], ...]:
@@ -90,12 +89,12 @@ HOOKS = {
 
 def _exempt(family: Family) -> str:
     """Translated to the address it has, a connection is translated no further: neither here nor by iptables."""
-    ip = _IP[family]
+    ip = NFT_FAMILY[family]
     return f"meta l4proto {{ tcp, udp }} th dport 53 {ip} daddr @dns_servers{family} dnat {ip} to {ip} daddr"
 
 
 def _published(family: Family) -> tuple[str, ...]:
-    ip = _IP[family]
+    ip = NFT_FAMILY[family]
     at = _port_at(family)
     return (
         f"{at} vmap @conditional{family}_at",

@@ -18,7 +18,7 @@ from tests.harness.fakehost import FakeHost
 from tests.harness.world import published
 
 JsonObject = dict[str, Any]
-__all__ = ["address", "box", "conflist", "network", "only", "published"]
+__all__ = ["address", "box", "conflist", "network", "only", "published", "use_once"]
 
 
 def conflist(
@@ -64,6 +64,15 @@ def box(host: FakeHost, name: str, *ports: JsonObject) -> Attachment:
     return Attachment(
         name, host.add_netns(name, loopback_up=True), capabilities={"portMappings": list(ports)}
     )
+
+
+def use_once(host: FakeHost, *chains: Chain) -> None:
+    """Let a container come and go on each network, so that what it makes once and keeps is there."""
+    for chain in chains:
+        first = box(host, "first", published(9))
+        chain.add(first)
+        chain.delete(first)
+        host.del_netns("first")
 
 
 def address(result: Mapping[str, Any], family: int = 4) -> str:

@@ -18,7 +18,7 @@ import pytest
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.fakehost import HOST_V4, OUTSIDE, OUTSIDE_V4, FakeHost
-from tests.harness.networks import address, box, network, only, published
+from tests.harness.networks import address, box, network, only, published, use_once
 from tests.harness.patience import until
 from tests.harness.snapshot import Snapshot
 from tests.harness.talk import ask, serve
@@ -51,11 +51,7 @@ def every_plugin(host: FakeHost, name: str = "n1", number: int = 71, **keys: Any
 
 def settled(host: FakeHost, *chains: Chain) -> Snapshot:
     """The host after each network was used once, so that what it makes once and keeps is there."""
-    for chain in chains:
-        first = box(host, "first", published(9))
-        chain.add(first)
-        chain.delete(first)
-        host.del_netns("first")
+    use_once(host, *chains)
     return left(host)
 
 

@@ -23,7 +23,7 @@ from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.fakehost import FakeHost
 from tests.harness.memory import Desk
-from tests.harness.networks import box, conflist, published
+from tests.harness.networks import box, conflist, published, use_once
 from tests.harness.patience import until
 from tests.harness.snapshot import Snapshot
 from tests.harness.talk import advertise
@@ -59,10 +59,7 @@ def whole(host: FakeHost, env: Mapping[str, str] = ours.STANDALONE) -> Chain:
 
 def settled(chain: Chain, host: FakeHost) -> Snapshot:
     """The host after one container came and went: what is shared and stays is there."""
-    first = box(host, "first", published(9))
-    chain.add(first)
-    chain.delete(first)
-    host.del_netns("first")
+    use_once(host, chain)
     return seen(host)
 
 

@@ -19,7 +19,7 @@ from linkspan.errors import IoFailure, KernelRefused, ToolMissing
 from linkspan.host.iptables_text import Chains, Edit, edits, parse_save, restore_script
 from linkspan.host.linux.nft_lookup import Lookup
 from linkspan.host.linux.refusals import errno_in
-from linkspan.rules import Change, Family
+from linkspan.rules import NFT_FAMILY, Change, Family
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Finished, Processes
@@ -97,7 +97,7 @@ class RestoreIptables:
 
 def _nft_table(family: Family, table: str) -> str:
     """What nft calls a table of this variant's."""
-    return f"{'ip6' if family == 6 else 'ip'} {table}"
+    return f"{NFT_FAMILY[family]} {table}"
 
 
 def _is_done(family: Family, table: str, change: Change) -> bool:

@@ -304,9 +304,8 @@ class GatewayAddress:
         if self._is_shared(links):
             return
         links.delete_address(self.link, self.address)
-        if self._is_shared(
-            links
-        ):  # who joined between the look and the deletion takes the address for granted
+        # Who joined between the look and the deletion takes the address for granted.
+        if self._is_shared(links):
             links.add_address(self.link, self.address)
 
     def _is_shared(self, links: Links) -> bool:

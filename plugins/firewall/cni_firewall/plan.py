@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 def choose(host: Host, asked: str) -> Backend:
     """The back end for `$.backend`: firewalld where it runs, else iptables where it works, else nftables. Raises ToolMissing."""
     if asked not in ("", "firewalld"):
-        return packet_backend.choose(host, asked, table="filter")
+        return _of_packets(host, asked)
     if firewalld.runs(host):
         return "firewalld"
     if asked:
         raise ToolMissing(
             '$.backend: "firewalld" does not answer on this host', "start firewalld, or leave the key out"
         )
-    return packet_backend.choose(host, "", table="filter")
+    return _of_packets(host)
+
+
+def _of_packets(host: Host, asked: str = "") -> packet_backend.Backend:
+    return packet_backend.choose(host, asked, table="filter")
 
 
 def admission_for(request: Request, config: Config, backend: Backend, host: Host) -> Admission:
@@ -66,7 +70,7 @@ def of_today(admission: Admission, host: Host) -> Admission:
 
 def _fence(host: Host, backend: Backend) -> packet_backend.Backend:
     """Who keeps bridges apart: firewalld's zones do not."""
-    return packet_backend.choose(host, "", table="filter") if backend == "firewalld" else backend
+    return _of_packets(host) if backend == "firewalld" else backend
 
 
 def plan_for(attachment: Attachment, admission: Admission) -> Plan:

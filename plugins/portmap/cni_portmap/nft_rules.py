@@ -8,7 +8,7 @@ from cni_portmap.publication import Entry, Publication
 from linkspan import nft_table
 from linkspan.model import Attachment
 from linkspan.nft_table import FAMILIES
-from linkspan.rules import Element, Family, NftChange
+from linkspan.rules import NFT_FAMILY, Element, Family, NftChange
 
 #: every map that holds elements of ours
 MAPS = tuple(
@@ -112,7 +112,7 @@ def _hairpin_rules(publication: Publication, family: Family) -> tuple[str, ...]:
 
 
 def _conditional_rules(publication: Publication, family: Family) -> Iterator[str]:
-    ip = "ip6" if family == 6 else "ip"
+    ip = NFT_FAMILY[family]
     condition = " ".join(publication.config.conditions(family))
     for entry in publication.entries(family):
         at = f"{ip} daddr {entry.host_ip} " if entry.host_ip else ""
