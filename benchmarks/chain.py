@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.harness import tools
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 #: Our executables as `linkspan install` writes them where a C compiler is, and as it writes them elsewhere.
 OURS, SCRIPTS = "/opt/cni/bin", "/opt/cni/scripts"
@@ -98,7 +98,7 @@ def conflist(arm: Arm, index: int) -> dict[str, Any]:
 class Bench:
     """The arms in one host, and what they took: (arm, verb) -> milliseconds, one for each round."""
 
-    def __init__(self, host: FakeHost, every: Sequence[Arm]) -> None:
+    def __init__(self, host: PrivateHost, every: Sequence[Arm]) -> None:
         self.arms = every
         self.taken: dict[tuple[str, str], list[float]] = {
             (arm.name, verb): [] for arm in every for verb in VERBS
@@ -168,7 +168,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 @contextmanager
-def with_resident(host: FakeHost) -> Iterator[None]:
+def with_resident(host: PrivateHost) -> Iterator[None]:
     """A resident in the host while the benchmark runs."""
     linkspan = [sys.executable, "-m", "linkspan.cli.main"]
     for folder, launcher in ((OURS, "native"), (SCRIPTS, "python")):
@@ -188,7 +188,7 @@ def main() -> int:
     parser.add_argument("--json", default="bench.json", help="where the figures go")
     options = parser.parse_args()
     every = arms(tools.reference_plugins())
-    with FakeHost() as host, with_resident(host):
+    with PrivateHost() as host, with_resident(host):
         bench = Bench(host, every)
         with host.entered():
             for arm in every:

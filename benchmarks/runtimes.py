@@ -30,10 +30,10 @@ from tests.harness.chain import Attachment, Chain
 from tests.harness.containerd import BOX, Containerd
 from tests.harness.crictl import PAUSE, POD_NAMESPACE, Crictl
 from tests.harness.docker import Docker
-from tests.harness.fakehost import FakeHost
 from tests.harness.image import write_image
 from tests.harness.nerdctl import Nerdctl
 from tests.harness.podman import Podman
+from tests.harness.privatehost import PrivateHost
 
 ARMS = ("reference", "ours")
 WARM_UP = 2
@@ -48,7 +48,7 @@ class Case:
     clear: Callable[[], object] = lambda: None
 
 
-Runtime = Callable[[FakeHost, str], AbstractContextManager[Case]]
+Runtime = Callable[[PrivateHost, str], AbstractContextManager[Case]]
 """Makes the case of a runtime in a host that has plugins, with the image in an archive."""
 
 
@@ -56,7 +56,7 @@ Runtime = Callable[[FakeHost, str], AbstractContextManager[Case]]
 
 
 @contextmanager
-def nerdctl(host: FakeHost, archive: str) -> Iterator[Case]:
+def nerdctl(host: PrivateHost, archive: str) -> Iterator[Case]:
     """`nerdctl run -d -p` on a network of its own making: bridge, portmap, firewall and tuning."""
     with Containerd(host, tools.containerd24(), tools.runc()) as containerd:
         containerd.load(archive)
@@ -70,7 +70,7 @@ def nerdctl(host: FakeHost, archive: str) -> Iterator[Case]:
 
 
 @contextmanager
-def ctr(host: FakeHost, archive: str) -> Iterator[Case]:
+def ctr(host: PrivateHost, archive: str) -> Iterator[Case]:
     """`ctr run --rm --cni`."""
     _write_list(host)
     with Containerd(host, tools.containerd24(), tools.runc()) as containerd:
@@ -79,7 +79,7 @@ def ctr(host: FakeHost, archive: str) -> Iterator[Case]:
 
 
 @contextmanager
-def crictl(host: FakeHost, archive: str) -> Iterator[Case]:
+def crictl(host: PrivateHost, archive: str) -> Iterator[Case]:
     """`crictl runp` with a host port."""
     _write_list(host)
     with Containerd(host, tools.containerd24(), tools.runc(), namespace=POD_NAMESPACE) as containerd:
@@ -96,7 +96,7 @@ def crictl(host: FakeHost, archive: str) -> Iterator[Case]:
 
 
 @contextmanager
-def podman(host: FakeHost, archive: str) -> Iterator[Case]:
+def podman(host: PrivateHost, archive: str) -> Iterator[Case]:
     """`podman run -d -p` on a network of its own making, without names, which the reference suite has none for."""
     with Podman(host, tools.podman(), tools.runc()) as driven:
         driven.run("load", "--input", archive)
@@ -116,7 +116,7 @@ RUNTIMES: Mapping[str, Runtime] = {
 }
 
 
-def _write_list(host: FakeHost) -> None:
+def _write_list(host: PrivateHost) -> None:
     """The network for runtimes that make none themselves."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": "10.6.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {"type": "bridge", "bridge": "bench0", "isGateway": True, "ipMasq": True, "ipam": ipam}
@@ -126,9 +126,9 @@ def _write_list(host: FakeHost) -> None:
 
 
 @contextmanager
-def equipped(arm: str) -> Iterator[FakeHost]:
+def equipped(arm: str) -> Iterator[PrivateHost]:
     """A host with one suite of plugins in /opt/cni/bin, and nothing of the other."""
-    with FakeHost() as host, ExitStack() as until:
+    with PrivateHost() as host, ExitStack() as until:
         if arm == "reference":
             host.run(["sh", "-c", f"cp {tools.reference_plugins()}/* {ours.BIN}"])
         else:
@@ -168,7 +168,7 @@ JOIN, LEAVE, PUBLISH = "join a second network", "leave it", "start with a port, 
 class Beside:
     """The Docker engine and our sample network with names on one host, each with `containers` that stay meanwhile."""
 
-    def __init__(self, host: FakeHost, docker: Docker, containers: int) -> None:
+    def __init__(self, host: PrivateHost, docker: Docker, containers: int) -> None:
         self.taken: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._host, self._docker = host, docker
         self._chain = Chain(ours.conflist("custom"), ours.BIN, env=ours.RESIDENT, cwd="/")

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 #: Inside the host: a file for each address in use, named by it.
 IN_USE = "/run/churn"
@@ -59,7 +59,13 @@ def network(backend: str) -> dict[str, Any]:
 
 
 def churn(
-    host: FakeHost, *, containers: int, processes: int, seconds: float, seed: int, backend: str = "nftables"
+    host: PrivateHost,
+    *,
+    containers: int,
+    processes: int,
+    seconds: float,
+    seed: int,
+    backend: str = "nftables",
 ) -> Tally:
     """Let each process attach and detach its share of the containers until the time is over, then detach what is left."""
     for number in range(containers):

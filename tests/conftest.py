@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 from tests.harness.tools import nothing_may_be_skipped
 
 
@@ -20,7 +20,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture
-def host() -> Iterator[FakeHost]:
+def host() -> Iterator[PrivateHost]:
     """A private host for one test; mark the test `root`."""
-    with FakeHost() as made:
+    with PrivateHost() as made:
         yield made

@@ -15,7 +15,7 @@ import time
 from typing import Any, cast
 
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = "/opt/cni/bin"
@@ -41,7 +41,7 @@ class DemoFailed(Exception):
 class Demo:
     """The host, the two networks and what to tell about them."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: PrivateHost) -> None:
         self.host = host
         self.run([sys.executable, "-m", "linkspan.cli.main", "install", "--bin-dir", BIN], quiet=True)
         self.networks = {name: Chain(_list(name), BIN, host=host) for name in ("bridge", "custom")}
@@ -239,7 +239,7 @@ def main() -> int:
     # Also into a pipe line by line: what is shown is what has just happened.
     cast("io.TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)
     try:
-        with FakeHost() as host:
+        with PrivateHost() as host:
             play(Demo(host))
     except KeyboardInterrupt:
         print("\ninterrupted; the private host is gone with everything in it")

@@ -10,7 +10,7 @@ import sys
 
 from tests.churn import churn
 from tests.harness import ours, tools
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _churn(options: argparse.Namespace, seed: int) -> int:
-    with FakeHost() as host:
+    with PrivateHost() as host:
         ours.install(host)
         with ours.resident(host):
             churn(host, containers=8, processes=2, seconds=3, seed=seed)

@@ -10,9 +10,9 @@ import click
 import pytest
 
 from docs import keys
-from linkspan import errors
+from linkspan.call.plugin import MODULES
 from linkspan.cli.main import main as command
-from linkspan.plugin import MODULES
+from linkspan.cni import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = keys.rooms()
@@ -48,7 +48,7 @@ def classes(base: type[errors.CniError] = errors.CniError) -> Iterator[type[erro
 
 
 def test_every_plugin_has_a_room_that_the_pages_know() -> None:
-    """What `linkspan.plugin` loads and what the table of keys is made from are the same plugins."""
+    """What `linkspan.call.plugin` loads and what the table of keys is made from are the same plugins."""
     assert set(ROOMS) == set(MODULES)
 
 

@@ -22,8 +22,8 @@ PLUGINS = {
 }
 #: library -> the only modules that may import it
 BORDERS = {
-    "pyroute2": {"linkspan/host/linux/links.py", "linkspan/host/linux/conntrack.py"},
-    "iptc": {"linkspan/host/linux/iptables_legacy.py"},
+    "pyroute2": {"linkspan/host/linux/links.py", "linkspan/host/linux/netlink/conntrack.py"},
+    "iptc": {"linkspan/host/linux/iptables/legacy.py"},
 }
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 import click
 
-from linkspan import __version__, install, launch, native
-from linkspan.errors import CniError
-from linkspan.versions import VERSIONS
+from linkspan import __version__
+from linkspan.cni.errors import CniError
+from linkspan.cni.versions import VERSIONS
+from linkspan.launch import install, launcher, native
 
 BIN_DIR = "/opt/cni/bin"
 
@@ -85,10 +86,10 @@ def uninstall(bin_dir: str, conf_dir: str | None) -> None:
 @main.command("reload")
 def reload_command() -> None:
     """Build every packet rule of every living attachment again, after somebody flushed them. Nothing comes twice."""
+    from linkspan.call.reload import reload
     from linkspan.host.linux import LinuxHost
-    from linkspan.reload import reload
 
-    launch.see_everything()
+    launcher.see_everything()
     host = LinuxHost()
     try:
         click.echo(f"rebuilt the rules of {', '.join(reload(host))}")
@@ -104,18 +105,18 @@ def resident() -> None:
 @resident.command()
 def start() -> None:
     """Bring them up now, unless they are there."""
-    from linkspan.resident import birth
+    from linkspan.workers import start
 
-    birth.start_and_wait()
+    start.start_and_wait()
 
 
 @resident.command()
 @click.option("--wait", default=10.0, show_default=True, help="Seconds for running calls to end.")
 def stop(wait: float) -> None:
     """Let them finish what they do and leave."""
-    from linkspan.resident import birth
+    from linkspan.workers import start
 
-    found = birth.peer()
+    found = start.peer()
     if found is None:
         return
     pid, _ = found
@@ -126,19 +127,19 @@ def stop(wait: float) -> None:
 @resident.command()
 def status() -> None:
     """Say whether they answer. Exits 0 if they do and serve this installation, else 1."""
-    from linkspan.resident import birth
+    from linkspan.workers import start
 
-    found = birth.peer()
+    found = start.peer()
     if found is None:
-        click.echo(f"no resident in this network namespace ({launch.state_dir()})")
+        click.echo(f"no resident in this network namespace ({launcher.state_dir()})")
         sys.exit(1)
     pid, greeting = found
     state = "answers"
     if not greeting:
         state = "is stopped or hung"
-    elif greeting != launch.greeting().decode().strip():
+    elif greeting != launcher.greeting().decode().strip():
         state = "is of another build or mount namespace"
-    click.echo(f"resident: process {pid} {state}; log {launch.state_dir()}/resident.log")
+    click.echo(f"resident: process {pid} {state}; log {launcher.state_dir()}/resident.log")
     sys.exit(0 if state == "answers" else 1)
 
 

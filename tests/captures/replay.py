@@ -20,7 +20,7 @@ from typing import Any
 
 from linkspan import __version__
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 JsonObject = dict[str, Any]
 RUNTIMES = ("cnitool", "cri", "cri2", "ctr", "nerdctl", "podman")
@@ -104,7 +104,7 @@ def _shown(value: Any) -> str:
 class Replay:
     """Replays the calls of one lane in a private host that has our executables and a resident."""
 
-    host: FakeHost
+    host: PrivateHost
     _names: dict[str, str] = field(default_factory=dict)
     _living: dict[str, _Container] = field(default_factory=dict)
 
@@ -177,7 +177,7 @@ class Replay:
 class _Container:
     """A network namespace; the process in it, where the runtime names it by one."""
 
-    host: FakeHost
+    host: PrivateHost
     netns: str
     process: subprocess.Popen[str] | None = None
 
@@ -189,7 +189,7 @@ class _Container:
             self.process.wait()
 
 
-def _started(host: FakeHost, netns: str) -> _Container:
+def _started(host: PrivateHost, netns: str) -> _Container:
     """A container whose namespace has the recorded path, or that of another process where the path is a process's."""
     if not netns.startswith("/proc/"):
         host.add_netns(os.path.basename(netns))

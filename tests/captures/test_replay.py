@@ -9,7 +9,7 @@ import pytest
 
 from tests.captures.replay import RUNTIMES, Call, Replay, calls, differences, documented, lanes
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 NAMES = [call.name for runtime in RUNTIMES for call in calls(runtime)]
 DOCUMENTED = documented()
@@ -18,7 +18,7 @@ DOCUMENTED = documented()
 @pytest.fixture(scope="module")
 def found() -> Iterator[dict[str, list[str]]]:
     """Every call's name with where our answer differs."""
-    with FakeHost() as host:
+    with PrivateHost() as host:
         ours.install(host)
         with ours.resident(host):
             yield {
@@ -29,7 +29,7 @@ def found() -> Iterator[dict[str, list[str]]]:
             }
 
 
-def replayed(host: FakeHost, lane: list[Call]) -> Iterator[tuple[str, list[str]]]:
+def replayed(host: PrivateHost, lane: list[Call]) -> Iterator[tuple[str, list[str]]]:
     replay = Replay(host)
     for call in lane:
         yield call.name, replay.compare(call)

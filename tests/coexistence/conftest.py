@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def host(host: FakeHost) -> FakeHost:
+def host(host: PrivateHost) -> PrivateHost:
     """A private host with our executables and a resident, which ends with it."""
     ours.install(host)
     ours.linkspan(host, "resident", "start")

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
-from tests.harness.fakehost import HOST_V4, OUTSIDE, OUTSIDE_V4, FakeHost
+from tests.harness.privatehost import HOST_V4, OUTSIDE, OUTSIDE_V4, PrivateHost
 from tests.harness.snapshot import Snapshot
 from tests.harness.talk import ask, serve
 
@@ -48,7 +48,7 @@ class _Guest:
 class Guests:
     """Containers `web`, which serves port 80 and publishes it, and `peer`; a server outside stands for the internet."""
 
-    def __init__(self, host: FakeHost, backend: str, *, firewall: bool = True) -> None:
+    def __init__(self, host: PrivateHost, backend: str, *, firewall: bool = True) -> None:
         self.host = host
         self._chain = Chain(conflist(backend, firewall=firewall), ours.BIN, host=host, env=ours.RESIDENT)
         self._servers = ExitStack()
@@ -122,7 +122,7 @@ class Guests:
         return str(self.host.run(argv, netns="peer", check=False).stdout.strip())
 
 
-def settle(host: FakeHost, backend: str, **options: Any) -> None:
+def settle(host: PrivateHost, backend: str, **options: Any) -> None:
     """Have guests once, so that what a network makes once and keeps is there."""
     Guests(host, backend, **options).close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 #: ufw 0.36, `default deny (incoming), allow (outgoing), deny (routed)`: man ufw-framework, /etc/ufw/before.rules.
 UFW = """\
@@ -93,12 +93,12 @@ _KUBE_JUMPS = (
 )
 
 
-def enable_ufw(host: FakeHost) -> None:
+def enable_ufw(host: PrivateHost) -> None:
     """As `ufw enable`: its chains, its jumps behind what is there, and policies that drop."""
     host.run(["iptables-restore", "--noflush"], input=UFW)
 
 
-def sync_kube_proxy(host: FakeHost) -> None:
+def sync_kube_proxy(host: PrivateHost) -> None:
     """As each of kube-proxy's rounds: every chain of its own anew, and every jump that is missing, first."""
     host.run(["iptables-restore", "--noflush"], input=KUBE_PROXY)
     for table, chain, rule in _KUBE_JUMPS:

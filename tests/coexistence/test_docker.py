@@ -15,8 +15,8 @@ from tests.coexistence.theirs import Theirs, page_at, published_by_docker
 from tests.harness import ours, tools
 from tests.harness.containerd import BOX, Containerd
 from tests.harness.docker import Docker
-from tests.harness.fakehost import HOST_V4, OUTSIDE, FakeHost
 from tests.harness.image import write_image
+from tests.harness.privatehost import HOST_V4, OUTSIDE, PrivateHost
 from tests.harness.talk import ask
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime, pytest.mark.docker]
@@ -32,7 +32,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def start_docker(host: FakeHost, archive: str) -> Iterator[StartDocker]:
+def start_docker(host: PrivateHost, archive: str) -> Iterator[StartDocker]:
     """Starts the engine and two containers of it when called."""
     directory, runc = tools.require(tools.containerd24), tools.require(tools.runc_of_docker)
     engine = tools.require(tools.dockerd)
@@ -48,7 +48,7 @@ def start_docker(host: FakeHost, archive: str) -> Iterator[StartDocker]:
 
 
 def test_ours_come_and_go_beside_docker_and_nothing_is_left_or_touched(
-    host: FakeHost, start_docker: StartDocker, backend: str
+    host: PrivateHost, start_docker: StartDocker, backend: str
 ) -> None:
     with start_docker() as theirs:
         untouched = host.snapshot()
@@ -64,14 +64,14 @@ def test_ours_come_and_go_beside_docker_and_nothing_is_left_or_touched(
 
 @pytest.mark.parametrize("firewall", [True, False])
 def test_docker_started_last_takes_nothing_from_ours(
-    host: FakeHost, start_docker: StartDocker, backend: str, firewall: bool
+    host: PrivateHost, start_docker: StartDocker, backend: str, firewall: bool
 ) -> None:
     with Guests(host, backend, firewall=firewall) as guests, start_docker() as theirs:
         assert (guests.lacking(), guests.complaints(), theirs.lacking()) == ([], [], [])
 
 
 def test_docker_s_containers_come_and_go_beside_ours(
-    host: FakeHost, start_docker: StartDocker, backend: str
+    host: PrivateHost, start_docker: StartDocker, backend: str
 ) -> None:
     with start_docker() as theirs, Guests(host, backend) as guests:
         for name in ("shop", "buyer"):
@@ -81,7 +81,7 @@ def test_docker_s_containers_come_and_go_beside_ours(
 
 
 def test_a_flush_in_between_is_told_by_check_and_reload_brings_ours_back(
-    host: FakeHost, start_docker: StartDocker, backend: str
+    host: PrivateHost, start_docker: StartDocker, backend: str
 ) -> None:
     """Docker sets the policy of FORWARD to DROP; what Docker has lost, Docker makes again when it is restarted."""
     with start_docker(), Guests(host, backend) as guests:
@@ -92,7 +92,7 @@ def test_a_flush_in_between_is_told_by_check_and_reload_brings_ours_back(
 
 
 def test_a_port_that_docker_publishes_later_stays_with_ours_which_tells_and_is_docker_s_afterwards(
-    host: FakeHost, start_docker: StartDocker, backend: str
+    host: PrivateHost, start_docker: StartDocker, backend: str
 ) -> None:
     with start_docker() as theirs:
         guests = Guests(host, backend)
@@ -104,7 +104,7 @@ def test_a_port_that_docker_publishes_later_stays_with_ours_which_tells_and_is_d
 
 
 def test_a_port_that_docker_published_before_is_told_by_ours_and_is_docker_s_afterwards(
-    host: FakeHost, start_docker: StartDocker, backend: str
+    host: PrivateHost, start_docker: StartDocker, backend: str
 ) -> None:
     with start_docker() as theirs, published_by_docker(theirs.docker, PORT):
         guests = Guests(host, backend)

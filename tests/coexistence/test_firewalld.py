@@ -8,8 +8,8 @@ import pytest
 
 from tests.coexistence.guests import Guests, settle, taken
 from tests.harness import ours, tools
-from tests.harness.fakehost import FakeHost
 from tests.harness.firewalld import Firewalld
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = pytest.mark.root
 
@@ -17,14 +17,14 @@ SUBNET = "10.89.0.0/24"
 
 
 @pytest.fixture
-def firewalld(host: FakeHost) -> Iterator[Firewalld]:
+def firewalld(host: PrivateHost) -> Iterator[Firewalld]:
     """firewalld, started before any container."""
     with Firewalld(host, tools.require(tools.firewalld)) as running:
         yield running
 
 
 def test_everything_works_beside_firewalld_and_nothing_is_left_or_touched(
-    host: FakeHost, firewalld: Firewalld, backend: str
+    host: PrivateHost, firewalld: Firewalld, backend: str
 ) -> None:
     theirs = host.snapshot()
     settle(host, backend)
@@ -39,7 +39,7 @@ def test_everything_works_beside_firewalld_and_nothing_is_left_or_touched(
 
 
 def test_a_reload_of_firewalld_is_told_by_check_and_mended_by_ours(
-    host: FakeHost, firewalld: Firewalld, backend: str
+    host: PrivateHost, firewalld: Firewalld, backend: str
 ) -> None:
     with Guests(host, backend) as guests:
         firewalld.reload()
@@ -51,7 +51,9 @@ def test_a_reload_of_firewalld_is_told_by_check_and_mended_by_ours(
         assert guests.lacking() == []
 
 
-def test_a_firewalld_started_last_is_told_by_check_and_mended_by_reload(host: FakeHost, backend: str) -> None:
+def test_a_firewalld_started_last_is_told_by_check_and_mended_by_reload(
+    host: PrivateHost, backend: str
+) -> None:
     root = tools.require(tools.firewalld)
     with Guests(host, backend) as guests, Firewalld(host, root) as firewalld:
         assert any(
@@ -64,7 +66,9 @@ def test_a_firewalld_started_last_is_told_by_check_and_mended_by_reload(host: Fa
         assert firewalld.command("--zone=trusted", "--list-sources") == ""
 
 
-def test_a_list_without_firewall_lives_by_its_subnet_in_a_zone(host: FakeHost, firewalld: Firewalld) -> None:
+def test_a_list_without_firewall_lives_by_its_subnet_in_a_zone(
+    host: PrivateHost, firewalld: Firewalld
+) -> None:
     """What the page of firewall says, and that it outlives a reload."""
     firewalld.command("--permanent", "--zone=trusted", f"--add-source={SUBNET}")
     firewalld.reload()

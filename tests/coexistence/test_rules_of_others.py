@@ -9,7 +9,7 @@ import pytest
 from tests.coexistence import rules
 from tests.coexistence.guests import Guests, settle, taken
 from tests.harness import ours
-from tests.harness.fakehost import HOST_V4, OUTSIDE, FakeHost
+from tests.harness.privatehost import HOST_V4, OUTSIDE, PrivateHost
 from tests.harness.talk import ask, serve
 
 pytestmark = pytest.mark.root
@@ -19,7 +19,7 @@ NEIGHBOURS = (rules.enable_ufw, rules.sync_kube_proxy)
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 def test_everything_works_beside_them_and_nothing_is_left_or_touched(
-    host: FakeHost, backend: str, neighbour: Callable[[FakeHost], None]
+    host: PrivateHost, backend: str, neighbour: Callable[[PrivateHost], None]
 ) -> None:
     neighbour(host)
     theirs = host.snapshot()
@@ -33,14 +33,14 @@ def test_everything_works_beside_them_and_nothing_is_left_or_touched(
     assert taken(after, theirs) == []
 
 
-def test_a_list_without_firewall_works_beside_ufw_too(host: FakeHost, backend: str) -> None:
+def test_a_list_without_firewall_works_beside_ufw_too(host: PrivateHost, backend: str) -> None:
     rules.enable_ufw(host)
     with Guests(host, backend, firewall=False) as guests:
         assert guests.lacking() == []
 
 
 def test_ufw_enabled_last_is_told_by_check_and_reload_opens_what_it_closed(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     with Guests(host, backend, firewall=False) as guests:
         rules.enable_ufw(host)
@@ -52,7 +52,7 @@ def test_ufw_enabled_last_is_told_by_check_and_reload_opens_what_it_closed(
         assert guests.lacking() == []
 
 
-def test_what_ufw_closes_stays_closed(host: FakeHost) -> None:
+def test_what_ufw_closes_stays_closed(host: PrivateHost) -> None:
     """What we let in and forward is no way in for others."""
     rules.enable_ufw(host)
     with Guests(host, "nftables"), serve(host, None, port=8000), serve(host, "peer", port=81):
@@ -62,7 +62,9 @@ def test_what_ufw_closes_stays_closed(host: FakeHost) -> None:
         assert ask(host, "10.89.0.3", 81, netns=OUTSIDE, wait=0.5) is None
 
 
-def test_kube_proxy_started_last_and_syncing_again_takes_nothing_away(host: FakeHost, backend: str) -> None:
+def test_kube_proxy_started_last_and_syncing_again_takes_nothing_away(
+    host: PrivateHost, backend: str
+) -> None:
     with Guests(host, backend) as guests:
         for _ in range(2):
             rules.sync_kube_proxy(host)
@@ -71,7 +73,7 @@ def test_kube_proxy_started_last_and_syncing_again_takes_nothing_away(host: Fake
 
 
 def test_a_service_of_kube_proxy_is_reached_from_our_containers_and_from_outside(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     rules.sync_kube_proxy(host)
     with Guests(host, backend):
@@ -92,7 +94,7 @@ FLUSHES = (
 
 @pytest.mark.parametrize(("backend", "flush", "said"), FLUSHES)
 def test_a_flush_in_between_is_told_by_check_and_reload_brings_all_back(
-    host: FakeHost, backend: str, flush: str, said: str
+    host: PrivateHost, backend: str, flush: str, said: str
 ) -> None:
     host.run(["iptables", "-P", "FORWARD", "DROP"])
     rules.sync_kube_proxy(host)

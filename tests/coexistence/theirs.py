@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness.docker import Docker
-from tests.harness.fakehost import HOST_V4, OUTSIDE, OUTSIDE_V4
+from tests.harness.privatehost import HOST_V4, OUTSIDE, OUTSIDE_V4
 from tests.harness.scenario import fetch
 from tests.harness.talk import ask, serve
 

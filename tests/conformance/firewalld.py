@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.fakehost import FakeHost, HostError
+from tests.harness.privatehost import HostError, PrivateHost
 
 #: What a host needs for it; Debian's python3 is the one that has the D-Bus bindings.
 PROBE = "/usr/bin/python3 -c 'import dbus, gi' && test -x /usr/bin/dbus-daemon"
@@ -37,7 +37,7 @@ GLib.MainLoop().run()
 """
 
 
-def start(host: FakeHost) -> None:
+def start(host: PrivateHost) -> None:
     """Start bus and service in a host; they live as long as it. Raises HostError."""
     host.write("/run/dbus/system.conf", _BUS)
     # A program of that name, for who looks before asking.

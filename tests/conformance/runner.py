@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tests.conformance.registry import CASES, Case, Failed, NotHere, all_cases
 from tests.conformance.suite import Suite
 from tests.conformance.world import World
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 PROCESSES = 2
 #: How much of a reason is kept.
@@ -67,7 +67,7 @@ def _gathered(failures: Iterable[tuple[str, str]]) -> str:
 def _by_variant(case: Case, suite: Suite, partner: Suite | None) -> Iterator[Told]:
     """Each backend, or the one run of a case without variants, in a host of its own."""
     for variant in suite.backends.get(case.each, ()) if case.each else ("",):
-        with FakeHost() as host:
+        with PrivateHost() as host:
             yield variant, _tried(case, World(host, suite, partner, variant))
 
 
@@ -75,7 +75,7 @@ def _by_role(case: Case, suite: Suite, partner: Suite | None) -> Iterator[Told]:
     """Each role; they share a host as long as all goes well, since making one is most of the work."""
     waiting = [role for role in case.needs if role in suite.executables]
     while waiting:
-        with FakeHost() as host:
+        with PrivateHost() as host:
             world = World(host, suite, partner)
             outcome = "pass"
             while waiting and outcome == "pass":

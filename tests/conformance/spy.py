@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 TYPE = "spy-ipam"
 DIRECTORY = "/run/spy"
@@ -41,7 +41,7 @@ class SpyCall:
 class Spy:
     """The plugin, installed in `directory` of a host; without orders every verb succeeds and ADD answers one address."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: PrivateHost) -> None:
         self.directory, self._host = f"{DIRECTORY}/bin", host
         host.write(f"{self.directory}/{TYPE}", _SCRIPT, mode=0o755)
         host.write(f"{DIRECTORY}/count", "0\n")

@@ -24,7 +24,7 @@ from tests.conformance.answer import Answer
 from tests.conformance.registry import CHAINED, Failed, NotHere, expect
 from tests.conformance.spy import Spy
 from tests.conformance.suite import ROOT, Suite
-from tests.harness.fakehost import FakeHost, HostError
+from tests.harness.privatehost import HostError, PrivateHost
 from tests.harness.snapshot import SNAPSHOT_SCRIPT, Snapshot, read_snapshot
 
 JsonObject = dict[str, Any]
@@ -37,7 +37,7 @@ PATIENCE = 30.0
 class World:
     """What a case gets. `role` and `backend` say which variant of the case this is; "" where there are none."""
 
-    def __init__(self, host: FakeHost, suite: Suite, partner: Suite | None, variant: str = "") -> None:
+    def __init__(self, host: PrivateHost, suite: Suite, partner: Suite | None, variant: str = "") -> None:
         self.host, self.suite, self.partner = host, suite, partner
         self.role = self.backend = variant
         self.network = configurations.NETWORK

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from linkspan.host.contract import Conntrack
-from linkspan.host.fake import FakeConntrack
-from linkspan.host.linux.conntrack import LinuxConntrack
-from linkspan.rules import Family, Flow
-from tests.harness.fakehost import HOST_V4, OUTSIDE_V4, OUTSIDE_V6, FakeHost
+from linkspan.host.linux.netlink.conntrack import LinuxConntrack
+from linkspan.host.memory import MemoryConntrack
+from linkspan.netfilter.rules import Family, Flow
+from tests.harness.privatehost import HOST_V4, OUTSIDE_V4, OUTSIDE_V6, PrivateHost
 
 ADDRESS: dict[Family, str] = {4: OUTSIDE_V4, 6: OUTSIDE_V6}
 TRACKED: tuple[tuple[Family, int], ...] = ((4, 1001), (4, 1002), (4, 53), (6, 1001), (6, 53))
@@ -21,7 +21,7 @@ TRACKED: tuple[tuple[Family, int], ...] = ((4, 1001), (4, 1002), (4, 53), (6, 10
 def conntrack(request: pytest.FixtureRequest) -> Iterator[Conntrack]:
     """A conntrack that tracks a udp flow from the host to the outside for each of TRACKED."""
     if request.param == "fake":
-        fake = FakeConntrack()
+        fake = MemoryConntrack()
         fake.flows = [
             Flow(
                 family=family,
@@ -34,7 +34,7 @@ def conntrack(request: pytest.FixtureRequest) -> Iterator[Conntrack]:
         ]
         yield fake
         return
-    host: FakeHost = request.getfixturevalue("host")
+    host: PrivateHost = request.getfixturevalue("host")
     for command in (
         "add table inet watch",
         "add chain inet watch out { type filter hook output priority 0; }",
@@ -78,7 +78,7 @@ def test_what_is_forgotten_is_forgotten_once(conntrack: Conntrack) -> None:
 
 @pytest.mark.root
 def test_a_kernel_without_such_a_table_forgets_nothing(
-    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+    host: PrivateHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise OSError(93, "Protocol not supported")

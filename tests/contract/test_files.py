@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from linkspan.errors import IoFailure
+from linkspan.cni.errors import IoFailure
+from linkspan.cni.model import Attachment
 from linkspan.host.contract import Files
-from linkspan.host.fake_files import FakeFiles
 from linkspan.host.linux.files import LinuxFiles
-from linkspan.model import Attachment
+from linkspan.host.memory.files import MemoryFiles
 from tests.contract.test_iptables import in_processes
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 ONE = Attachment("net", "c1", "eth0")
 STATE = "/run/linkspan/1"
@@ -27,14 +27,14 @@ STATE = "/run/linkspan/1"
 def files(request: pytest.FixtureRequest) -> Iterator[Files]:
     """Files of a host whose /run is empty."""
     if request.param == "fake":
-        yield FakeFiles()
+        yield MemoryFiles()
         return
     with request.getfixturevalue("host").entered():
         yield LinuxFiles(STATE)
 
 
 @pytest.fixture
-def real(host: FakeHost) -> Iterator[LinuxFiles]:
+def real(host: PrivateHost) -> Iterator[LinuxFiles]:
     with host.entered():
         yield LinuxFiles(STATE)
 
@@ -177,7 +177,7 @@ def test_two_plugins_can_lock_one_attachment_at_once(files: Files) -> None:
 
 
 def test_the_fake_tells_a_deadlock() -> None:
-    files = FakeFiles()
+    files = MemoryFiles()
     with files.lock("/run/lock"), pytest.raises(RuntimeError, match="deadlock"), files.lock("/run/lock"):
         pass
     assert files.held == set()

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
-from linkspan.errors import KernelRefused, ToolMissing
+from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.contract import Finished, Iptables
-from linkspan.host.fake_netfilter import FakeIptables
-from linkspan.host.linux.iptables import LinuxIptables
-from linkspan.rules import Change, Family, Jump, Match, Rule
-from tests.harness.fakehost import FakeHost
+from linkspan.host.linux.iptables.tables import LinuxIptables
+from linkspan.host.memory.netfilter import MemoryIptables
+from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
+from tests.harness.privatehost import PrivateHost
 from tests.harness.tools import nothing_may_be_skipped
 
 ADDRESS: dict[Family, str] = {4: "10.5.0.2", 6: "fd00:5::2"}
@@ -56,7 +56,7 @@ def linux(variant: str) -> Iptables:
 
 
 @pytest.fixture
-def variant_host(request: pytest.FixtureRequest, host: FakeHost) -> Iterator[str]:
+def variant_host(request: pytest.FixtureRequest, host: PrivateHost) -> Iterator[str]:
     """The name of a variant, with this process inside a private host."""
     if not os.path.exists(f"/usr/sbin/iptables-{request.param}"):
         assert not nothing_may_be_skipped(), f"no iptables-{request.param}"
@@ -74,7 +74,7 @@ def variant_host(request: pytest.FixtureRequest, host: FakeHost) -> Iterator[str
 )
 def iptables(request: pytest.FixtureRequest) -> Iterator[Iptables]:
     if request.param == "fake":
-        yield FakeIptables()
+        yield MemoryIptables()
         return
     if not os.path.exists(f"/usr/sbin/iptables-{request.param}"):
         assert not nothing_may_be_skipped(), f"no iptables-{request.param}"
@@ -281,7 +281,7 @@ def test_a_jump_that_somebody_made_twice_is_left_once(iptables: Iptables, family
 
 def _twice(iptables: Iptables, family: Family) -> None:
     """Two of a rule in FORWARD, as others make them who check before they append."""
-    if isinstance(iptables, FakeIptables):
+    if isinstance(iptables, MemoryIptables):
         iptables.tables[family, "filter"] = {"INPUT": [], "FORWARD": ["-i br0 -j ACCEPT"] * 2, "OUTPUT": []}
         return
     tool = _tool(iptables, family)
@@ -296,7 +296,7 @@ def _tool(iptables: Iptables, family: Family) -> str:
 
 def test_the_policy_of_a_chain_is_told(iptables: Iptables, family: Family) -> None:
     assert iptables.policy(family, "filter", "FORWARD") == "ACCEPT"
-    if isinstance(iptables, FakeIptables):
+    if isinstance(iptables, MemoryIptables):
         iptables.policies[family, "filter", "FORWARD"] = "DROP"
     else:
         subprocess.run([_tool(iptables, family), "-P", "FORWARD", "DROP"], check=True)
@@ -330,7 +330,7 @@ def test_a_table_that_nobody_made_and_one_of_its_own_are_readable(iptables: Ipta
 def test_a_table_that_somebody_made_with_nft_is_not_readable(variant_host: str, family: Family) -> None:
     for command in FOREIGN_NAT:
         subprocess.run(["nft", command.format(family="ip" if family == 4 else "ip6")], check=True)
-    real, fake = linux(variant_host), FakeIptables()
+    real, fake = linux(variant_host), MemoryIptables()
     fake.foreign = {(family, "nat")}
     for each in (real, fake):
         assert not each.readable(family, "nat")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from linkspan.errors import InvalidNetns, KernelRefused, NetnsGone
+from linkspan.cni.errors import InvalidNetns, KernelRefused, NetnsGone
 from linkspan.host.contract import Host, Links, PortVlans
-from linkspan.host.fake import FakeHost as MemoryHost
-from linkspan.host.fake_links import FakeLinks
 from linkspan.host.linux import LinuxHost
-from tests.harness.fakehost import FakeHost
+from linkspan.host.memory import MemoryHost
+from linkspan.host.memory.links import MemoryLinks
+from tests.harness.privatehost import PrivateHost
 
 BOX = "/run/netns/box"
 MAC, OTHER_MAC = "02:42:0a:00:00:01", "02:42:0a:00:00:02"
@@ -27,7 +27,7 @@ def both(request: pytest.FixtureRequest) -> Iterator[Host]:
         memory.files.write("/etc/file", b"")
         yield memory
         return
-    sandbox: FakeHost = request.getfixturevalue("host")
+    sandbox: PrivateHost = request.getfixturevalue("host")
     sandbox.add_netns("box")
     sandbox.write("/etc/file", "")
     with sandbox.entered():
@@ -445,7 +445,7 @@ def test_what_neighbours_are_told_is_best_effort(both: Host, pair: Links) -> Non
 
 
 @pytest.fixture
-def vlan_port() -> FakeLinks:
+def vlan_port() -> MemoryLinks:
     """veth0 on a bridge of the fake that filters VLANs."""
     memory = MemoryHost()
     memory.add_netns(BOX)
@@ -456,11 +456,11 @@ def vlan_port() -> FakeLinks:
     return links
 
 
-def test_a_port_begins_with_the_first_vlan(vlan_port: FakeLinks) -> None:
+def test_a_port_begins_with_the_first_vlan(vlan_port: MemoryLinks) -> None:
     assert vlan_port.vlans("veth0") == (PortVlans(1, 1, untagged=True),)
 
 
-def test_neighbouring_vlans_are_seen_as_one(vlan_port: FakeLinks) -> None:
+def test_neighbouring_vlans_are_seen_as_one(vlan_port: MemoryLinks) -> None:
     vlan_port.delete_vlans("veth0", PortVlans(1, 1))
     for first, last in ((10, 11), (12, 12), (20, 20)):
         vlan_port.add_vlans("veth0", PortVlans(first, last))
@@ -472,13 +472,13 @@ def test_neighbouring_vlans_are_seen_as_one(vlan_port: FakeLinks) -> None:
     )
 
 
-def test_a_vlan_link_goes_with_what_it_is_on(vlan_port: FakeLinks) -> None:
+def test_a_vlan_link_goes_with_what_it_is_on(vlan_port: MemoryLinks) -> None:
     vlan_port.create_vlan("br0.5", link="br0", vlan=5)
     vlan_port.delete("br0")
     assert vlan_port.get("br0.5") is None
 
 
-def test_a_kernel_without_vlans_says_so(vlan_port: FakeLinks) -> None:
+def test_a_kernel_without_vlans_says_so(vlan_port: MemoryLinks) -> None:
     vlan_port.knows_vlans = False
     with pytest.raises(KernelRefused) as caught:
         vlan_port.add_vlans("veth0", PortVlans(5, 5))

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import pytest
 
-from linkspan.errors import KernelRefused, ToolMissing
+from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.contract import Nftables
-from linkspan.host.fake_netfilter import FakeNftables
 from linkspan.host.linux import nftables as binding
 from linkspan.host.linux.nftables import Context, LinuxNftables
-from linkspan.rules import Element, NftChange
+from linkspan.host.memory.netfilter import MemoryNftables
+from linkspan.netfilter.rules import Element, NftChange
 from tests.contract.test_iptables import in_processes
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 #: The table and chain of another program.
 ANOTHERS = ("ip others", "theirs")
@@ -52,7 +52,7 @@ EVERY = (
 @pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.root)])
 def nftables(request: pytest.FixtureRequest) -> Iterator[Nftables]:
     if request.param == "fake":
-        yield FakeNftables()
+        yield MemoryNftables()
         return
     with request.getfixturevalue("host").entered():
         real = LinuxNftables()
@@ -140,7 +140,7 @@ def test_rules_are_counted_chain_by_chain(table: Nftables) -> None:
 
 def write_rules_of_another(nftables: Nftables, *rules: str) -> None:
     """A table of somebody else's with one chain."""
-    if isinstance(nftables, FakeNftables):
+    if isinstance(nftables, MemoryNftables):
         nftables.others[ANOTHERS] = list(rules)
         return
     table, chain = ANOTHERS
@@ -204,7 +204,7 @@ def test_a_refused_change_changes_nothing(table: Nftables, change: NftChange) ->
 
 
 @pytest.fixture
-def real(host: FakeHost) -> Iterator[LinuxNftables]:
+def real(host: PrivateHost) -> Iterator[LinuxNftables]:
     with host.entered():
         made = LinuxNftables()
         made.apply(NftChange(commands=BASE))
@@ -278,7 +278,7 @@ def test_without_the_library_it_is_not_usable(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.root
-def test_close_gives_back_every_descriptor(host: FakeHost) -> None:
+def test_close_gives_back_every_descriptor(host: PrivateHost) -> None:
     with host.entered():
         before = len(os.listdir("/proc/self/fd"))
         made = LinuxNftables()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from linkspan.errors import IoFailure, ToolMissing
+from linkspan.cni.errors import IoFailure, ToolMissing
 from linkspan.host.contract import Finished, Processes
-from linkspan.host.fake_processes import FakeProcesses, Run
 from linkspan.host.linux.processes import LinuxProcesses
+from linkspan.host.memory.processes import MemoryProcesses, Run
 
 #: Makes programs at paths: one that writes stdin, then $WORD and its working directory, and ends with status 3.
 Maker = Callable[[str], str]
@@ -30,7 +30,7 @@ class Desk:
 
     def program(self, name: str) -> str:
         path = self.path(name)
-        if isinstance(self.processes, FakeProcesses):
+        if isinstance(self.processes, MemoryProcesses):
             self.processes.programs[path] = _echo
         else:
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -45,7 +45,7 @@ def _echo(run: Run) -> Finished:
 
 @pytest.fixture(params=["fake", "linux"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
-    return Desk(FakeProcesses() if request.param == "fake" else LinuxProcesses(), tmp_path)
+    return Desk(MemoryProcesses() if request.param == "fake" else LinuxProcesses(), tmp_path)
 
 
 def test_the_first_of_several_folders_wins(desk: Desk) -> None:

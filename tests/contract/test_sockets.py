@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from linkspan.host.contract import Host
-from linkspan.host.fake import FakeHost as Memory
 from linkspan.host.linux import LinuxHost
-from tests.harness.fakehost import HOST_V4, OUTSIDE_V4, FakeHost
+from linkspan.host.memory import MemoryHost
+from tests.harness.privatehost import HOST_V4, OUTSIDE_V4, PrivateHost
 
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 
@@ -20,11 +20,11 @@ STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 def listeners(request: pytest.FixtureRequest) -> Iterator[Host]:
     """A host with servers on 8080/tcp (one address), 8081/tcp (IPv6) and 5353/udp, and clients that use 9000 and 9001."""
     if request.param == "fake":
-        memory = Memory()
+        memory = MemoryHost()
         memory.listeners = {("tcp", 8080), ("tcp", 8081), ("udp", 5353)}
         yield memory
         return
-    host: FakeHost = request.getfixturevalue("host")
+    host: PrivateHost = request.getfixturevalue("host")
     with host.entered(), ExitStack() as opened:
         for family, kind, address, port in (
             (socket.AF_INET, STREAM, HOST_V4, 8080),

@@ -16,8 +16,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from linkspan.plugin import MODULES, load
-from linkspan.schema import load as load_schema
+from linkspan.call.plugin import MODULES, load
+from linkspan.cni.schema import load as load_schema
 from tests.harness.memory import BOX, VERSIONS
 
 OTHER_BOX = "/run/netns/other"

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 
-from linkspan.errors import CniError
-from linkspan.host.fake import OWN_NETNS, FakeHost
-from linkspan.masquerade import chain_name
-from linkspan.model import Attachment
-from linkspan.plugin import load
-from linkspan.shell import answer
-from linkspan.versions import VERSIONS
+from linkspan.call.dispatch import answer
+from linkspan.call.plugin import load
+from linkspan.cni.errors import CniError
+from linkspan.cni.model import Attachment
+from linkspan.cni.versions import VERSIONS
+from linkspan.host.memory import OWN_NETNS, MemoryHost
+from linkspan.netfilter.masquerade import chain_name
 from tests.fuzz.strategies import OTHER_BOX, Case, cases
 from tests.harness.memory import BOX, FOREIGN, OURS, Desk
 from tests.harness.nameserver import serve_names_of
@@ -117,7 +117,7 @@ def a_check_after_add(case: Case) -> None:
         assert life.call("CHECK", prevResult=life.result) == (0, {})
 
 
-def furnish(host: FakeHost, environment: Mapping[str, str]) -> None:
+def furnish(host: MemoryHost, environment: Mapping[str, str]) -> None:
     """The link that the chain's first plugin made, with the MAC that previous results say."""
     mac = "02:00:00:00:00:0"
     for path in (BOX, OTHER_BOX):
@@ -136,7 +136,7 @@ class Life:
     def __init__(self, case: Case) -> None:
         note(f"{case.plugin} got {case.document!r} in {dict(case.environment)!r}, refused {case.refuse}")
         self.case = case
-        self.desk = Desk(FakeHost())
+        self.desk = Desk(MemoryHost())
         host = self.desk.host
         for box in (host.namespace(BOX), host.add_netns(OTHER_BOX)):
             box.change("lo", up=True)

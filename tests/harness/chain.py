@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 JsonObject = dict[str, Any]
 
@@ -71,7 +71,7 @@ class Chain:
         conflist: str | Mapping[str, Any],
         cni_path: str | Sequence[str],
         *,
-        host: FakeHost | None = None,
+        host: PrivateHost | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         timeout: float = 60,

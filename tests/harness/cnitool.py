@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CniTool:
 
     def __init__(
         self,
-        host: FakeHost,
+        host: PrivateHost,
         program: str,
         cni_path: str | Sequence[str],
         *,

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from tests.harness.fakehost import FakeHost, HostError
+from tests.harness.privatehost import HostError, PrivateHost
 
 BOX = "docker.io/library/box:1"
 """A name for the image that tests load."""
@@ -67,7 +67,7 @@ class Containerd:
     `environment` is what it and its clients run with: PATH leads to its own programs and to runc.
     """
 
-    def __init__(self, host: FakeHost, directory: str, runc: str, *, namespace: str = "default") -> None:
+    def __init__(self, host: PrivateHost, directory: str, runc: str, *, namespace: str = "default") -> None:
         self.host = host
         self.socket = "/run/containerd/containerd.sock"
         self.namespace = namespace

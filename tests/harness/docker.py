@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from tests.harness.containerd import BOX, Containerd
-from tests.harness.fakehost import HostError
+from tests.harness.privatehost import HostError
 
 _DIRECTORY = "/run/docker-under-test"
 _SOCKET = f"{_DIRECTORY}/docker.sock"

@@ -13,7 +13,7 @@ import subprocess
 import time
 from types import TracebackType
 
-from tests.harness.fakehost import FakeHost, HostError
+from tests.harness.privatehost import HostError, PrivateHost
 
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
@@ -27,7 +27,7 @@ _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuratio
 class Firewalld:
     """A running firewalld; its files are laid over the host's /usr."""
 
-    def __init__(self, host: FakeHost, root: str) -> None:
+    def __init__(self, host: PrivateHost, root: str) -> None:
         self.host = host
         host.run(["mount", "-t", "overlay", "-o", f"lowerdir={root}/usr:/usr", "firewalld-usr", "/usr"])
         host.run(["cp", "-a", f"{root}/etc/firewalld", "/etc"])

@@ -4,7 +4,7 @@
     answer = desk.call("ADD", {"type": "bridge", ...})
     assert answer.status == 0
 
-The host is `linkspan.host.fake.FakeHost`, with one container, BOX; host-local is found in CNI_PATH.
+The host is `linkspan.host.memory.MemoryHost`, with one container, BOX; host-local is found in CNI_PATH.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from linkspan.call.dispatch import answer
+from linkspan.call.plugin import load
 from linkspan.host.contract import Finished
-from linkspan.host.fake import FakeHost
-from linkspan.host.fake_processes import Run
-from linkspan.plugin import load
-from linkspan.shell import answer
+from linkspan.host.memory import MemoryHost
+from linkspan.host.memory.processes import Run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BOX = "/run/netns/box"
@@ -49,8 +49,10 @@ class Answer:
 class Desk:
     """A host in memory and the means to call plugins on it; `result` is what the last ADD answered."""
 
-    def __init__(self, host: FakeHost | None = None, *, network: str = "net", version: str = "1.1.0") -> None:
-        self.host = host or FakeHost()
+    def __init__(
+        self, host: MemoryHost | None = None, *, network: str = "net", version: str = "1.1.0"
+    ) -> None:
+        self.host = host or MemoryHost()
         self.host.add_netns(BOX)
         self.host.processes.programs[f"{OURS}/host-local"] = _never_run
         self.network = network

@@ -12,8 +12,8 @@ from cni_dns import message
 from cni_dns.client import Place
 from cni_dns.registry import Entry, Registry
 from cni_dns.resolver import ours
+from linkspan.cni.model import Attachment
 from linkspan.host.contract import Host
-from linkspan.model import Attachment
 
 
 class NameServer:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 from tests.harness.world import published
 
 JsonObject = dict[str, Any]
@@ -53,20 +53,20 @@ def conflist(
 
 
 def network(
-    host: FakeHost, name: str, number: int, *, env: Mapping[str, str] = ours.STANDALONE, **keys: Any
+    host: PrivateHost, name: str, number: int, *, env: Mapping[str, str] = ours.STANDALONE, **keys: Any
 ) -> Chain:
     """The means to run such a list with our executables, which `ours.install` has put into the host."""
     return Chain(conflist(name, number, **keys), ours.BIN, host=host, env=env)
 
 
-def box(host: FakeHost, name: str, *ports: JsonObject) -> Attachment:
+def box(host: PrivateHost, name: str, *ports: JsonObject) -> Attachment:
     """A new container with a namespace of its name, and the ports that it asks for."""
     return Attachment(
         name, host.add_netns(name, loopback_up=True), capabilities={"portMappings": list(ports)}
     )
 
 
-def use_once(host: FakeHost, *chains: Chain) -> None:
+def use_once(host: PrivateHost, *chains: Chain) -> None:
     """Let a container come and go on each network, so that what it makes once and keeps is there."""
     for chain in chains:
         first = box(host, "first", published(9))

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from linkspan import install as installation
-from tests.harness.fakehost import FakeHost
+from linkspan.launch import install as installation
+from tests.harness.privatehost import PrivateHost
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = "/opt/cni/bin"
@@ -35,7 +35,7 @@ def conflist(name: str) -> dict[str, Any]:
     return loaded
 
 
-def linkspan(host: FakeHost, *arguments: str) -> str:
+def linkspan(host: PrivateHost, *arguments: str) -> str:
     """Run the `linkspan` command inside the host and return what it printed."""
     return str(host.run([sys.executable, "-m", "linkspan.cli.main", *arguments]).stdout)
 
@@ -46,13 +46,13 @@ def launchers(form: str) -> Mapping[str, bytes]:
     return installation.native_launchers() if form == "native" else installation.python_launchers()
 
 
-def install(host: FakeHost, launcher: str = "native") -> None:
+def install(host: PrivateHost, launcher: str = "native") -> None:
     """Write our executables into the host's CNI directory, as `linkspan install` does."""
     installation.install(host.path(BIN), launchers(launcher))
 
 
 @contextmanager
-def resident(host: FakeHost) -> Iterator[None]:
+def resident(host: PrivateHost) -> Iterator[None]:
     """A resident in the host."""
     linkspan(host, "resident", "start")
     try:

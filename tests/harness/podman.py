@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Sequence
 from types import TracebackType
 
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 NETWORKS = "/etc/cni/net.d"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -48,7 +48,7 @@ graphroot = "/run/containers/graph"
 class Podman:
     """podman as if installed in the host; `version` is what it reports."""
 
-    def __init__(self, host: FakeHost, root: str, runc: str) -> None:
+    def __init__(self, host: PrivateHost, root: str, runc: str) -> None:
         self.host = host
         self._env = {**os.environ, "PATH": _SYSTEM_PATH}
         self._install(root)

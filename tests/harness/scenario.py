@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 from tests.harness.tools import cache_directory
 
 #: Programs of the CNI project's own plugins that ours replace, or that a runtime might start instead of ours.
@@ -17,7 +17,7 @@ _REFERENCE = "bandwidth bridge dhcp firewall host-device host-local ipvlan loopb
 _SEARCHED = ("/opt", "/usr/lib/cni", "/usr/libexec", "/usr/local", "/home/linuxbrew")
 
 
-def leave_only_ours(host: FakeHost) -> None:
+def leave_only_ours(host: PrivateHost) -> None:
     """Install our executables, and hide the reference suite that the benchmark keeps among the tools."""
     tools = os.path.join(cache_directory(), "tools")
     for name in os.listdir(tools) if os.path.isdir(tools) else ():
@@ -26,7 +26,7 @@ def leave_only_ours(host: FakeHost) -> None:
     ours.install(host)
 
 
-def strangers(host: FakeHost) -> list[str]:
+def strangers(host: PrivateHost) -> list[str]:
     """Return the paths, inside the host, of executables named like a reference plugin that are not ours."""
     names = [part for name in _REFERENCE.split() for part in ("-o", "-name", name)][1:]
     places = [*_SEARCHED, os.path.join(cache_directory(), "tools")]
@@ -39,7 +39,7 @@ _OUR_SOURCES = tuple(entry.path for entry in os.scandir(f"{ours.ROOT}/plugins") 
 
 
 @contextmanager
-def leaves_nothing(host: FakeHost) -> Iterator[None]:
+def leaves_nothing(host: PrivateHost) -> Iterator[None]:
     """Assert that links, addresses, routes, rules, namespaces, settings, leases, names and files are as before, and no plugin runs.
 
     What a network makes once and keeps (its bridge, its chains) must be there: use the network once before.
@@ -51,7 +51,7 @@ def leaves_nothing(host: FakeHost) -> Iterator[None]:
     assert not left, "left behind:\n" + "\n".join(left)
 
 
-def fetch(host: FakeHost, url: str, *, netns: str | None = None, patience: float = 5) -> str | None:
+def fetch(host: PrivateHost, url: str, *, netns: str | None = None, patience: float = 5) -> str | None:
     """Return the page at `url` as seen from a namespace; None when there is still none after `patience` seconds.
 
     `patience` 0 asks once: for a page that must not be there.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.harness.fakehost import FakeHost, HostError
+from tests.harness.privatehost import HostError, PrivateHost
 
 _SERVER = r"""
 import socket, sys
@@ -65,7 +65,7 @@ except OSError as error:
 
 @contextmanager
 def serve(
-    host: FakeHost, netns: str | None, *, port: int, kind: str = "tcp", address: str = "::", name: str = ""
+    host: PrivateHost, netns: str | None, *, port: int, kind: str = "tcp", address: str = "::", name: str = ""
 ) -> Iterator[None]:
     """Answer every connection (or, `kind` "udp", datagram) in `netns` with `<name> <peer's address>`.
 
@@ -86,7 +86,13 @@ def serve(
 
 
 def ask(
-    host: FakeHost, address: str, port: int, *, netns: str | None = None, kind: str = "tcp", wait: float = 1.0
+    host: PrivateHost,
+    address: str,
+    port: int,
+    *,
+    netns: str | None = None,
+    kind: str = "tcp",
+    wait: float = 1.0,
 ) -> str | None:
     """Return what a server of `serve` answers to a caller in `netns`, or None: refused, unreachable, or silent.
 
@@ -97,6 +103,6 @@ def ask(
     return done.stdout if done.returncode == 0 else None
 
 
-def advertise(host: FakeHost, *, netns: str, device: str, prefix: str = "") -> None:
+def advertise(host: PrivateHost, *, netns: str, device: str, prefix: str = "") -> None:
     """Router advertisements (RFC 4861, section 4.2) with a lifetime of half an hour; `prefix` (a /64) is for addresses of one's own."""
     host.run([sys.executable, "-ISc", _ADVERTISER, device, prefix], netns=netns)

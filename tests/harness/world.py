@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from linkspan import shell
+from linkspan.call import dispatch
+from linkspan.call.plugin import load
 from linkspan.host.linux import LinuxHost, Warm
-from linkspan.plugin import load
 from tests.harness import ours, talk
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 JsonObject = dict[str, Any]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -66,7 +66,7 @@ def published(
 
 
 @contextmanager
-def world_of(host: FakeHost, *, backend: str = "nftables", nf_call: int = 1) -> Iterator[World]:
+def world_of(host: PrivateHost, *, backend: str = "nftables", nf_call: int = 1) -> Iterator[World]:
     """A world on a host, with br_netfilter calling iptables (and nftables) for bridged packets or not."""
     for family in ("ip", "ip6"):
         host.run(["sysctl", "-qw", f"net.bridge.bridge-nf-call-{family}tables={nf_call}"])
@@ -81,7 +81,7 @@ def world_of(host: FakeHost, *, backend: str = "nftables", nf_call: int = 1) -> 
 class World:
     """See the module. Methods raise PluginFailed."""
 
-    def __init__(self, host: FakeHost, backend: str) -> None:
+    def __init__(self, host: PrivateHost, backend: str) -> None:
         self.host = host
         self.backend = backend
         self.warnings: list[str] = []
@@ -179,7 +179,7 @@ class World:
         with self.host.entered():
             host = _Listening(self._warm, self.warnings)
             try:
-                status, stdout = shell.answer(load(plugin), json.dumps(config).encode(), env, host)
+                status, stdout = dispatch.answer(load(plugin), json.dumps(config).encode(), env, host)
             finally:
                 host.close()
         answer = json.loads(stdout) if stdout else {}

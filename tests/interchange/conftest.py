@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import ours, tools
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 from tests.interchange.mixes import THEIRS, side
 
 
@@ -18,15 +18,15 @@ def reference() -> str:
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[FakeHost]:
+def host() -> Iterator[PrivateHost]:
     """A host with our executables and a resident."""
-    with FakeHost() as made:
+    with PrivateHost() as made:
         ours.install(made)
         with ours.resident(made):
             yield made
 
 
 @pytest.fixture(scope="module")
-def sides(host: FakeHost, reference: str) -> dict[str, list[str]]:
+def sides(host: PrivateHost, reference: str) -> dict[str, list[str]]:
     """CNI_PATH of ours alone and of the reference's alone."""
     return {"ours": side(host, reference, ()), "theirs": side(host, reference, THEIRS)}

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 THEIRS = ("bridge", "firewall", "host-local", "portmap", "tuning")
 NOWHERE = "/run/netns/none"
@@ -21,7 +21,7 @@ NOWHERE = "/run/netns/none"
 LEASES = "/var/lib/cni/networks"
 
 
-def side(host: FakeHost, reference: str, names: Iterable[str]) -> list[str]:
+def side(host: PrivateHost, reference: str, names: Iterable[str]) -> list[str]:
     """A CNI_PATH, inside the host, where these executables are the reference's and all others ours."""
     chosen = sorted(names)
     if not chosen:
@@ -32,7 +32,7 @@ def side(host: FakeHost, reference: str, names: Iterable[str]) -> list[str]:
     return [folder, ours.BIN]
 
 
-def pool(host: FakeHost, path: list[str], *subnets: str, env: Mapping[str, str] = ours.RESIDENT) -> Chain:
+def pool(host: PrivateHost, path: list[str], *subnets: str, env: Mapping[str, str] = ours.RESIDENT) -> Chain:
     """host-local alone, with a range set for each subnet."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": subnet}] for subnet in subnets]}
     network = {"cniVersion": "1.1.0", "name": "pool", "plugins": [{"type": "host-local", "ipam": ipam}]}
@@ -71,7 +71,7 @@ def addresses(result: Mapping[str, Any]) -> list[str]:
     return [str(ip["address"]).partition("/")[0] for ip in result["ips"]]
 
 
-def leased(host: FakeHost, name: str = "pool") -> list[str]:
+def leased(host: PrivateHost, name: str = "pool") -> list[str]:
     """The addresses that have a lease file."""
     folder = host.path(f"{LEASES}/{name}")
     return sorted(each for each in os.listdir(folder) if each[0].isdigit() or ":" in each)

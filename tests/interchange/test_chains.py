@@ -11,7 +11,7 @@ import pytest
 from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.cnitool import Answer, CniTool
-from tests.harness.fakehost import HOST_V4, OUTSIDE, OUTSIDE_V4, FakeHost
+from tests.harness.privatehost import HOST_V4, OUTSIDE, OUTSIDE_V4, PrivateHost
 from tests.harness.talk import ask, serve
 from tests.interchange.mixes import addresses, leased, network, side
 
@@ -37,7 +37,7 @@ def program() -> str:
 
 
 @pytest.fixture
-def boxes(host: FakeHost) -> Iterator[tuple[str, str]]:
+def boxes(host: PrivateHost) -> Iterator[tuple[str, str]]:
     """Two containers."""
     names = ("old", "new")
     for name in names:
@@ -51,7 +51,9 @@ def boxes(host: FakeHost) -> Iterator[tuple[str, str]]:
 class Runtime:
     """cnitool with one CNI_PATH; the port 80 of a container is published at a port of the host."""
 
-    def __init__(self, host: FakeHost, program: str, path: list[str], *, backend: str | None = None) -> None:
+    def __init__(
+        self, host: PrivateHost, program: str, path: list[str], *, backend: str | None = None
+    ) -> None:
         self._tool = CniTool(host, program, path, env=ours.RESIDENT)
         self._network = self._tool.network(network(backend=backend))
 
@@ -68,7 +70,7 @@ class Runtime:
         self.run("del", netns)
 
 
-def works(host: FakeHost, netns: str, port: int = 8080) -> bool:
+def works(host: PrivateHost, netns: str, port: int = 8080) -> bool:
     """Whether the published port answers the outside, and the outside answers the container."""
     with serve(host, netns, port=80):
         answer = ask(host, HOST_V4, port, netns=OUTSIDE, wait=2.0) or ""
@@ -78,7 +80,7 @@ def works(host: FakeHost, netns: str, port: int = 8080) -> bool:
 
 @pytest.mark.parametrize("theirs", MIXES, ids="+".join)
 def test_a_mixed_chain_goes_through_every_verb_works_and_leaves_nothing(
-    host: FakeHost, boxes: tuple[str, str], reference: str, program: str, theirs: tuple[str, ...]
+    host: PrivateHost, boxes: tuple[str, str], reference: str, program: str, theirs: tuple[str, ...]
 ) -> None:
     first, box = boxes
     runtime = Runtime(host, program, side(host, reference, theirs))
@@ -94,7 +96,7 @@ def test_a_mixed_chain_goes_through_every_verb_works_and_leaves_nothing(
 
 @BOTH_WAYS
 def test_containers_of_both_run_side_by_side_and_stop_under_the_other(
-    host: FakeHost,
+    host: PrivateHost,
     boxes: tuple[str, str],
     sides: dict[str, list[str]],
     program: str,
@@ -123,7 +125,7 @@ def test_containers_of_both_run_side_by_side_and_stop_under_the_other(
 
 @pytest.mark.parametrize("backend", [None, "nftables"])
 def test_what_the_reference_attached_ours_takes_back_without_its_namespace(
-    host: FakeHost, sides: dict[str, list[str]], program: str, backend: str | None
+    host: PrivateHost, sides: dict[str, list[str]], program: str, backend: str | None
 ) -> None:
     """As runtimes do whose container is dead: what is left are rules and leases."""
     theirs, mine = (Runtime(host, program, sides[one], backend=backend) for one in ("theirs", "ours"))
@@ -140,7 +142,7 @@ def test_what_the_reference_attached_ours_takes_back_without_its_namespace(
 
 
 def test_what_the_reference_took_down_is_in_nobodys_way_and_goes_with_our_next_del(
-    host: FakeHost, boxes: tuple[str, str], sides: dict[str, list[str]], program: str
+    host: PrivateHost, boxes: tuple[str, str], sides: dict[str, list[str]], program: str
 ) -> None:
     """After the way back and forth again the port and the addresses are free, and our records of then are cleaned."""
     old, new = boxes
@@ -159,7 +161,7 @@ def test_what_the_reference_took_down_is_in_nobodys_way_and_goes_with_our_next_d
 
 @pytest.mark.parametrize("theirs", [(), ("host-local",)], ids=["ours", "their host-local"])
 def test_twenty_adds_of_one_attachment_at_once_have_one_winner_that_works(
-    host: FakeHost, boxes: tuple[str, str], reference: str, theirs: tuple[str, ...]
+    host: PrivateHost, boxes: tuple[str, str], reference: str, theirs: tuple[str, ...]
 ) -> None:
     _, box = boxes
     bridge = {**network(), "plugins": network()["plugins"][:1]}

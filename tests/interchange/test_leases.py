@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import ours
 from tests.harness.chain import Chain, ChainError
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 from tests.interchange.mixes import LEASES, addresses, container, leased, pool
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
@@ -21,7 +21,7 @@ ROOM = ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6"]
 
 
 @pytest.fixture(autouse=True)
-def emptied(host: FakeHost) -> Iterator[None]:
+def emptied(host: PrivateHost) -> Iterator[None]:
     """Every test begins with a pool that nobody used."""
     yield
     host.run(["sh", "-c", f"rm -rf {LEASES}/pool /var/lib/linkspan/leases* /run/linkspan/*/released"])
@@ -49,7 +49,7 @@ def freed(chain: Chain, name: str) -> str:
 
 @BOTH_WAYS
 def test_no_address_that_the_other_gave_is_given_again(
-    host: FakeHost, sides: dict[str, list[str]], first: str, second: str
+    host: PrivateHost, sides: dict[str, list[str]], first: str, second: str
 ) -> None:
     before, after = (pool(host, sides[one], "10.1.0.0/29") for one in (first, second))
     gave = [given(before, name) for name in ("a", "b", "c")]
@@ -59,7 +59,7 @@ def test_no_address_that_the_other_gave_is_given_again(
 
 @BOTH_WAYS
 def test_what_one_gave_the_other_takes_back(
-    host: FakeHost, sides: dict[str, list[str]], first: str, second: str
+    host: PrivateHost, sides: dict[str, list[str]], first: str, second: str
 ) -> None:
     before, after = (pool(host, sides[one], "10.1.0.0/29", "fd00:1::/125") for one in (first, second))
     for name in ("a", "b", "c"):
@@ -71,7 +71,7 @@ def test_what_one_gave_the_other_takes_back(
 
 @BOTH_WAYS
 def test_what_one_gave_the_other_confirms(
-    host: FakeHost, sides: dict[str, list[str]], first: str, second: str
+    host: PrivateHost, sides: dict[str, list[str]], first: str, second: str
 ) -> None:
     result = pool(host, sides[first], "10.1.0.0/29").add(container("a"))
     pool(host, sides[second], "10.1.0.0/29").check(container("a"), result)
@@ -79,7 +79,7 @@ def test_what_one_gave_the_other_confirms(
 
 @BOTH_WAYS
 def test_who_has_an_address_of_the_other_gets_no_second_one(
-    host: FakeHost, sides: dict[str, list[str]], first: str, second: str
+    host: PrivateHost, sides: dict[str, list[str]], first: str, second: str
 ) -> None:
     given(pool(host, sides[first], "10.1.0.0/29"), "a")
     with pytest.raises(ChainError, match="duplicate allocation"):
@@ -89,7 +89,7 @@ def test_who_has_an_address_of_the_other_gets_no_second_one(
 
 @BOTH_WAYS
 def test_the_other_goes_on_behind_the_last_address(
-    host: FakeHost, sides: dict[str, list[str]], first: str, second: str
+    host: PrivateHost, sides: dict[str, list[str]], first: str, second: str
 ) -> None:
     """A freed address comes last, whoever freed it."""
     before, after = (pool(host, sides[one], "10.1.0.0/29") for one in (first, second))
@@ -99,7 +99,7 @@ def test_the_other_goes_on_behind_the_last_address(
 
 
 def test_an_upgrade_and_the_way_back_keep_every_living_address(
-    host: FakeHost, sides: dict[str, list[str]]
+    host: PrivateHost, sides: dict[str, list[str]]
 ) -> None:
     """Containers of before the upgrade stop under ours, containers of ours stop after the way back."""
     theirs, mine = pool(host, sides["theirs"], "10.1.0.0/29"), pool(host, sides["ours"], "10.1.0.0/29")
@@ -115,7 +115,7 @@ def test_an_upgrade_and_the_way_back_keep_every_living_address(
     assert leased(host) == []
 
 
-def restarted_by_the_reference(host: FakeHost, sides: dict[str, list[str]]) -> Chain:
+def restarted_by_the_reference(host: PrivateHost, sides: dict[str, list[str]]) -> Chain:
     """The container `a` began under ours, stopped under the reference and began there again; ours comes back."""
     theirs, mine = pool(host, sides["theirs"], "10.1.0.0/29"), pool(host, sides["ours"], "10.1.0.0/29")
     given(mine, "a")
@@ -125,14 +125,14 @@ def restarted_by_the_reference(host: FakeHost, sides: dict[str, list[str]]) -> C
 
 
 def test_a_container_that_the_reference_restarted_gives_its_new_address_back(
-    host: FakeHost, sides: dict[str, list[str]]
+    host: PrivateHost, sides: dict[str, list[str]]
 ) -> None:
     freed(restarted_by_the_reference(host, sides), "a")
     assert leased(host) == []
 
 
 def test_a_container_that_the_reference_restarted_gets_no_second_address(
-    host: FakeHost, sides: dict[str, list[str]]
+    host: PrivateHost, sides: dict[str, list[str]]
 ) -> None:
     with pytest.raises(ChainError, match="duplicate allocation"):
         restarted_by_the_reference(host, sides).add(container("a"))
@@ -140,7 +140,7 @@ def test_a_container_that_the_reference_restarted_gets_no_second_address(
 
 
 def test_gc_of_ours_frees_the_dead_of_both_and_none_of_the_living(
-    host: FakeHost, sides: dict[str, list[str]]
+    host: PrivateHost, sides: dict[str, list[str]]
 ) -> None:
     theirs, mine = pool(host, sides["theirs"], "10.1.0.0/29"), pool(host, sides["ours"], "10.1.0.0/29")
     living = [given(theirs, "a"), given(mine, "b")]
@@ -151,7 +151,7 @@ def test_gc_of_ours_frees_the_dead_of_both_and_none_of_the_living(
 
 
 def test_sixty_at_once_half_of_them_the_references_get_sixty_addresses_and_empty_the_pool(
-    host: FakeHost, sides: dict[str, list[str]]
+    host: PrivateHost, sides: dict[str, list[str]]
 ) -> None:
     """Each is deleted by another than added it; every third of ours works without the resident."""
     theirs, mine = (pool(host, sides[one], "10.1.0.0/24") for one in ("theirs", "ours"))
@@ -165,7 +165,9 @@ def test_sixty_at_once_half_of_them_the_references_get_sixty_addresses_and_empty
     assert leased(host) == []
 
 
-def test_two_hundred_at_once_get_two_hundred_addresses(host: FakeHost, sides: dict[str, list[str]]) -> None:
+def test_two_hundred_at_once_get_two_hundred_addresses(
+    host: PrivateHost, sides: dict[str, list[str]]
+) -> None:
     chain = pool(host, sides["ours"], "10.1.0.0/24")
     gave = at_once(200, lambda n: given(chain, f"c{n}"))
     assert "" not in gave
@@ -176,7 +178,7 @@ def test_two_hundred_at_once_get_two_hundred_addresses(host: FakeHost, sides: di
 
 @pytest.mark.parametrize("players", [("ours",), ("ours", "theirs")], ids="+".join)
 def test_twenty_at_once_for_one_attachment_have_one_winner(
-    host: FakeHost, sides: dict[str, list[str]], players: Sequence[str]
+    host: PrivateHost, sides: dict[str, list[str]], players: Sequence[str]
 ) -> None:
     chains = [pool(host, sides[player], "10.1.0.0/24") for player in players]
     gave = at_once(20, lambda n: given(chains[n % len(chains)], "one"))
@@ -185,12 +187,12 @@ def test_twenty_at_once_for_one_attachment_have_one_winner(
 
 
 @pytest.fixture
-def alone(host: FakeHost, sides: dict[str, list[str]]) -> Chain:
+def alone(host: PrivateHost, sides: dict[str, list[str]]) -> Chain:
     """Ours without the resident, which does not live through a boot, and a pool with room for one."""
     return pool(host, sides["ours"], "10.1.0.0/30", env=ours.STANDALONE)
 
 
-def test_addresses_of_an_earlier_boot_are_free(host: FakeHost, alone: Chain) -> None:
+def test_addresses_of_an_earlier_boot_are_free(host: PrivateHost, alone: Chain) -> None:
     given(alone, "before")
     assert given(alone, "too many") == ""
     with host.another_boot():
@@ -199,7 +201,7 @@ def test_addresses_of_an_earlier_boot_are_free(host: FakeHost, alone: Chain) -> 
 
 
 def test_a_late_del_of_an_earlier_boot_leaves_the_address_to_its_new_holder(
-    host: FakeHost, alone: Chain
+    host: PrivateHost, alone: Chain
 ) -> None:
     """A runtime that comes up cleans what it remembers, after others have begun."""
     given(alone, "before")
@@ -212,7 +214,7 @@ def test_a_late_del_of_an_earlier_boot_leaves_the_address_to_its_new_holder(
 
 
 def test_a_late_del_of_an_earlier_boot_frees_an_address_that_nobody_took(
-    host: FakeHost, alone: Chain
+    host: PrivateHost, alone: Chain
 ) -> None:
     given(alone, "before")
     with host.another_boot():
@@ -221,7 +223,7 @@ def test_a_late_del_of_an_earlier_boot_frees_an_address_that_nobody_took(
 
 
 def test_an_address_that_ours_gave_again_after_a_boot_is_a_whole_lease_for_the_reference(
-    host: FakeHost, sides: dict[str, list[str]], alone: Chain
+    host: PrivateHost, sides: dict[str, list[str]], alone: Chain
 ) -> None:
     theirs = pool(host, sides["theirs"], "10.1.0.0/30")
     given(alone, "before")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 from tests.harness.snapshot import Snapshot
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -160,7 +160,7 @@ class Outcome:
     state: tuple[str, ...]
 
 
-def play(host: FakeHost, env: Mapping[str, str]) -> list[Outcome]:
+def play(host: PrivateHost, env: Mapping[str, str]) -> list[Outcome]:
     """Run the whole script in a host."""
     host.add_netns("box")
     before = host.snapshot(ignore=IGNORED)
@@ -175,7 +175,7 @@ def play(host: FakeHost, env: Mapping[str, str]) -> list[Outcome]:
 
 
 def call(
-    host: FakeHost, step: Step, env: Mapping[str, str], previous: dict[str, Any]
+    host: PrivateHost, step: Step, env: Mapping[str, str], previous: dict[str, Any]
 ) -> subprocess.CompletedProcess[str]:
     variables = {
         "CNI_COMMAND": step.verb,
@@ -203,7 +203,7 @@ def call(
     )
 
 
-def changes(host: FakeHost, before: Snapshot) -> tuple[str, ...]:
+def changes(host: PrivateHost, before: Snapshot) -> tuple[str, ...]:
     """How the host differs from its beginning, without what is another in every host: its cookie, inodes and times."""
     return tuple(_plain(line) for line in host.snapshot(ignore=IGNORED).diff(before))
 
@@ -217,7 +217,7 @@ def _plain(line: str) -> str:
 @pytest.fixture(scope="module")
 def both() -> list[tuple[Outcome, Outcome]]:
     """Each step's outcome (with a resident, standalone)."""
-    with FakeHost() as warm, FakeHost() as alone:
+    with PrivateHost() as warm, PrivateHost() as alone:
         for host in (warm, alone):
             ours.install(host)
         with ours.resident(warm):

@@ -12,8 +12,8 @@ import pytest
 from tests.harness import ours, tools
 from tests.harness.containerd import BOX
 from tests.harness.crictl import PAUSE
-from tests.harness.fakehost import FakeHost
 from tests.harness.image import write_image
+from tests.harness.privatehost import PrivateHost
 from tests.harness.scenario import leave_only_ours, strangers
 
 #: What the pages call the image; nothing is ever fetched for a test.
@@ -21,16 +21,16 @@ BUSYBOX = "docker.io/library/busybox:latest"
 
 
 @pytest.fixture
-def host() -> Iterator[FakeHost]:
+def host() -> Iterator[PrivateHost]:
     """A private host in which no plugin but ours can be started."""
-    with FakeHost() as made:
+    with PrivateHost() as made:
         leave_only_ours(made)
         assert strangers(made) == []
         yield made
 
 
 @pytest.fixture
-def resident(host: FakeHost) -> None:
+def resident(host: PrivateHost) -> None:
     """Warm workers in the host, which end with it."""
     ours.linkspan(host, "resident", "start")
 

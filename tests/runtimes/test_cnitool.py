@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.cnitool import CniTool
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
 
@@ -30,13 +30,13 @@ def program(runs: Callable[[str], None]) -> str:
 
 
 @pytest.fixture
-def cnitool(program: str, host: FakeHost, resident: None) -> CniTool:
+def cnitool(program: str, host: PrivateHost, resident: None) -> CniTool:
     """cnitool with CNI_PATH at an installed directory, answered by a resident."""
     return CniTool(host, program, ours.BIN, env=ours.RESIDENT)
 
 
 @pytest.fixture
-def standalone(program: str, host: FakeHost) -> CniTool:
+def standalone(program: str, host: PrivateHost) -> CniTool:
     """cnitool again, every process doing its work itself."""
     return CniTool(host, program, ours.BIN, env=ours.STANDALONE)
 
@@ -48,7 +48,7 @@ def spoken(name: str, version: str) -> dict[str, Any]:
     return conflist
 
 
-def settled(host: FakeHost, cnitool: CniTool, network: str) -> None:
+def settled(host: PrivateHost, cnitool: CniTool, network: str) -> None:
     """One ADD and DEL first, so that what is shared (the bridge, chains) is there for the comparison."""
     netns = host.add_netns("first")
     accept(cnitool.run("add", network, netns, capabilities=PUBLISHED))
@@ -61,7 +61,7 @@ def accept(answer: Any) -> Any:
     return answer
 
 
-def every_verb(host: FakeHost, cnitool: CniTool, network: str) -> list[str]:
+def every_verb(host: PrivateHost, cnitool: CniTool, network: str) -> list[str]:
     """Send each of cnitool's verbs, some twice; what the host has afterwards that it had not before."""
     settled(host, cnitool, network)
     before = host.snapshot(ignore=ours.STAYS)
@@ -75,21 +75,21 @@ def every_verb(host: FakeHost, cnitool: CniTool, network: str) -> list[str]:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", ours.LISTS)
 def test_a_list_goes_through_every_verb_and_leaves_nothing(
-    name: str, version: str, host: FakeHost, cnitool: CniTool
+    name: str, version: str, host: PrivateHost, cnitool: CniTool
 ) -> None:
     assert every_verb(host, cnitool, cnitool.network(spoken(name, version))) == []
 
 
 @pytest.mark.parametrize("name", ours.LISTS)
 def test_a_list_goes_through_every_verb_without_a_resident_and_leaves_nothing(
-    name: str, host: FakeHost, standalone: CniTool
+    name: str, host: PrivateHost, standalone: CniTool
 ) -> None:
     assert every_verb(host, standalone, standalone.network(ours.conflist(name))) == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_result_is_in_the_version_that_was_asked_for(
-    version: str, host: FakeHost, cnitool: CniTool
+    version: str, host: PrivateHost, cnitool: CniTool
 ) -> None:
     network = cnitool.network(spoken("dual-stack", version))
     answer = accept(cnitool.add(network, host.add_netns("box")))
@@ -98,7 +98,7 @@ def test_the_result_is_in_the_version_that_was_asked_for(
 
 @pytest.mark.parametrize("name", ours.LISTS)
 def test_a_del_without_namespace_capabilities_and_cache_leaves_nothing(
-    name: str, host: FakeHost, cnitool: CniTool
+    name: str, host: PrivateHost, cnitool: CniTool
 ) -> None:
     network = cnitool.network(ours.conflist(name))
     settled(host, cnitool, network)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.containerd import BOX, Containerd
-from tests.harness.fakehost import OUTSIDE, FakeHost
+from tests.harness.privatehost import OUTSIDE, PrivateHost
 from tests.harness.scenario import fetch, leaves_nothing
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
@@ -21,7 +21,11 @@ HTTPD = ["httpd", "-f", "-p", "80", "-h", "/www"]
 
 @pytest.fixture(params=[tools.containerd_debian, tools.containerd24], ids=["debian", "2.4"])
 def containerd(
-    request: pytest.FixtureRequest, host: FakeHost, archive: str, runs: Callable[[str], None], resident: None
+    request: pytest.FixtureRequest,
+    host: PrivateHost,
+    archive: str,
+    runs: Callable[[str], None],
+    resident: None,
 ) -> Iterator[Containerd]:
     """A containerd with an image."""
     directory, runc = tools.require(request.param), tools.require(tools.runc)
@@ -31,7 +35,7 @@ def containerd(
         yield running
 
 
-def use(host: FakeHost, conflist: dict[str, Any]) -> None:
+def use(host: PrivateHost, conflist: dict[str, Any]) -> None:
     """Make `conflist` the network: ctr takes the first file."""
     host.write("/etc/cni/net.d/10-net.conflist", json.dumps(conflist))
 
@@ -45,7 +49,7 @@ def with_port(name: str, host_port: int) -> dict[str, Any]:
     return conflist
 
 
-def settle(host: FakeHost, containerd: Containerd, conflist: dict[str, Any]) -> None:
+def settle(host: PrivateHost, containerd: Containerd, conflist: dict[str, Any]) -> None:
     """Use a network once, so that what it keeps is there."""
     use(host, conflist)
     containerd.run_container("first", ["true"])
@@ -60,14 +64,14 @@ def address(containerd: Containerd, name: str) -> str:
 
 @pytest.mark.parametrize("name", [name for name in ours.LISTS if name != "none"])
 def test_a_container_on_each_sample_list_leaves_nothing(
-    name: str, host: FakeHost, containerd: Containerd
+    name: str, host: PrivateHost, containerd: Containerd
 ) -> None:
     settle(host, containerd, ours.conflist(name))
     with leaves_nothing(host):
         assert "eth0" in containerd.run_container("c1", ["ip", "link"]).stdout
 
 
-def test_a_container_without_a_resident_leaves_nothing(host: FakeHost, containerd: Containerd) -> None:
+def test_a_container_without_a_resident_leaves_nothing(host: PrivateHost, containerd: Containerd) -> None:
     settle(host, containerd, ours.conflist("custom"))
     with leaves_nothing(host):
         shown = containerd.run_container("c1", ["ip", "link"], env=ours.STANDALONE)
@@ -75,7 +79,7 @@ def test_a_container_without_a_resident_leaves_nothing(host: FakeHost, container
 
 
 def test_a_published_port_answers_from_outside_and_leaves_nothing(
-    host: FakeHost, containerd: Containerd
+    host: PrivateHost, containerd: Containerd
 ) -> None:
     settle(host, containerd, with_port("bridge", 18080))
     with leaves_nothing(host):
@@ -84,13 +88,15 @@ def test_a_published_port_answers_from_outside_and_leaves_nothing(
         containerd.stop_container("web", web)
 
 
-def test_a_published_port_answers_on_the_hosts_own_127_0_0_1(host: FakeHost, containerd: Containerd) -> None:
+def test_a_published_port_answers_on_the_hosts_own_127_0_0_1(
+    host: PrivateHost, containerd: Containerd
+) -> None:
     use(host, with_port("bridge", 18080))
     containerd.start_container("web", HTTPD)
     assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
 
 
-def test_containers_reach_each_other(host: FakeHost, containerd: Containerd) -> None:
+def test_containers_reach_each_other(host: PrivateHost, containerd: Containerd) -> None:
     use(host, ours.conflist("bridge"))
     containerd.start_container("web", HTTPD)
     pinged = containerd.run_container("client", ["ping", "-c1", "-W2", address(containerd, "web")])
@@ -98,7 +104,7 @@ def test_containers_reach_each_other(host: FakeHost, containerd: Containerd) -> 
 
 
 def test_ten_containers_at_once_get_ten_addresses_and_leave_nothing(
-    host: FakeHost, containerd: Containerd
+    host: PrivateHost, containerd: Containerd
 ) -> None:
     settle(host, containerd, ours.conflist("bridge"))
     show = ["ip", "-4", "-o", "address", "show", "eth0"]
@@ -108,7 +114,9 @@ def test_ten_containers_at_once_get_ten_addresses_and_leave_nothing(
 
 
 @pytest.mark.parametrize("containerd", [tools.containerd24], ids=["2.4"], indirect=True)
-def test_a_detached_container_that_is_killed_leaves_nothing(host: FakeHost, containerd: Containerd) -> None:
+def test_a_detached_container_that_is_killed_leaves_nothing(
+    host: PrivateHost, containerd: Containerd
+) -> None:
     """containerd 1.6 never sends DEL for these; nothing a plugin does can help there."""
     settle(host, containerd, ours.conflist("bridge"))
     with leaves_nothing(host):

@@ -12,7 +12,7 @@ import pytest
 from tests.harness import ours, tools
 from tests.harness.containerd import Containerd
 from tests.harness.crictl import POD_NAMESPACE, Crictl
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, FakeHost, HostError
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, HostError, PrivateHost
 from tests.harness.scenario import fetch, leaves_nothing
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
@@ -27,7 +27,7 @@ only_24 = pytest.mark.parametrize("cri", [tools.containerd24], ids=["2.4"], indi
 @pytest.fixture(params=[tools.containerd_debian, tools.containerd24], ids=["debian", "2.4"])
 def cri(
     request: pytest.FixtureRequest,
-    host: FakeHost,
+    host: PrivateHost,
     archive: str,
     runs: Callable[[str], None],
     resident: None,
@@ -40,13 +40,13 @@ def cri(
         yield Crictl(containerd, program)
 
 
-def use(host: FakeHost, cri: Crictl, conflist: dict[str, Any] | str) -> None:
+def use(host: PrivateHost, cri: Crictl, conflist: dict[str, Any] | str) -> None:
     """Write the list in place, as containerd wants it, and wait until it has been read."""
     host.write(LIST, conflist if isinstance(conflist, str) else json.dumps(conflist))
     assert cri.wait_until(lambda condition: condition[0]) == (True, "")
 
 
-def settle(host: FakeHost, cri: Crictl, conflist: dict[str, Any]) -> None:
+def settle(host: PrivateHost, cri: Crictl, conflist: dict[str, Any]) -> None:
     """Use a network once, so that what it keeps is there."""
     use(host, cri, conflist)
     remove(cri, cri.run_pod("first", ports=PUBLISHED))
@@ -58,7 +58,7 @@ def remove(cri: Crictl, pod: str) -> None:
 
 
 @pytest.mark.parametrize("name", ours.LISTS[:4])
-def test_a_pod_on_each_sample_list_leaves_nothing(name: str, host: FakeHost, cri: Crictl) -> None:
+def test_a_pod_on_each_sample_list_leaves_nothing(name: str, host: PrivateHost, cri: Crictl) -> None:
     """Layer 2 only and none give no address, which CRI insists on."""
     settle(host, cri, ours.conflist(name))
     with leaves_nothing(host):
@@ -67,7 +67,7 @@ def test_a_pod_on_each_sample_list_leaves_nothing(name: str, host: FakeHost, cri
         remove(cri, pod)
 
 
-def test_a_host_port_answers_on_127_0_0_1(host: FakeHost, cri: Crictl) -> None:
+def test_a_host_port_answers_on_127_0_0_1(host: PrivateHost, cri: Crictl) -> None:
     use(host, cri, ours.conflist("bridge"))
     cri.start(cri.run_pod("web", ports=PUBLISHED), "server", HTTPD)
     assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
@@ -75,25 +75,25 @@ def test_a_host_port_answers_on_127_0_0_1(host: FakeHost, cri: Crictl) -> None:
 
 @pytest.mark.parametrize("address", [HOST_V4, f"[{HOST_V6}]"], ids=["IPv4", "IPv6"])
 def test_a_host_port_of_a_dual_stack_pod_answers_from_outside(
-    address: str, host: FakeHost, cri: Crictl
+    address: str, host: PrivateHost, cri: Crictl
 ) -> None:
     use(host, cri, ours.conflist("dual-stack"))
     cri.start(cri.run_pod("web", ports=PUBLISHED), "server", HTTPD)
     assert fetch(host, f"http://{address}:18080/", netns=OUTSIDE) == "box\n"
 
 
-def test_a_dual_stack_pod_has_an_address_of_each_family(host: FakeHost, cri: Crictl) -> None:
+def test_a_dual_stack_pod_has_an_address_of_each_family(host: PrivateHost, cri: Crictl) -> None:
     use(host, cri, ours.conflist("dual-stack"))
     assert cri.addresses(cri.run_pod("web")) == ["10.90.0.2", "fd00:90::2"]
 
 
-def test_lo_is_up_in_a_pod(host: FakeHost, cri: Crictl) -> None:
+def test_lo_is_up_in_a_pod(host: PrivateHost, cri: Crictl) -> None:
     use(host, cri, ours.conflist("bridge"))
     container = cri.start(cri.run_pod("web"), "server", HTTPD)
     assert cri.execute(container, "wget", "-q", "-O-", "http://127.0.0.1/") == "box\n"
 
 
-def test_a_pod_finds_another_by_its_name(host: FakeHost, cri: Crictl) -> None:
+def test_a_pod_finds_another_by_its_name(host: PrivateHost, cri: Crictl) -> None:
     use(host, cri, ours.conflist("custom"))
     cri.run_pod("web")
     client = cri.run_pod("client", dns={"servers": ["10.89.0.1"], "searches": ["custom"]})
@@ -101,7 +101,7 @@ def test_a_pod_finds_another_by_its_name(host: FakeHost, cri: Crictl) -> None:
     assert "1 packets received" in cri.execute(container, "ping", "-c1", "web.custom")
 
 
-def test_stop_may_be_repeated_before_remove_and_leaves_nothing(host: FakeHost, cri: Crictl) -> None:
+def test_stop_may_be_repeated_before_remove_and_leaves_nothing(host: PrivateHost, cri: Crictl) -> None:
     settle(host, cri, ours.conflist("dual-stack"))
     with leaves_nothing(host):
         pod = cri.run_pod("web", ports=PUBLISHED)
@@ -109,7 +109,7 @@ def test_stop_may_be_repeated_before_remove_and_leaves_nothing(host: FakeHost, c
             end(pod)
 
 
-def test_a_pod_whose_namespace_is_lost_leaves_nothing(host: FakeHost, cri: Crictl) -> None:
+def test_a_pod_whose_namespace_is_lost_leaves_nothing(host: PrivateHost, cri: Crictl) -> None:
     settle(host, cri, ours.conflist("bridge"))
     with leaves_nothing(host):
         pod = cri.run_pod("web", ports=PUBLISHED)
@@ -119,7 +119,7 @@ def test_a_pod_whose_namespace_is_lost_leaves_nothing(host: FakeHost, cri: Crict
 
 
 def test_a_pod_that_outlives_its_containerd_still_serves_and_leaves_nothing(
-    host: FakeHost, cri: Crictl
+    host: PrivateHost, cri: Crictl
 ) -> None:
     settle(host, cri, ours.conflist("bridge"))
     with leaves_nothing(host):
@@ -130,7 +130,7 @@ def test_a_pod_that_outlives_its_containerd_still_serves_and_leaves_nothing(
         remove(cri, pod)
 
 
-def test_eight_pods_at_once_get_eight_addresses_and_leave_nothing(host: FakeHost, cri: Crictl) -> None:
+def test_eight_pods_at_once_get_eight_addresses_and_leave_nothing(host: PrivateHost, cri: Crictl) -> None:
     """For each pod containerd calls loopback and the network's plugins at the same time."""
     settle(host, cri, ours.conflist("bridge"))
     with leaves_nothing(host), ThreadPoolExecutor(8) as pool:
@@ -139,7 +139,7 @@ def test_eight_pods_at_once_get_eight_addresses_and_leave_nothing(host: FakeHost
         list(pool.map(lambda pod: remove(cri, pod), pods))
 
 
-def test_a_list_that_is_no_json_is_repaired_while_containerd_runs(host: FakeHost, cri: Crictl) -> None:
+def test_a_list_that_is_no_json_is_repaired_while_containerd_runs(host: PrivateHost, cri: Crictl) -> None:
     host.write(LIST, "{")
     assert cri.network_ready()[0] is False
     use(host, cri, ours.conflist("bridge"))
@@ -147,7 +147,7 @@ def test_a_list_that_is_no_json_is_repaired_while_containerd_runs(host: FakeHost
 
 
 def test_a_wrong_value_is_told_to_the_user_and_repaired_while_containerd_runs(
-    host: FakeHost, cri: Crictl
+    host: PrivateHost, cri: Crictl
 ) -> None:
     settle(host, cri, ours.conflist("bridge"))
     with leaves_nothing(host):
@@ -170,7 +170,9 @@ def one_address() -> dict[str, Any]:
 
 
 @only_24
-def test_network_ready_turns_off_while_no_address_is_free_and_on_again(host: FakeHost, cri: Crictl) -> None:
+def test_network_ready_turns_off_while_no_address_is_free_and_on_again(
+    host: PrivateHost, cri: Crictl
+) -> None:
     """containerd asks STATUS of lists in version 1.1.0 only, and 1.6 of none."""
     use(host, cri, one_address())
     pod = cri.run_pod("only")
@@ -183,7 +185,7 @@ def test_network_ready_turns_off_while_no_address_is_free_and_on_again(host: Fak
 
 @only_24
 def test_network_ready_is_off_while_a_link_of_another_kind_has_the_bridges_name(
-    host: FakeHost, cri: Crictl
+    host: PrivateHost, cri: Crictl
 ) -> None:
     host.run(["ip", "link", "add", "cni-bridge", "type", "veth", "peer", "name", "other"])
     host.write(LIST, json.dumps(ours.conflist("bridge")))
@@ -193,7 +195,7 @@ def test_network_ready_is_off_while_a_link_of_another_kind_has_the_bridges_name(
 
 
 @only_24
-def test_asking_for_the_status_changes_nothing(host: FakeHost, cri: Crictl) -> None:
+def test_asking_for_the_status_changes_nothing(host: PrivateHost, cri: Crictl) -> None:
     settle(host, cri, ours.conflist("custom"))
     with leaves_nothing(host):
         assert [cri.network_ready() for _ in range(10)] == [(True, "")] * 10

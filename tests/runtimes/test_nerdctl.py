@@ -12,8 +12,8 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.containerd import BOX, Containerd
-from tests.harness.fakehost import HOST_V4, OUTSIDE, FakeHost, HostError
 from tests.harness.nerdctl import Nerdctl
+from tests.harness.privatehost import HOST_V4, OUTSIDE, HostError, PrivateHost
 from tests.harness.scenario import fetch, leaves_nothing
 from tests.harness.talk import ask, serve
 
@@ -24,7 +24,9 @@ SLEEP = ["sleep", "1000"]
 
 
 @pytest.fixture
-def nerdctl(host: FakeHost, archive: str, runs: Callable[[str], None], resident: None) -> Iterator[Nerdctl]:
+def nerdctl(
+    host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None
+) -> Iterator[Nerdctl]:
     """nerdctl and a containerd with an image."""
     directory, runc, program = (
         tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
@@ -58,7 +60,9 @@ def ours_for_nerdctl(name: str) -> dict[str, Any]:
 # --- ports -----------------------------------------------------------------------------------------------------
 
 
-def test_a_published_port_answers_from_outside_and_leaves_nothing(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_published_port_answers_from_outside_and_leaves_nothing(
+    host: PrivateHost, nerdctl: Nerdctl
+) -> None:
     settle(nerdctl, "bridge")
     with leaves_nothing(host):
         nerdctl.start("web", "--publish", "18080:80", command=HTTPD)
@@ -66,34 +70,34 @@ def test_a_published_port_answers_from_outside_and_leaves_nothing(host: FakeHost
         nerdctl.run("rm", "--force", "web")
 
 
-def test_a_published_port_answers_on_the_hosts_own_127_0_0_1(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_published_port_answers_on_the_hosts_own_127_0_0_1(host: PrivateHost, nerdctl: Nerdctl) -> None:
     nerdctl.start("web", "--publish", "18080:80", command=HTTPD)
     assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
 
 
-def test_a_container_reaches_its_own_published_port(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_container_reaches_its_own_published_port(host: PrivateHost, nerdctl: Nerdctl) -> None:
     nerdctl.start("web", "--publish", "18080:80", command=HTTPD)
     assert fetch(host, f"http://{HOST_V4}:18080/", netns=nerdctl.netns("web")) == "box\n"
 
 
-def test_a_range_of_ports_is_published_one_to_one(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_range_of_ports_is_published_one_to_one(host: PrivateHost, nerdctl: Nerdctl) -> None:
     nerdctl.start("web", "--publish", "18080-18082:79-81", command=HTTPD)
     assert fetch(host, f"http://{HOST_V4}:18081/", netns=OUTSIDE) == "box\n"
 
 
-def test_a_port_published_on_one_host_address_is_not_on_another(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_port_published_on_one_host_address_is_not_on_another(host: PrivateHost, nerdctl: Nerdctl) -> None:
     nerdctl.start("web", "--publish", "127.0.0.1:18080:80", command=HTTPD)
     assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
     assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE, patience=0) is None
 
 
-def test_a_udp_port_answers_from_outside(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_udp_port_answers_from_outside(host: PrivateHost, nerdctl: Nerdctl) -> None:
     nerdctl.start("web", "--publish", "18053:53/udp", command=SLEEP)
     with serve(host, nerdctl.netns("web"), port=53, kind="udp", name="web"):
         assert ask(host, HOST_V4, 18053, netns=OUTSIDE, kind="udp") == "web 198.51.100.1"
 
 
-def test_a_hundred_ports_are_published_and_leave_nothing(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_hundred_ports_are_published_and_leave_nothing(host: PrivateHost, nerdctl: Nerdctl) -> None:
     settle(nerdctl, "bridge")
     with leaves_nothing(host):
         nerdctl.start("web", "--publish", "20000-20099:1-100", command=HTTPD)
@@ -102,7 +106,7 @@ def test_a_hundred_ports_are_published_and_leave_nothing(host: FakeHost, nerdctl
 
 
 def test_a_port_that_another_container_publishes_is_refused_and_leaves_nothing(
-    host: FakeHost, nerdctl: Nerdctl
+    host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
     nerdctl.start("first", "--publish", "18080:80", command=HTTPD)
     with leaves_nothing(host):
@@ -113,7 +117,7 @@ def test_a_port_that_another_container_publishes_is_refused_and_leaves_nothing(
 
 
 def test_a_port_that_a_program_of_the_host_holds_is_refused_and_leaves_nothing(
-    host: FakeHost, nerdctl: Nerdctl
+    host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
     settle(nerdctl, "bridge")
     with serve(host, None, port=18080), leaves_nothing(host):
@@ -128,7 +132,7 @@ def test_nerdctl_port_tells_what_is_published(nerdctl: Nerdctl) -> None:
     assert sorted(told) == ["53/udp -> 127.0.0.1:18053", "80/tcp -> 0.0.0.0:18080"]
 
 
-def test_automatic_host_ports_differ(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_automatic_host_ports_differ(host: PrivateHost, nerdctl: Nerdctl) -> None:
     """nerdctl looks for a free one in our chains."""
     told = []
     for name in ("first", "second"):
@@ -138,7 +142,9 @@ def test_automatic_host_ports_differ(host: FakeHost, nerdctl: Nerdctl) -> None:
     assert [fetch(host, f"http://{HOST_V4}:{port}/", netns=OUTSIDE) for port in told] == ["box\n"] * 2
 
 
-def test_the_chains_have_the_shape_that_nerdctls_own_tests_look_for(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_the_chains_have_the_shape_that_nerdctls_own_tests_look_for(
+    host: PrivateHost, nerdctl: Nerdctl
+) -> None:
     container_id = nerdctl.start("web", "--publish", "18080:80", command=SLEEP)
     rules = host.run(["iptables-save", "-t", "nat"]).stdout
     dispatch = next(
@@ -151,7 +157,7 @@ def test_the_chains_have_the_shape_that_nerdctls_own_tests_look_for(host: FakeHo
 # --- addresses and names ---------------------------------------------------------------------------------------
 
 
-def test_a_container_gets_the_address_and_mac_it_asks_for(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_container_gets_the_address_and_mac_it_asks_for(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "net", "--subnet", "10.5.0.0/24")
     nerdctl.start(
         "web", "--network", "net", "--ip", "10.5.0.77", "--mac-address", "02:11:22:33:44:55", command=SLEEP
@@ -161,7 +167,7 @@ def test_a_container_gets_the_address_and_mac_it_asks_for(host: FakeHost, nerdct
     assert link["addr_info"][0]["local"] == "10.5.0.77"
 
 
-def test_an_address_that_is_taken_is_refused_and_leaves_nothing(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_an_address_that_is_taken_is_refused_and_leaves_nothing(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "net", "--subnet", "10.5.0.0/24")
     nerdctl.start("first", "--network", "net", "--ip", "10.5.0.77", command=SLEEP)
     with leaves_nothing(host):
@@ -171,7 +177,7 @@ def test_an_address_that_is_taken_is_refused_and_leaves_nothing(host: FakeHost, 
 
 
 def test_a_container_on_a_dual_stack_network_gets_the_ipv6_address_it_asks_for(
-    host: FakeHost, nerdctl: Nerdctl
+    host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
     create(nerdctl, "net", "--ipv6", "--subnet", "10.5.0.0/24", "--subnet", "fd00:5::/64")
     nerdctl.start("web", "--network", "net", "--ip6", "fd00:5::77", command=SLEEP)
@@ -187,7 +193,7 @@ def test_a_hostname_is_set_and_found_by_others(nerdctl: Nerdctl) -> None:
 
 
 def test_a_container_on_two_networks_has_an_interface_on_each_and_leaves_nothing(
-    host: FakeHost, nerdctl: Nerdctl
+    host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
     create(nerdctl, "one", "--subnet", "10.5.1.0/24")
     create(nerdctl, "two", "--subnet", "10.5.2.0/24")
@@ -200,7 +206,7 @@ def test_a_container_on_two_networks_has_an_interface_on_each_and_leaves_nothing
         nerdctl.run("rm", "--force", "both")
 
 
-def test_a_restart_keeps_both_networks_of_a_container(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_restart_keeps_both_networks_of_a_container(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "one", "--subnet", "10.5.1.0/24")
     create(nerdctl, "two", "--subnet", "10.5.2.0/24")
     with leaves_nothing(host):
@@ -215,7 +221,9 @@ def test_a_restart_keeps_both_networks_of_a_container(host: FakeHost, nerdctl: N
 
 
 @pytest.mark.parametrize("name", ours.LISTS)
-def test_a_container_on_each_sample_list_leaves_nothing(name: str, host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_container_on_each_sample_list_leaves_nothing(
+    name: str, host: PrivateHost, nerdctl: Nerdctl
+) -> None:
     host.write(f"/etc/cni/net.d/{name}.conflist", json.dumps(ours_for_nerdctl(name)))
     settle(nerdctl, name)
     with leaves_nothing(host):
@@ -224,7 +232,7 @@ def test_a_container_on_each_sample_list_leaves_nothing(name: str, host: FakeHos
 
 
 def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
-    host: FakeHost, nerdctl: Nerdctl
+    host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
     host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours_for_nerdctl("custom")))
     options = ("--network", "custom", "--dns", "10.89.0.1")
@@ -236,7 +244,7 @@ def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
         nerdctl.run("rm", "--force", "web")
 
 
-def test_a_hand_written_list_is_shown_and_never_removed(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_hand_written_list_is_shown_and_never_removed(host: PrivateHost, nerdctl: Nerdctl) -> None:
     host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours_for_nerdctl("custom")))
     assert "custom" in nerdctl.output("network", "ls", "--format", "{{.Name}}").split()
     nerdctl.run("network", "prune", "--force")
@@ -258,7 +266,7 @@ def test_networks_are_listed_inspected_removed_and_pruned(nerdctl: Nerdctl) -> N
     assert {"one", "two", "three"}.intersection(listed) == {"two"}
 
 
-def test_an_internal_network_reaches_its_own_and_nobody_else(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_an_internal_network_reaches_its_own_and_nobody_else(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "hidden", "--internal", "--subnet", "10.5.0.0/24")
     nerdctl.start("web", "--network", "hidden", command=HTTPD)
     nerdctl.start("client", "--network", "hidden", command=SLEEP)
@@ -267,7 +275,9 @@ def test_an_internal_network_reaches_its_own_and_nobody_else(host: FakeHost, ner
         assert ask(host, "198.51.100.1", 8000, netns=nerdctl.netns("client")) is None
 
 
-def test_a_network_with_a_range_and_a_gateway_of_its_own_uses_them(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_network_with_a_range_and_a_gateway_of_its_own_uses_them(
+    host: PrivateHost, nerdctl: Nerdctl
+) -> None:
     options = ("--subnet", "10.5.0.0/24", "--ip-range", "10.5.0.128/25", "--gateway", "10.5.0.254")
     create(nerdctl, "net", *options)
     nerdctl.start("web", "--network", "net", command=SLEEP)
@@ -275,7 +285,7 @@ def test_a_network_with_a_range_and_a_gateway_of_its_own_uses_them(host: FakeHos
     assert "via 10.5.0.254" in host.run(["ip", "route"], netns=nerdctl.netns("web")).stdout
 
 
-def test_a_container_on_a_dual_stack_network_publishes_in_ipv4(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_container_on_a_dual_stack_network_publishes_in_ipv4(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "net", "--ipv6", "--subnet", "10.5.0.0/24", "--subnet", "fd00:5::/64")
     with leaves_nothing(host):
         nerdctl.start("web", "--network", "net", "--publish", "18080:80", command=HTTPD)
@@ -284,7 +294,7 @@ def test_a_container_on_a_dual_stack_network_publishes_in_ipv4(host: FakeHost, n
 
 
 def test_without_icc_containers_of_one_network_do_not_reach_each_other(
-    host: FakeHost, nerdctl: Nerdctl
+    host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
     create(nerdctl, "apart", "--opt", "com.docker.network.bridge.enable_icc=false")
     host.run(["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1"])
@@ -296,7 +306,7 @@ def test_without_icc_containers_of_one_network_do_not_reach_each_other(
 
 
 def test_two_networks_are_apart_and_reach_each_others_published_ports(
-    host: FakeHost, nerdctl: Nerdctl
+    host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
     create(nerdctl, "one")
     create(nerdctl, "two")
@@ -310,7 +320,7 @@ def test_two_networks_are_apart_and_reach_each_others_published_ports(
 # --- lives -----------------------------------------------------------------------------------------------------
 
 
-def test_stop_start_kill_restart_and_remove_leave_nothing(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_stop_start_kill_restart_and_remove_leave_nothing(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "net")
     with leaves_nothing(host):
         nerdctl.start("web", "--network", "net", "--publish", "18080:80", command=HTTPD)
@@ -323,7 +333,7 @@ def test_stop_start_kill_restart_and_remove_leave_nothing(host: FakeHost, nerdct
         nerdctl.run("rm", "--force", "web")
 
 
-def test_a_container_that_outlives_the_resident_leaves_nothing(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_container_that_outlives_the_resident_leaves_nothing(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "net")
     with leaves_nothing(host):
         nerdctl.start("web", "--network", "net", "--publish", "18080:80", command=HTTPD)
@@ -331,14 +341,16 @@ def test_a_container_that_outlives_the_resident_leaves_nothing(host: FakeHost, n
         nerdctl.run("rm", "--force", "web")
 
 
-def test_a_stopped_container_holds_no_port_and_no_rule(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_a_stopped_container_holds_no_port_and_no_rule(host: PrivateHost, nerdctl: Nerdctl) -> None:
     create(nerdctl, "net")
     with leaves_nothing(host):
         nerdctl.start("web", "--network", "net", "--publish", "18080:80", command=HTTPD)
         nerdctl.run("stop", "--time", "0", "web")
 
 
-def test_twenty_runs_at_once_get_twenty_addresses_and_leave_nothing(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_twenty_runs_at_once_get_twenty_addresses_and_leave_nothing(
+    host: PrivateHost, nerdctl: Nerdctl
+) -> None:
     create(nerdctl, "net")
     # Names that no container ID can begin with: nerdctl takes either for a container.
     names = [f"box-{number}" for number in range(20)]
@@ -348,7 +360,7 @@ def test_twenty_runs_at_once_get_twenty_addresses_and_leave_nothing(host: FakeHo
         nerdctl.run("rm", "--force", *names)
 
 
-def test_compose_brings_two_services_up_and_down(host: FakeHost, nerdctl: Nerdctl) -> None:
+def test_compose_brings_two_services_up_and_down(host: PrivateHost, nerdctl: Nerdctl) -> None:
     host.write("/run/project/compose.yaml", _COMPOSE)
     compose = ("compose", "--file", "/run/project/compose.yaml")
     nerdctl.run(*compose, "up", "--detach")

@@ -13,8 +13,8 @@ import pytest
 from tests.harness import ours, tools
 from tests.harness.containerd import Containerd
 from tests.harness.crictl import POD_NAMESPACE
-from tests.harness.fakehost import FakeHost
 from tests.harness.podman import Podman
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
 
@@ -39,7 +39,7 @@ def script(page: str) -> str:
 
 
 @pytest.fixture
-def type_page(host: FakeHost, tmp_path: Path) -> Callable[..., str]:
+def type_page(host: PrivateHost, tmp_path: Path) -> Callable[..., str]:
     """Type a page's commands in a directory with our checkout's cni-conf; the first that fails ends it."""
     (tmp_path / "cni-conf").symlink_to(f"{ours.ROOT}/cni-conf")
 
@@ -60,7 +60,7 @@ def type_page(host: FakeHost, tmp_path: Path) -> Callable[..., str]:
 @pytest.mark.parametrize("version", [tools.containerd_debian, tools.containerd24], ids=["1.6", "2.4"])
 def test_containerd(
     version: tools.Tool,
-    host: FakeHost,
+    host: PrivateHost,
     archive: str,
     type_page: Callable[..., str],
     runs: Callable[[str], None],
@@ -75,7 +75,7 @@ def test_containerd(
 @pytest.mark.parametrize("version", [tools.containerd_debian, tools.containerd24], ids=["1.6", "2.4"])
 def test_cri(
     version: tools.Tool,
-    host: FakeHost,
+    host: PrivateHost,
     archive: str,
     type_page: Callable[..., str],
     runs: Callable[[str], None],
@@ -88,7 +88,7 @@ def test_cri(
 
 
 def test_nerdctl(
-    host: FakeHost, archive: str, type_page: Callable[..., str], runs: Callable[[str], None]
+    host: PrivateHost, archive: str, type_page: Callable[..., str], runs: Callable[[str], None]
 ) -> None:
     directory, runc, nerdctl = (
         tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
@@ -102,7 +102,7 @@ def test_nerdctl(
 
 
 def test_podman(
-    host: FakeHost, archive: str, type_page: Callable[..., str], runs: Callable[[str], None]
+    host: PrivateHost, archive: str, type_page: Callable[..., str], runs: Callable[[str], None]
 ) -> None:
     with Podman(host, tools.require(tools.podman), tools.require(tools.runc)) as podman:
         runs(podman.version)
@@ -112,6 +112,6 @@ def test_podman(
         assert "root:x:0:0" in type_page("podman")
 
 
-def test_cnitool(host: FakeHost, type_page: Callable[..., str], runs: Callable[[str], None]) -> None:
+def test_cnitool(host: PrivateHost, type_page: Callable[..., str], runs: Callable[[str], None]) -> None:
     runs(tools.CNITOOL_VERSION)
     assert '"ips"' in type_page("cnitool", os.path.dirname(tools.require(tools.cnitool)))

@@ -10,8 +10,8 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.containerd import BOX
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, FakeHost, HostError
 from tests.harness.podman import NETWORKS, Podman
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, HostError, PrivateHost
 from tests.harness.scenario import fetch, leaves_nothing, strangers
 from tests.harness.talk import ask, serve
 
@@ -24,7 +24,7 @@ PING = ("--cap-add", "NET_RAW")
 
 
 @pytest.fixture
-def podman(host: FakeHost, archive: str, runs: Callable[[str], None], resident: None) -> Iterator[Podman]:
+def podman(host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None) -> Iterator[Podman]:
     """podman with an image; what its package would bring of other plugins is not there."""
     root, runc = tools.require(tools.podman), tools.require(tools.runc)
     with Podman(host, root, runc) as driven:
@@ -58,7 +58,7 @@ def ping(podman: Podman, network: str, name: str) -> str:
     return podman.output("run", "--rm", *PING, "--network", network, BOX, "ping", "-c1", name)
 
 
-def addresses(host: FakeHost, podman: Podman, name: str) -> dict[str, list[str]]:
+def addresses(host: PrivateHost, podman: Podman, name: str) -> dict[str, list[str]]:
     """A container's addresses by interface, without what the kernel gives itself."""
     links = host.links(podman.netns(name))
     return {
@@ -71,7 +71,7 @@ def addresses(host: FakeHost, podman: Podman, name: str) -> dict[str, list[str]]
 # --- ports -----------------------------------------------------------------------------------------------------
 
 
-def test_a_container_on_the_default_network_leaves_nothing(host: FakeHost, podman: Podman) -> None:
+def test_a_container_on_the_default_network_leaves_nothing(host: PrivateHost, podman: Podman) -> None:
     settle(podman, "podman")
     with leaves_nothing(host):
         start(podman, "web", "--publish", "18080:80")
@@ -79,7 +79,7 @@ def test_a_container_on_the_default_network_leaves_nothing(host: FakeHost, podma
         remove(podman, "web")
 
 
-def test_a_container_on_a_network_of_its_own_leaves_nothing(host: FakeHost, podman: Podman) -> None:
+def test_a_container_on_a_network_of_its_own_leaves_nothing(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net")
     with leaves_nothing(host):
         start(podman, "web", "--network", "net", "--network-alias", "www", "--publish", "18080:80")
@@ -87,35 +87,35 @@ def test_a_container_on_a_network_of_its_own_leaves_nothing(host: FakeHost, podm
         remove(podman, "web")
 
 
-def test_a_published_port_answers_on_the_hosts_own_127_0_0_1(host: FakeHost, podman: Podman) -> None:
+def test_a_published_port_answers_on_the_hosts_own_127_0_0_1(host: PrivateHost, podman: Podman) -> None:
     start(podman, "web", "--network", "podman", "--publish", "18080:80")
     assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
 
 
-def test_a_container_reaches_its_own_published_port(host: FakeHost, podman: Podman) -> None:
+def test_a_container_reaches_its_own_published_port(host: PrivateHost, podman: Podman) -> None:
     start(podman, "web", "--network", "podman", "--publish", "18080:80")
     assert fetch(host, f"http://{HOST_V4}:18080/", netns=podman.netns("web")) == "box\n"
 
 
-def test_a_port_published_on_one_host_address_is_not_on_another(host: FakeHost, podman: Podman) -> None:
+def test_a_port_published_on_one_host_address_is_not_on_another(host: PrivateHost, podman: Podman) -> None:
     start(podman, "web", "--network", "podman", "--publish", "127.0.0.1:18080:80")
     assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
     assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE, patience=0) is None
 
 
-def test_a_udp_port_answers_from_outside(host: FakeHost, podman: Podman) -> None:
+def test_a_udp_port_answers_from_outside(host: PrivateHost, podman: Podman) -> None:
     start(podman, "web", "--network", "podman", "--publish", "18053:53/udp")
     with serve(host, podman.netns("web"), port=53, kind="udp", name="web"):
         assert ask(host, HOST_V4, 18053, netns=OUTSIDE, kind="udp") == "web 198.51.100.1"
 
 
-def test_a_range_of_ports_is_published_one_to_one(host: FakeHost, podman: Podman) -> None:
+def test_a_range_of_ports_is_published_one_to_one(host: PrivateHost, podman: Podman) -> None:
     start(podman, "web", "--network", "podman", "--publish", "18080-18082:79-81")
     assert fetch(host, f"http://{HOST_V4}:18081/", netns=OUTSIDE) == "box\n"
 
 
 def test_a_port_that_another_container_publishes_is_refused_and_leaves_nothing(
-    host: FakeHost, podman: Podman
+    host: PrivateHost, podman: Podman
 ) -> None:
     start(podman, "first", "--network", "podman", "--publish", "18080:80")
     with leaves_nothing(host):
@@ -124,7 +124,7 @@ def test_a_port_that_another_container_publishes_is_refused_and_leaves_nothing(
         remove(podman, "second")
 
 
-def test_an_ipv6_port_answers_from_outside(host: FakeHost, podman: Podman) -> None:
+def test_an_ipv6_port_answers_from_outside(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net", "--ipv6", "--subnet", "10.5.0.0/24", "--subnet", "fd00:5::/64")
     with leaves_nothing(host):
         start(podman, "web", "--network", "net", "--publish", "18080:80")
@@ -135,7 +135,7 @@ def test_an_ipv6_port_answers_from_outside(host: FakeHost, podman: Podman) -> No
 # --- addresses and names ---------------------------------------------------------------------------------------
 
 
-def test_a_container_gets_the_address_and_mac_it_asks_for(host: FakeHost, podman: Podman) -> None:
+def test_a_container_gets_the_address_and_mac_it_asks_for(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net", "--subnet", "10.5.0.0/24")
     start(podman, "web", "--network", "net", "--ip", "10.5.0.77", "--mac-address", "02:11:22:33:44:55")
     link = host.links(podman.netns("web"))["eth0"]
@@ -143,13 +143,13 @@ def test_a_container_gets_the_address_and_mac_it_asks_for(host: FakeHost, podman
     assert link["addr_info"][0]["local"] == "10.5.0.77"
 
 
-def test_a_container_gets_the_two_addresses_it_asks_for(host: FakeHost, podman: Podman) -> None:
+def test_a_container_gets_the_two_addresses_it_asks_for(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net", "--ipv6", "--subnet", "10.5.0.0/24", "--subnet", "fd00:5::/64")
     start(podman, "web", "--network", "net:ip=10.5.0.77,ip=fd00:5::77")
     assert addresses(host, podman, "web") == {"eth0": ["10.5.0.77", "fd00:5::77"]}
 
 
-def test_an_address_that_is_taken_is_refused_and_leaves_nothing(host: FakeHost, podman: Podman) -> None:
+def test_an_address_that_is_taken_is_refused_and_leaves_nothing(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net", "--subnet", "10.5.0.0/24")
     start(podman, "first", "--network", "net", "--ip", "10.5.0.77")
     with leaves_nothing(host):
@@ -189,7 +189,7 @@ def test_networks_are_listed_inspected_removed_and_pruned(podman: Podman) -> Non
 
 
 def test_a_container_on_two_networks_has_an_interface_on_each_and_leaves_nothing(
-    host: FakeHost, podman: Podman
+    host: PrivateHost, podman: Podman
 ) -> None:
     create(podman, "one", "--subnet", "10.5.1.0/24")
     create(podman, "two", "--subnet", "10.5.2.0/24")
@@ -201,7 +201,7 @@ def test_a_container_on_two_networks_has_an_interface_on_each_and_leaves_nothing
 
 
 def test_a_running_container_joins_a_network_is_found_there_and_leaves_it(
-    host: FakeHost, podman: Podman
+    host: PrivateHost, podman: Podman
 ) -> None:
     create(podman, "one")
     create(podman, "two", "--subnet", "10.5.2.0/24")
@@ -213,7 +213,7 @@ def test_a_running_container_joins_a_network_is_found_there_and_leaves_it(
         assert list(addresses(host, podman, "web")) == ["eth0"]
 
 
-def test_a_published_port_stays_when_one_of_two_networks_is_left(host: FakeHost, podman: Podman) -> None:
+def test_a_published_port_stays_when_one_of_two_networks_is_left(host: PrivateHost, podman: Podman) -> None:
     create(podman, "one")
     create(podman, "two")
     start(podman, "web", "--network", "one", "--publish", "18080:80")
@@ -222,7 +222,7 @@ def test_a_published_port_stays_when_one_of_two_networks_is_left(host: FakeHost,
     assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
 
 
-def test_reload_keeps_both_networks_of_a_container(host: FakeHost, podman: Podman) -> None:
+def test_reload_keeps_both_networks_of_a_container(host: PrivateHost, podman: Podman) -> None:
     create(podman, "one")
     create(podman, "two")
     start(podman, "web", "--network", "one", "--network", "two", "--publish", "18080:80")
@@ -233,7 +233,7 @@ def test_reload_keeps_both_networks_of_a_container(host: FakeHost, podman: Podma
 
 
 def test_reload_restores_rules_that_somebody_flushed_and_keeps_the_address(
-    host: FakeHost, podman: Podman
+    host: PrivateHost, podman: Podman
 ) -> None:
     create(podman, "net")
     start(podman, "web", "--network", "net", "--publish", "18080:80")
@@ -244,7 +244,7 @@ def test_reload_restores_rules_that_somebody_flushed_and_keeps_the_address(
     assert addresses(host, podman, "web") == before
 
 
-def test_restart_stop_and_start_leave_nothing(host: FakeHost, podman: Podman) -> None:
+def test_restart_stop_and_start_leave_nothing(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net")
     with leaves_nothing(host):
         start(podman, "web", "--network", "net", "--publish", "18080:80")
@@ -255,7 +255,7 @@ def test_restart_stop_and_start_leave_nothing(host: FakeHost, podman: Podman) ->
         remove(podman, "web")
 
 
-def test_a_stopped_container_holds_no_address_no_port_and_no_name(host: FakeHost, podman: Podman) -> None:
+def test_a_stopped_container_holds_no_address_no_port_and_no_name(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net")
     with leaves_nothing(host):
         start(podman, "web", "--network", "net", "--publish", "18080:80")
@@ -263,7 +263,7 @@ def test_a_stopped_container_holds_no_address_no_port_and_no_name(host: FakeHost
 
 
 def test_after_a_lost_namespace_the_port_is_free_for_the_next_container(
-    host: FakeHost, podman: Podman
+    host: PrivateHost, podman: Podman
 ) -> None:
     """podman sends no DEL for the lost one."""
     create(podman, "net")
@@ -277,7 +277,7 @@ def test_after_a_lost_namespace_the_port_is_free_for_the_next_container(
     assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
 
 
-def test_a_pod_shares_one_address_and_leaves_nothing(host: FakeHost, podman: Podman) -> None:
+def test_a_pod_shares_one_address_and_leaves_nothing(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net")
     with leaves_nothing(host):
         podman.run("pod", "create", "--name", "pod", "--network", "net", "--publish", "18080:80")
@@ -288,7 +288,7 @@ def test_a_pod_shares_one_address_and_leaves_nothing(host: FakeHost, podman: Pod
         podman.run("pod", "rm", "--force", "--time", "0", "pod")
 
 
-def test_an_internal_network_reaches_its_own_and_nobody_else(host: FakeHost, podman: Podman) -> None:
+def test_an_internal_network_reaches_its_own_and_nobody_else(host: PrivateHost, podman: Podman) -> None:
     create(podman, "hidden", "--internal", "--subnet", "10.5.0.0/24")
     start(podman, "web", "--network", "hidden", "--ip", "10.5.0.77")
     podman.start("client", "--network", "hidden", image=BOX, command=SLEEP)
@@ -298,7 +298,7 @@ def test_an_internal_network_reaches_its_own_and_nobody_else(host: FakeHost, pod
 
 
 def test_isolated_networks_are_apart_and_reach_each_others_published_ports(
-    host: FakeHost, podman: Podman
+    host: PrivateHost, podman: Podman
 ) -> None:
     create(podman, "one", "--opt", "isolate=true", "--subnet", "10.5.1.0/24")
     create(podman, "two", "--opt", "isolate=true", "--subnet", "10.5.2.0/24")
@@ -309,13 +309,13 @@ def test_isolated_networks_are_apart_and_reach_each_others_published_ports(
     assert fetch(host, "http://10.5.1.77/", netns=client, patience=0) is None
 
 
-def test_an_mtu_reaches_the_container(host: FakeHost, podman: Podman) -> None:
+def test_an_mtu_reaches_the_container(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net", "--opt", "mtu=1400")
     start(podman, "web", "--network", "net")
     assert host.links(podman.netns("web"))["eth0"]["mtu"] == 1400
 
 
-def test_a_network_without_addresses_still_joins_its_containers(host: FakeHost, podman: Podman) -> None:
+def test_a_network_without_addresses_still_joins_its_containers(host: PrivateHost, podman: Podman) -> None:
     podman.run("network", "create", "--ipam-driver", "none", "plain")
     for number in (1, 2):
         podman.start(f"box-{number}", "--network", "plain", image=BOX, command=SLEEP)
@@ -327,7 +327,7 @@ def test_a_network_without_addresses_still_joins_its_containers(host: FakeHost, 
     assert "1 received" in pinged.stdout
 
 
-def test_eight_runs_at_once_get_eight_addresses_and_leave_nothing(host: FakeHost, podman: Podman) -> None:
+def test_eight_runs_at_once_get_eight_addresses_and_leave_nothing(host: PrivateHost, podman: Podman) -> None:
     create(podman, "net")
     names = [f"box-{number}" for number in range(8)]
     with leaves_nothing(host), ThreadPoolExecutor(len(names)) as pool:
@@ -340,7 +340,7 @@ def test_eight_runs_at_once_get_eight_addresses_and_leave_nothing(host: FakeHost
 
 
 @pytest.mark.parametrize("name", ours.LISTS)
-def test_a_container_on_each_sample_list_leaves_nothing(name: str, host: FakeHost, podman: Podman) -> None:
+def test_a_container_on_each_sample_list_leaves_nothing(name: str, host: PrivateHost, podman: Podman) -> None:
     host.write(f"{NETWORKS}/{name}.conflist", json.dumps(ours.conflist(name)))
     settle(podman, name)
     with leaves_nothing(host):
@@ -349,7 +349,7 @@ def test_a_container_on_each_sample_list_leaves_nothing(name: str, host: FakeHos
 
 
 def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
-    host: FakeHost, podman: Podman
+    host: PrivateHost, podman: Podman
 ) -> None:
     host.write(f"{NETWORKS}/custom.conflist", json.dumps(ours.conflist("custom")))
     start(podman, "web", "--network", "custom", "--network-alias", "www")

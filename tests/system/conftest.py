@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 from tests.harness.world import World, world_of
 
 BACKENDS = ("nftables", "iptables")
@@ -15,7 +15,7 @@ BACKENDS = ("nftables", "iptables")
 @pytest.fixture(
     params=[(each, nf_call) for each in BACKENDS for nf_call in (0, 1)], ids=lambda it: f"{it[0]}-{it[1]}"
 )
-def world(request: pytest.FixtureRequest, host: FakeHost) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, host: PrivateHost) -> Iterator[World]:
     """A world of each kind."""
     backend, nf_call = request.param
     with world_of(host, backend=backend, nf_call=nf_call) as made:
@@ -23,7 +23,7 @@ def world(request: pytest.FixtureRequest, host: FakeHost) -> Iterator[World]:
 
 
 @pytest.fixture(params=BACKENDS)
-def backend_world(request: pytest.FixtureRequest, host: FakeHost) -> Iterator[World]:
+def backend_world(request: pytest.FixtureRequest, host: PrivateHost) -> Iterator[World]:
     """A world of each back end, for what br_netfilter has no part in."""
     with world_of(host, backend=request.param) as made:
         yield made

@@ -19,7 +19,7 @@ import pytest
 from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.cnitool import CniTool
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = pytest.mark.root
 
@@ -27,7 +27,7 @@ KILLS = 50
 
 
 @pytest.fixture(params=["resident", "standalone"])
-def env(request: pytest.FixtureRequest, host: FakeHost) -> Iterator[dict[str, str]]:
+def env(request: pytest.FixtureRequest, host: PrivateHost) -> Iterator[dict[str, str]]:
     """The plugins' environment: with a resident to ask, or told to work alone."""
     ours.install(host)
     if request.param == "standalone":
@@ -41,7 +41,7 @@ def published(port: int) -> dict[str, list[dict[str, object]]]:
     return {"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]}
 
 
-def settled(host: FakeHost, chain: Chain) -> float:
+def settled(host: PrivateHost, chain: Chain) -> float:
     """Make what outlives an attachment, and say how many seconds an ADD takes: a few, the quickest of them."""
     taken = []
     for number in range(3):
@@ -55,7 +55,7 @@ def settled(host: FakeHost, chain: Chain) -> float:
 
 
 @pytest.mark.slow
-def test_killed_anywhere_in_add_then_deleted_leaves_nothing(host: FakeHost, env: dict[str, str]) -> None:
+def test_killed_anywhere_in_add_then_deleted_leaves_nothing(host: PrivateHost, env: dict[str, str]) -> None:
     """A plugin process is killed at random moments of ADD; a DEL without prevResult finds everything."""
     seed = int(os.environ.get("LINKSPAN_SEED", "0")) or random.randrange(1 << 32)
     print(f"LINKSPAN_SEED={seed}")  # noqa: T201 - shown when the test fails, to run it again
@@ -112,7 +112,7 @@ class _Killer:
 
 
 @pytest.mark.slow
-def test_worker_killed_anywhere_in_add_then_deleted_leaves_nothing(host: FakeHost) -> None:
+def test_worker_killed_anywhere_in_add_then_deleted_leaves_nothing(host: PrivateHost) -> None:
     """The resident's worker dies instead; the caller gets an error or a result, and DEL finds everything."""
     ours.install(host)
     with ours.resident(host):
@@ -133,7 +133,7 @@ def test_worker_killed_anywhere_in_add_then_deleted_leaves_nothing(host: FakeHos
 class _WorkerKiller(_Killer):
     """Kills every worker of the resident at one moment."""
 
-    def __init__(self, host: FakeHost, after: float) -> None:
+    def __init__(self, host: PrivateHost, after: float) -> None:
         residents = [pid for pid, command in host.processes().items() if "linkspan.resident" in command]
         (self._master,) = [pid for pid in residents if _children(pid, pid)]
         super().__init__(after)
@@ -159,7 +159,9 @@ def _program(pid: int) -> str:
         return ""
 
 
-def test_thirty_at_once_get_thirty_addresses_and_leave_nothing(host: FakeHost, env: dict[str, str]) -> None:
+def test_thirty_at_once_get_thirty_addresses_and_leave_nothing(
+    host: PrivateHost, env: dict[str, str]
+) -> None:
     conflist = ours.conflist("custom")
     settled(host, Chain(conflist, ours.BIN, host=host, env=env))
     before = host.snapshot(ignore=ours.STAYS)
@@ -181,7 +183,7 @@ def test_thirty_at_once_get_thirty_addresses_and_leave_nothing(host: FakeHost, e
 @pytest.mark.slow
 @pytest.mark.runtime
 def test_a_wheel_in_an_empty_environment_installs_and_works_with_no_environment_at_all(
-    host: FakeHost, tmp_path: Path
+    host: PrivateHost, tmp_path: Path
 ) -> None:
     """Build the wheel, install it, `linkspan install`, and let cnitool run it under `env -i`; then take it all back."""
     program = tools.require(tools.cnitool)

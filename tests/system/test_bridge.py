@@ -10,13 +10,13 @@ import pytest
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
-from tests.harness.fakehost import OUTSIDE, OUTSIDE_V4, FakeHost
+from tests.harness.privatehost import OUTSIDE, OUTSIDE_V4, PrivateHost
 from tests.harness.talk import advertise, ask, serve
 
 pytestmark = pytest.mark.root
 
 
-def network(host: FakeHost, number: int = 1, **keys: Any) -> Chain:
+def network(host: PrivateHost, number: int = 1, **keys: Any) -> Chain:
     """A network `net<number>` on bridge `br<number>` with 10.<number>.0.0/24 and fd00:<number>::/64; a key None is left out."""
     ranges = [[{"subnet": f"10.{number}.0.0/24"}], [{"subnet": f"fd00:{number}::/64"}]]
     bridge = {
@@ -38,17 +38,17 @@ def network(host: FakeHost, number: int = 1, **keys: Any) -> Chain:
 
 
 @pytest.fixture(autouse=True)
-def installed(host: FakeHost) -> None:
+def installed(host: PrivateHost) -> None:
     """Our executables in the host."""
     ours.install(host)
 
 
-def outside_answers(host: FakeHost, netns: str) -> bool:
+def outside_answers(host: PrivateHost, netns: str) -> bool:
     done = host.run(["ping", "-c1", "-W1", OUTSIDE_V4], netns=netns, check=False)
     return done.returncode == 0
 
 
-def test_two_networks_of_one_container_at_once_leave_it_two_ways_out(host: FakeHost) -> None:
+def test_two_networks_of_one_container_at_once_leave_it_two_ways_out(host: PrivateHost) -> None:
     """A runtime that attaches in parallel gets two default routes, the second behind the first."""
     netns = host.add_netns("box")
     chains = [network(host, 1), network(host, 2)]
@@ -76,7 +76,7 @@ def test_two_networks_of_one_container_at_once_leave_it_two_ways_out(host: FakeH
         chain.check(attachment)
 
 
-def test_a_network_that_was_internal_opens_with_the_next_add(host: FakeHost) -> None:
+def test_a_network_that_was_internal_opens_with_the_next_add(host: PrivateHost) -> None:
     """Taking `internal` out of a list is enough; putting it back closes the network again."""
     netns = host.add_netns("box")
     attachment = Attachment("box", netns)
@@ -93,7 +93,7 @@ def test_a_network_that_was_internal_opens_with_the_next_add(host: FakeHost) -> 
         chain.delete(attachment)
 
 
-def test_check_sees_an_internal_network_that_somebody_opened(host: FakeHost) -> None:
+def test_check_sees_an_internal_network_that_somebody_opened(host: PrivateHost) -> None:
     """The one thing an internal network is for."""
     netns = host.add_netns("box")
     chain, attachment = (
@@ -106,7 +106,7 @@ def test_check_sees_an_internal_network_that_somebody_opened(host: FakeHost) -> 
         chain.check(attachment)
 
 
-def test_a_container_with_macspoofchk_sends_from_its_own_mac_only(host: FakeHost) -> None:
+def test_a_container_with_macspoofchk_sends_from_its_own_mac_only(host: PrivateHost) -> None:
     """What it sends from another MAC address does not arrive; CHECK sees a guard that is gone."""
     netns = host.add_netns("box")
     chain, attachment = network(host, 1, macspoofchk=True), Attachment("box", netns)
@@ -121,7 +121,7 @@ def test_a_container_with_macspoofchk_sends_from_its_own_mac_only(host: FakeHost
         chain.check(attachment)
 
 
-def test_a_vlan_on_a_kernel_without_them_is_an_error_that_says_so(host: FakeHost) -> None:
+def test_a_vlan_on_a_kernel_without_them_is_an_error_that_says_so(host: PrivateHost) -> None:
     """Probed by the same look as the plugin's: where the kernel knows VLANs, the port is in its VLAN."""
     netns = host.add_netns("box")
     host.run(["ip", "link", "add", "probe0", "type", "bridge"])
@@ -139,7 +139,7 @@ def test_a_vlan_on_a_kernel_without_them_is_an_error_that_says_so(host: FakeHost
         assert refused.value.error["code"] == 2
 
 
-def test_a_host_with_an_advertised_way_out_keeps_it_when_it_becomes_a_router(host: FakeHost) -> None:
+def test_a_host_with_an_advertised_way_out_keeps_it_when_it_becomes_a_router(host: PrivateHost) -> None:
     """IPv6 forwarding makes the kernel forget advertised routes unless accept_ra is 2 (kernel's ip-sysctl documentation)."""
     host.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra"])
     advertise(host, netns=OUTSIDE, device="eth0")
@@ -149,7 +149,7 @@ def test_a_host_with_an_advertised_way_out_keeps_it_when_it_becomes_a_router(hos
     assert "proto ra" in host.run(["ip", "-6", "route", "show", "default"]).stdout
 
 
-def test_router_advertisements_of_a_container_do_not_reach_the_host(host: FakeHost) -> None:
+def test_router_advertisements_of_a_container_do_not_reach_the_host(host: PrivateHost) -> None:
     """CVE-2020-10749: a container must not become the host's way out."""
     before = host.run(["ip", "-6", "route", "show", "default"]).stdout
     network(host).add(Attachment("box", host.add_netns("box")))
@@ -157,7 +157,7 @@ def test_router_advertisements_of_a_container_do_not_reach_the_host(host: FakeHo
     assert host.run(["ip", "-6", "route", "show", "default"]).stdout == before
 
 
-def test_a_dead_container_leaves_its_address_to_the_next_with_the_same_mac(host: FakeHost) -> None:
+def test_a_dead_container_leaves_its_address_to_the_next_with_the_same_mac(host: PrivateHost) -> None:
     """Nobody's neighbour cache is wrong when an address is used again at once."""
     for name in ("first", "second"):
         chain = network(host, 1, ipam={"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/30"}]]})
@@ -170,7 +170,7 @@ def test_a_dead_container_leaves_its_address_to_the_next_with_the_same_mac(host:
         host.del_netns(name)
 
 
-def test_the_name_server_keeps_port_53_though_a_container_publishes_it(host: FakeHost) -> None:
+def test_the_name_server_keeps_port_53_though_a_container_publishes_it(host: PrivateHost) -> None:
     """A published 0.0.0.0:53 takes no question from the network's own name server."""
     conflist = ours.conflist("custom")
     chain = Chain(conflist, ours.BIN, host=host, env=ours.STANDALONE)

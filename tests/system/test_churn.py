@@ -9,12 +9,12 @@ import pytest
 
 from tests.churn import churn
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
-def test_churn_leaves_nothing_and_gives_no_address_twice(host: FakeHost) -> None:
+def test_churn_leaves_nothing_and_gives_no_address_twice(host: PrivateHost) -> None:
     """Forty containers from four processes for twelve seconds."""
     seed = int(os.environ.get("LINKSPAN_SEED", "0")) or random.randrange(1 << 32)
     ours.install(host)

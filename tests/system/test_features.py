@@ -17,9 +17,9 @@ import pytest
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
-from tests.harness.fakehost import HOST_V4, OUTSIDE, OUTSIDE_V4, FakeHost
 from tests.harness.networks import address, box, network, only, published, use_once
 from tests.harness.patience import until
+from tests.harness.privatehost import HOST_V4, OUTSIDE, OUTSIDE_V4, PrivateHost
 from tests.harness.snapshot import Snapshot
 from tests.harness.talk import ask, serve
 
@@ -33,13 +33,13 @@ PLUGINS = ("bridge", "host-local", "portmap", "firewall", "tuning", "dns", "loop
 
 
 @pytest.fixture
-def host(host: FakeHost) -> FakeHost:
+def host(host: PrivateHost) -> PrivateHost:
     """A private host with our executables."""
     ours.install(host)
     return host
 
 
-def every_plugin(host: FakeHost, name: str = "n1", number: int = 71, **keys: Any) -> Chain:
+def every_plugin(host: PrivateHost, name: str = "n1", number: int = 71, **keys: Any) -> Chain:
     """A list of all plugins that are listed; host-local is the bridge's."""
     chain = network(host, name, number, **keys)
     chain.plugins += [
@@ -49,18 +49,18 @@ def every_plugin(host: FakeHost, name: str = "n1", number: int = 71, **keys: Any
     return chain
 
 
-def settled(host: FakeHost, *chains: Chain) -> Snapshot:
+def settled(host: PrivateHost, *chains: Chain) -> Snapshot:
     """The host after each network was used once, so that what it makes once and keeps is there."""
     use_once(host, *chains)
     return left(host)
 
 
-def left(host: FakeHost) -> Snapshot:
+def left(host: PrivateHost) -> Snapshot:
     """The host without what may stay, and without the namespaces, which are the runtime's."""
     return host.snapshot(ignore=(*ours.STAYS, *(f"{name}*" for name in ("web", "first", "kept"))))
 
 
-def reached(host: FakeHost, port: int = PORT) -> str:
+def reached(host: PrivateHost, port: int = PORT) -> str:
     """Who answers somebody outside on a port of the host, "" if nobody does."""
     return (ask(host, HOST_V4, port, netns=OUTSIDE) or "").partition(" ")[0]
 
@@ -72,7 +72,7 @@ def told(act: Callable[..., object], *arguments: Any) -> JsonObject:
     return failure.value.error
 
 
-def alone(host: FakeHost, plugin: str, **keys: Any) -> Chain:
+def alone(host: PrivateHost, plugin: str, **keys: Any) -> Chain:
     """A list of one plugin."""
     version = keys.pop("cniVersion", "1.1.0")
     listed = {"cniVersion": version, "name": "n1", "plugins": [{"type": plugin, **keys}]}
@@ -84,7 +84,7 @@ def alone(host: FakeHost, plugin: str, **keys: Any) -> Chain:
 
 @BACKENDS
 def test_feature_1_gc_takes_back_what_is_stale_from_every_plugin_and_keeps_what_lives(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There GC does nothing and is not even passed on to IPAM (plugins#1047); here links, rules, names and leases go."""
     chain = every_plugin(host, backend=backend)
@@ -99,7 +99,9 @@ def test_feature_1_gc_takes_back_what_is_stale_from_every_plugin_and_keeps_what_
     chain.check(kept)
 
 
-def test_feature_1_gc_without_a_list_takes_nothing_and_with_an_empty_one_everything(host: FakeHost) -> None:
+def test_feature_1_gc_without_a_list_takes_nothing_and_with_an_empty_one_everything(
+    host: PrivateHost,
+) -> None:
     """`cnitool gc` sends no list; that is not "nothing is valid"."""
     chain = every_plugin(host, backend="nftables")
     before = settled(host, chain)
@@ -117,7 +119,7 @@ def test_feature_1_gc_without_a_list_takes_nothing_and_with_an_empty_one_everyth
 @BACKENDS
 @pytest.mark.parametrize("lives", [True, False], ids=["alive", "dead"])
 def test_feature_2_del_needs_neither_namespace_nor_prev_result_nor_the_same_list(
-    host: FakeHost, backend: str, lives: bool
+    host: PrivateHost, backend: str, lives: bool
 ) -> None:
     """There such a DEL leaves links, rules and leases (plugins#810, plugins#1078); here what ADD recorded is taken back."""
     chain = every_plugin(host, backend=backend, ingressPolicy="same-bridge")
@@ -136,14 +138,14 @@ def test_feature_2_del_needs_neither_namespace_nor_prev_result_nor_the_same_list
 # --- 3: STATUS ------------------------------------------------------------------------------------------------------
 
 
-def test_feature_3_status_of_a_host_that_is_ready_is_silent_and_makes_nothing(host: FakeHost) -> None:
+def test_feature_3_status_of_a_host_that_is_ready_is_silent_and_makes_nothing(host: PrivateHost) -> None:
     """STATUS is asked every few seconds."""
     before = host.snapshot()
     every_plugin(host, backend="nftables").status()
     assert host.snapshot().diff(before) == []
 
 
-def test_feature_3_status_is_50_when_the_pool_is_exhausted(host: FakeHost) -> None:
+def test_feature_3_status_is_50_when_the_pool_is_exhausted(host: PrivateHost) -> None:
     """There STATUS is a success or the catch-all code 999; here bridge passes on that IPAM cannot serve."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": "10.71.0.0/30"}]]}
     chain = network(host, "n1", 71, bridge={"ipam": ipam})
@@ -154,7 +156,7 @@ def test_feature_3_status_is_50_when_the_pool_is_exhausted(host: FakeHost) -> No
 
 
 @pytest.mark.parametrize("plugin", ["portmap", "firewall"])
-def test_feature_3_status_is_50_when_a_tool_is_missing(host: FakeHost, plugin: str) -> None:
+def test_feature_3_status_is_50_when_a_tool_is_missing(host: PrivateHost, plugin: str) -> None:
     """There it is a success (the source says "FIXME Status")."""
     for folder in ("/usr/sbin", "/sbin", "/usr/local/sbin"):
         host.run(["sh", "-c", f"test -L {folder} || mount -t tmpfs empty {folder}"])
@@ -164,7 +166,7 @@ def test_feature_3_status_is_50_when_a_tool_is_missing(host: FakeHost, plugin: s
 
 
 @pytest.mark.parametrize("plugin", ["bridge", "portmap", "firewall", "tuning"])
-def test_feature_3_status_is_50_when_state_cannot_be_written(host: FakeHost, plugin: str) -> None:
+def test_feature_3_status_is_50_when_state_cannot_be_written(host: PrivateHost, plugin: str) -> None:
     """There the next ADD finds out."""
     host.run(
         [
@@ -180,7 +182,7 @@ def test_feature_3_status_is_50_when_state_cannot_be_written(host: FakeHost, plu
     assert error["code"] == 50
 
 
-def test_feature_3_status_is_51_when_the_name_server_is_dead_and_cannot_come_back(host: FakeHost) -> None:
+def test_feature_3_status_is_51_when_the_name_server_is_dead_and_cannot_come_back(host: PrivateHost) -> None:
     """Containers that run are impaired as well: their names are not answered."""
     chain = every_plugin(host, backend="nftables")
     result = chain.add(box(host, "web"))
@@ -198,7 +200,7 @@ def test_feature_3_status_is_51_when_the_name_server_is_dead_and_cannot_come_bac
 
 @BACKENDS
 def test_feature_4_three_attachments_of_one_container_are_taken_back_one_by_one(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There rules are keyed by container or address, so one DEL takes another attachment's; here by network, id and interface."""
     one, two = (every_plugin(host, f"n{number}", 70 + number, backend=backend) for number in (1, 2))
@@ -221,7 +223,7 @@ def test_feature_4_three_attachments_of_one_container_are_taken_back_one_by_one(
 
 
 @BACKENDS
-def test_feature_4_a_late_del_leaves_the_addresss_next_owner_alone(host: FakeHost, backend: str) -> None:
+def test_feature_4_a_late_del_leaves_the_addresss_next_owner_alone(host: PrivateHost, backend: str) -> None:
     """There firewall's rules carry no owner, so a second DEL of the old container cuts the new one off."""
     for tool in ("iptables", "ip6tables"):
         host.run([tool, "-P", "FORWARD", "DROP"])
@@ -245,7 +247,7 @@ echo "$CNI_COMMAND" >>/run/spied
 """
 
 
-def spy_ipam(host: FakeHost, answer: str) -> JsonObject:
+def spy_ipam(host: PrivateHost, answer: str) -> JsonObject:
     """The `ipam` of an IPAM plugin that writes its verbs down and answers ADD with a line of shell."""
     host.write(f"{ours.BIN}/spy", _SPY.format(answer=answer), mode=0o755)
     return {"type": "spy"}
@@ -264,7 +266,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_feature_5_an_add_that_fails_leaves_nothing_and_ipam_is_told(host: FakeHost, failure: str) -> None:
+def test_feature_5_an_add_that_fails_leaves_nothing_and_ipam_is_told(host: PrivateHost, failure: str) -> None:
     """There the link stays and IPAM keeps the address until somebody sends DEL (plugins#29); here ADD takes back all itself."""
     settled_bridge = network(host, "n1", 71, backend="nftables")
     before = settled(host, settled_bridge)
@@ -279,7 +281,7 @@ def test_feature_5_an_add_that_fails_leaves_nothing_and_ipam_is_told(host: FakeH
 
 @BACKENDS
 def test_feature_5_a_port_that_is_taken_leaves_no_rule_of_the_ports_that_are_not(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There portmap stops half way and leaves what it has made."""
     chain = network(host, "n1", 71, backend=backend)
@@ -293,7 +295,7 @@ def test_feature_5_a_port_that_is_taken_leaves_no_rule_of_the_ports_that_are_not
     assert left(host).diff(before) == []
 
 
-def test_feature_5_tuning_puts_back_what_it_had_written_when_it_fails(host: FakeHost) -> None:
+def test_feature_5_tuning_puts_back_what_it_had_written_when_it_fails(host: PrivateHost) -> None:
     """There sysctls and attributes that were written before the failure stay."""
     chain = network(host, "n1", 71)
     chain.plugins = [
@@ -328,7 +330,7 @@ DAMAGE: Mapping[str, tuple[str | None, str]] = {
 
 @BACKENDS
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_feature_6_check_finds_what_is_damaged(host: FakeHost, backend: str, damage: str) -> None:
+def test_feature_6_check_finds_what_is_damaged(host: PrivateHost, backend: str, damage: str) -> None:
     """There CHECK looks at neither masquerading, bridge, jumps nor fences."""
     chain = network(host, "n1", 71, backend=backend, ingressPolicy="same-bridge")
     chain.plugins.append({"type": "tuning", "sysctl": {"net.ipv4.conf.IFNAME.rp_filter": "2"}})
@@ -353,7 +355,7 @@ HARMLESS: Mapping[str, tuple[str | None, str]] = {
 
 
 @pytest.mark.parametrize("change", HARMLESS)
-def test_feature_6_check_raises_no_false_alarm(host: FakeHost, change: str) -> None:
+def test_feature_6_check_raises_no_false_alarm(host: PrivateHost, change: str) -> None:
     """There CHECK fails on layer 2, on drifting MAC addresses and on others' edits (ocicni#74); Nomad rebuilds such a container."""
     chain = every_plugin(host, backend="nftables", bridge={"isGateway": True})
     web = box(host, "web", published(PORT))
@@ -364,7 +366,7 @@ def test_feature_6_check_raises_no_false_alarm(host: FakeHost, change: str) -> N
     chain.check(web)
 
 
-def test_feature_6_check_of_a_network_of_layer_2_succeeds(host: FakeHost) -> None:
+def test_feature_6_check_of_a_network_of_layer_2_succeeds(host: PrivateHost) -> None:
     """There it always fails, for want of an IPAM plugin."""
     chain = alone(host, "bridge", bridge="br-l2")
     web = box(host, "web")
@@ -376,7 +378,7 @@ def test_feature_6_check_of_a_network_of_layer_2_succeeds(host: FakeHost) -> Non
 # --- 7: results -----------------------------------------------------------------------------------------------------
 
 
-def test_feature_7_what_earlier_plugins_answered_is_kept_to_the_last_key(host: FakeHost) -> None:
+def test_feature_7_what_earlier_plugins_answered_is_kept_to_the_last_key(host: PrivateHost) -> None:
     """There bridge drops prevResult, and every plugin drops keys that it does not know."""
     chain = every_plugin(host, backend="nftables")
     web = box(host, "web", published(PORT))
@@ -396,7 +398,7 @@ def test_feature_7_what_earlier_plugins_answered_is_kept_to_the_last_key(host: F
         assert result["interfaces"][kept["interface"]] == earlier
 
 
-def test_feature_7_results_of_1_1_0_have_the_mtu_that_the_kernel_has(host: FakeHost) -> None:
+def test_feature_7_results_of_1_1_0_have_the_mtu_that_the_kernel_has(host: PrivateHost) -> None:
     """There nobody fills in an MTU, and tuning leaves the old one."""
     chain = every_plugin(host, backend="nftables")
     result = chain.add(box(host, "web"))
@@ -406,7 +408,7 @@ def test_feature_7_results_of_1_1_0_have_the_mtu_that_the_kernel_has(host: FakeH
     assert mtus[host_side] == host.links()[host_side]["mtu"]
 
 
-def test_feature_7_every_attribute_of_a_route_reaches_the_kernel(host: FakeHost) -> None:
+def test_feature_7_every_attribute_of_a_route_reaches_the_kernel(host: PrivateHost) -> None:
     """There mtu and advmss are left out, and a route of link scope fails."""
     routes = [
         {"dst": "192.0.2.0/24", "mtu": 1300, "advmss": 1200, "priority": 7},
@@ -424,7 +426,7 @@ def test_feature_7_every_attribute_of_a_route_reaches_the_kernel(host: FakeHost)
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.3.1", "0.4.0", "1.0.0"])
-def test_feature_7_loopback_answers_in_the_layout_of_the_version(host: FakeHost, version: str) -> None:
+def test_feature_7_loopback_answers_in_the_layout_of_the_version(host: PrivateHost, version: str) -> None:
     """There it prints the layout of 1.x whatever it is asked in."""
     chain = alone(host, "loopback", cniVersion=version)
     result = chain.add(Attachment("web", host.add_netns("web"), "lo"))
@@ -439,7 +441,7 @@ def test_feature_7_loopback_answers_in_the_layout_of_the_version(host: FakeHost,
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_feature_8_version_echoes_what_it_is_asked_in(host: FakeHost, plugin: str) -> None:
+def test_feature_8_version_echoes_what_it_is_asked_in(host: PrivateHost, plugin: str) -> None:
     """There the answer is always 1.1.0 (the specification says: the same as in the question)."""
     answer = alone(host, plugin, cniVersion="0.4.0").versions()[plugin]
     assert answer["cniVersion"] == "0.4.0"
@@ -447,7 +449,7 @@ def test_feature_8_version_echoes_what_it_is_asked_in(host: FakeHost, plugin: st
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_feature_8_an_error_has_the_lists_version_and_a_precise_code(host: FakeHost, plugin: str) -> None:
+def test_feature_8_an_error_has_the_lists_version_and_a_precise_code(host: PrivateHost, plugin: str) -> None:
     """There errors lack cniVersion, and nearly all are 999; here a bad list is 7, bad input 6, a bad variable 4, a version 1."""
     chain = alone(host, plugin, cniVersion="1.0.0")
     web = box(host, "web")
@@ -467,7 +469,7 @@ def test_feature_8_an_error_has_the_lists_version_and_a_precise_code(host: FakeH
 
 @pytest.mark.parametrize("verb", ["ADD", "DEL"])
 def test_feature_8_the_hosts_own_namespace_is_refused_before_anything_is_done(
-    host: FakeHost, verb: str
+    host: PrivateHost, verb: str
 ) -> None:
     """There the host's own link is made, or deleted, and refused afterwards (plugins#714)."""
     chain = network(host, "n1", 71, backend="nftables")
@@ -492,7 +494,7 @@ CAPITALS = {"HostPort": PORT, "ContainerPort": 80, "Protocol": "TCP", "HostIP": 
 
 
 @BACKENDS
-def test_feature_9_ports_in_go_cnis_capitals_are_ports(host: FakeHost, backend: str) -> None:
+def test_feature_9_ports_in_go_cnis_capitals_are_ports(host: PrivateHost, backend: str) -> None:
     """containerd and nerdctl send the keys as Go writes them."""
     network(host, "n1", 71, backend=backend).add(box(host, "web", CAPITALS))
     with serve(host, "web", port=80):
@@ -508,7 +510,7 @@ def test_feature_9_ports_in_go_cnis_capitals_are_ports(host: FakeHost, backend: 
     ],
     ids=["lists of lists", "one level", "capitals"],
 )
-def test_feature_9_ranges_of_any_shape_are_ranges(host: FakeHost, ranges: list[Any]) -> None:
+def test_feature_9_ranges_of_any_shape_are_ranges(host: PrivateHost, ranges: list[Any]) -> None:
     """go-cni sends one level of lists only, with keys in capitals."""
     chain = network(
         host, "n1", 71, bridge={"ipam": {"type": "host-local"}, "capabilities": {"ipRanges": True}}
@@ -518,7 +520,7 @@ def test_feature_9_ranges_of_any_shape_are_ranges(host: FakeHost, ranges: list[A
 
 
 @pytest.mark.parametrize("aliases", [["shop"], {"n1": ["shop"], "n2": ["other"]}], ids=["list", "map"])
-def test_feature_9_aliases_are_a_list_or_a_map_of_networks(host: FakeHost, aliases: Any) -> None:
+def test_feature_9_aliases_are_a_list_or_a_map_of_networks(host: PrivateHost, aliases: Any) -> None:
     """The convention says a list, podman sends a map; dnsname knows only the map."""
     chain = every_plugin(host, backend="nftables")
     web = replace(box(host, "web"), capabilities={"aliases": aliases})
@@ -533,7 +535,7 @@ def test_feature_9_aliases_are_a_list_or_a_map_of_networks(host: FakeHost, alias
     assert address(result) in host.run(asked, netns="kept").stdout
 
 
-def test_feature_9_args_go_before_cni_args(host: FakeHost) -> None:
+def test_feature_9_args_go_before_cni_args(host: PrivateHost) -> None:
     """There both are asked for, and ADD fails; the conventions say that args replace CNI_ARGS."""
     chain = network(host, "n1", 71)
     only(chain, "bridge")["args"] = {"cni": {"ips": ["10.71.0.60"]}}
@@ -550,7 +552,7 @@ _KILLER = """#!/bin/sh
 
 
 @pytest.mark.parametrize("verb", ["DEL", "GC"])
-def test_feature_10_an_add_killed_half_way_is_taken_back(host: FakeHost, verb: str) -> None:
+def test_feature_10_an_add_killed_half_way_is_taken_back(host: PrivateHost, verb: str) -> None:
     """A runtime kills a plugin that takes too long; here IPAM does, with the link made and the address taken."""
     whole = network(host, "n1", 71, backend="nftables")
     before = settled(host, whole)
@@ -570,7 +572,7 @@ def test_feature_10_an_add_killed_half_way_is_taken_back(host: FakeHost, verb: s
     assert left(host).diff(before) == []
 
 
-def test_feature_10_an_empty_lease_file_blocks_no_address(host: FakeHost) -> None:
+def test_feature_10_an_empty_lease_file_blocks_no_address(host: PrivateHost) -> None:
     """There a crash or a full disk leaves such files, and their addresses are lost for ever (plugins#498)."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": "10.71.0.0/30"}]]}
     chain = network(host, "n1", 71, bridge={"ipam": ipam})
@@ -578,7 +580,7 @@ def test_feature_10_an_empty_lease_file_blocks_no_address(host: FakeHost) -> Non
     assert address(chain.add(box(host, "web"))) == "10.71.0.2"
 
 
-def test_feature_10_an_address_is_given_again_only_when_its_holder_is_gone(host: FakeHost) -> None:
+def test_feature_10_an_address_is_given_again_only_when_its_holder_is_gone(host: PrivateHost) -> None:
     """nerdctl sends DEL without a namespace while the container lives; there two containers then have one address."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": "10.71.0.0/30"}]]}
     chain = network(host, "n1", 71, bridge={"ipam": ipam})
@@ -590,7 +592,7 @@ def test_feature_10_an_address_is_given_again_only_when_its_holder_is_gone(host:
 
 
 @BACKENDS
-def test_feature_10_of_two_that_ask_for_one_port_at_once_one_gets_it(host: FakeHost, backend: str) -> None:
+def test_feature_10_of_two_that_ask_for_one_port_at_once_one_gets_it(host: PrivateHost, backend: str) -> None:
     """There both are told success, and one is never reached; here the other is told who has it, and can have it afterwards."""
     boxes = [box(host, name, published(PORT)) for name in ("web-a", "web-b")]
     chains = [network(host, "n1", 71, backend=backend) for _ in boxes]

@@ -12,8 +12,8 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.chain import Chain, ChainError
-from tests.harness.fakehost import HOST_V4, OUTSIDE, FakeHost
 from tests.harness.networks import address, box, network, only, published
+from tests.harness.privatehost import HOST_V4, OUTSIDE, PrivateHost
 from tests.harness.talk import ask, serve
 
 pytestmark = pytest.mark.root
@@ -23,23 +23,23 @@ BACKENDS = ("iptables", "nftables")
 
 
 @pytest.fixture
-def host(host: FakeHost) -> FakeHost:
+def host(host: PrivateHost) -> PrivateHost:
     ours.install(host)
     return host
 
 
-def drop_forwarded(host: FakeHost) -> None:
+def drop_forwarded(host: PrivateHost) -> None:
     host.run(["iptables", "-P", "FORWARD", "DROP"])
     host.run(["ip6tables", "-P", "FORWARD", "DROP"])
 
 
-def bridged_to_iptables(host: FakeHost, value: str) -> None:
+def bridged_to_iptables(host: PrivateHost, value: str) -> None:
     for tool in ("iptables", "ip6tables"):
         host.run(["sysctl", "-qw", f"net.bridge.bridge-nf-call-{tool}={value}"])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_published_port_is_reached_although_forward_drops(host: FakeHost, backend: str) -> None:
+def test_published_port_is_reached_although_forward_drops(host: PrivateHost, backend: str) -> None:
     """P#467, plugins#916: Docker's or ufw's policy does not close a published port, whatever the back end."""
     drop_forwarded(host)
     chain = network(host, "n1", 71, backend=backend)
@@ -49,7 +49,7 @@ def test_published_port_is_reached_although_forward_drops(host: FakeHost, backen
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_container_gets_answers_from_outside_although_forward_drops(host: FakeHost, backend: str) -> None:
+def test_container_gets_answers_from_outside_although_forward_drops(host: PrivateHost, backend: str) -> None:
     drop_forwarded(host)
     network(host, "n1", 71, backend=backend).add(box(host, "web"))
     with serve(host, OUTSIDE, port=80, name="outside"):
@@ -57,7 +57,7 @@ def test_container_gets_answers_from_outside_although_forward_drops(host: FakeHo
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_is_not_published_stays_closed_where_forward_drops(host: FakeHost, backend: str) -> None:
+def test_what_is_not_published_stays_closed_where_forward_drops(host: PrivateHost, backend: str) -> None:
     drop_forwarded(host)
     result = network(host, "n1", 71, backend=backend).add(box(host, "web", published(PORT)))
     host.outside(["ip", "route", "add", "10.71.0.0/24", "via", HOST_V4])
@@ -66,7 +66,7 @@ def test_what_is_not_published_stays_closed_where_forward_drops(host: FakeHost, 
 
 
 @pytest.fixture(params=["0", "1"])
-def bridge_nf(request: pytest.FixtureRequest, host: FakeHost) -> str:
+def bridge_nf(request: pytest.FixtureRequest, host: PrivateHost) -> str:
     bridged_to_iptables(host, request.param)
     return str(request.param)
 
@@ -74,7 +74,7 @@ def bridge_nf(request: pytest.FixtureRequest, host: FakeHost) -> str:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("policy", ["same-bridge", "isolated"])
 def test_networks_are_fenced_off_but_their_published_ports_are_not(
-    host: FakeHost, bridge_nf: str, backend: str, policy: str
+    host: PrivateHost, bridge_nf: str, backend: str, policy: str
 ) -> None:
     """Not directly, but through the host's address: as under Docker."""
     web = network(host, "n1", 71, backend=backend, ingressPolicy=policy).add(
@@ -88,7 +88,7 @@ def test_networks_are_fenced_off_but_their_published_ports_are_not(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_same_bridge_lets_containers_of_one_network_talk(
-    host: FakeHost, bridge_nf: str, backend: str
+    host: PrivateHost, bridge_nf: str, backend: str
 ) -> None:
     chain = network(host, "n1", 71, backend=backend, ingressPolicy="same-bridge")
     web = chain.add(box(host, "web"))
@@ -99,7 +99,7 @@ def test_same_bridge_lets_containers_of_one_network_talk(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_isolated_containers_reach_their_neighbours_published_ports_only(
-    host: FakeHost, bridge_nf: str, backend: str
+    host: PrivateHost, bridge_nf: str, backend: str
 ) -> None:
     chain = network(host, "n1", 71, backend=backend, ingressPolicy="isolated")
     web = chain.add(box(host, "web", published(PORT)))
@@ -111,7 +111,9 @@ def test_isolated_containers_reach_their_neighbours_published_ports_only(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("policy", ["open", "same-bridge"])
-def test_add_and_delete_without_prev_result_leaves_nothing(host: FakeHost, backend: str, policy: str) -> None:
+def test_add_and_delete_without_prev_result_leaves_nothing(
+    host: PrivateHost, backend: str, policy: str
+) -> None:
     """Case 142. A first attachment has made what is shared and stays."""
     drop_forwarded(host)
     chain = network(host, "n1", 71, backend=backend, ingressPolicy=policy)
@@ -123,7 +125,7 @@ def test_add_and_delete_without_prev_result_leaves_nothing(host: FakeHost, backe
     assert host.snapshot(ignore=ours.STAYS).diff(before) == []
 
 
-def test_late_delete_leaves_the_rules_of_who_has_the_address_now(host: FakeHost) -> None:
+def test_late_delete_leaves_the_rules_of_who_has_the_address_now(host: PrivateHost) -> None:
     """Case 143."""
     chain = network(host, "n1", 71, backend="iptables")
     old, new = box(host, "old"), box(host, "new")
@@ -138,7 +140,7 @@ def test_late_delete_leaves_the_rules_of_who_has_the_address_now(host: FakeHost)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("policy", ["open", "same-bridge", "isolated"])
 def test_whole_chain_has_no_complaint_after_add(
-    host: FakeHost, bridge_nf: str, backend: str, policy: str
+    host: PrivateHost, bridge_nf: str, backend: str, policy: str
 ) -> None:
     """What firewall and portmap change of bridge's port is no fault to bridge."""
     chain = network(host, "n1", 71, backend=backend, ingressPolicy=policy)
@@ -161,7 +163,7 @@ FLUSHED = (
 
 @pytest.mark.parametrize(("backend", "flush"), FLUSHED)
 def test_check_finds_what_was_flushed_and_reload_builds_it_again(
-    host: FakeHost, backend: str, flush: list[str]
+    host: PrivateHost, backend: str, flush: list[str]
 ) -> None:
     """Cases 144 and 145: CHECK says so and changes nothing; afterwards everything stands as before, once."""
     chain = network(host, "n1", 71, backend=backend, ingressPolicy="same-bridge")
@@ -182,11 +184,11 @@ def test_check_finds_what_was_flushed_and_reload_builds_it_again(
     assert [line for line in host.snapshot().diff(whole) if "CNI-" in line or "fenced" in line] == []
 
 
-def reload(host: FakeHost) -> None:
+def reload(host: PrivateHost) -> None:
     ours.linkspan(host, "reload")
 
 
-def test_lost_forward_jump_comes_back_below_the_fence(host: FakeHost) -> None:
+def test_lost_forward_jump_comes_back_below_the_fence(host: PrivateHost) -> None:
     """The reference puts it above, and the fence is open."""
     chain = network(host, "n1", 71, backend="iptables", ingressPolicy="same-bridge")
     chain.add(box(host, "web"))
@@ -197,7 +199,7 @@ def test_lost_forward_jump_comes_back_below_the_fence(host: FakeHost) -> None:
     assert targets == ["CNI-ISOLATION-STAGE-1", "CNI-FORWARD"]
 
 
-def test_gc_withdraws_what_the_runtime_no_longer_knows(host: FakeHost) -> None:
+def test_gc_withdraws_what_the_runtime_no_longer_knows(host: PrivateHost) -> None:
     chain = network(host, "n1", 71, backend="iptables")
     kept, gone = box(host, "kept"), box(host, "gone")
     chain.add(kept)
@@ -207,7 +209,7 @@ def test_gc_withdraws_what_the_runtime_no_longer_knows(host: FakeHost) -> None:
     assert host.snapshot()["iptables"] == before
 
 
-def test_rules_beside_the_reference_s_own_stand_once(host: FakeHost) -> None:
+def test_rules_beside_the_reference_s_own_stand_once(host: PrivateHost) -> None:
     """The reference finds ours and adds nothing; its DEL takes back its own and leaves what only we know."""
     reference = tools.require(tools.reference_plugins)
     chain = network(host, "n1", 71, backend="iptables", ingressPolicy="same-bridge")
@@ -220,7 +222,7 @@ def test_rules_beside_the_reference_s_own_stand_once(host: FakeHost) -> None:
     theirs.call("firewall", "CHECK", theirs.config(only(theirs, "firewall"), web, result), web)
 
 
-def test_executable_run_by_hand_says_what_nerdctl_reads(host: FakeHost) -> None:
+def test_executable_run_by_hand_says_what_nerdctl_reads(host: PrivateHost) -> None:
     said = host.run([f"{ours.BIN}/firewall"], env={"PATH": ours.PATH})
     assert said.stdout == ""
     assert said.stderr.splitlines()[0] == "CNI firewall plugin v1.9.1"
@@ -280,7 +282,7 @@ _PYTHON_WITH_DBUS = "/usr/bin/python3"
 
 
 @contextmanager
-def firewalld(host: FakeHost) -> Iterator[None]:
+def firewalld(host: PrivateHost) -> Iterator[None]:
     """A system bus with firewalld's zone interface on it, and a program of its name."""
     have = subprocess.run([_PYTHON_WITH_DBUS, "-c", "import dbus, gi"], capture_output=True, check=False)
     if have.returncode != 0 or not os.path.exists("/usr/bin/dbus-daemon"):
@@ -300,16 +302,16 @@ def firewalld(host: FakeHost) -> Iterator[None]:
     yield
 
 
-def zone_call(host: FakeHost, interface: str, *words: str) -> str:
+def zone_call(host: PrivateHost, interface: str, *words: str) -> str:
     destination = ("org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1")
     return host.run(["busctl", "--system", "call", *destination, interface, *words]).stdout.strip()
 
 
-def sources(host: FakeHost) -> str:
+def sources(host: PrivateHost) -> str:
     return zone_call(host, "org.fedoraproject.FirewallD1.zone", "getSources", "s", "trusted")
 
 
-def test_addresses_join_firewalld_s_zone_and_leave_it(host: FakeHost) -> None:
+def test_addresses_join_firewalld_s_zone_and_leave_it(host: PrivateHost) -> None:
     with firewalld(host):
         chain = network(host, "n1", 71)
         web = box(host, "web")
@@ -320,7 +322,7 @@ def test_addresses_join_firewalld_s_zone_and_leave_it(host: FakeHost) -> None:
         assert sources(host) == "as 0"
 
 
-def test_check_sees_that_firewalld_reloaded_and_reload_tells_it_again(host: FakeHost) -> None:
+def test_check_sees_that_firewalld_reloaded_and_reload_tells_it_again(host: PrivateHost) -> None:
     with firewalld(host):
         chain = network(host, "n1", 71)
         web = box(host, "web")
@@ -332,13 +334,13 @@ def test_check_sees_that_firewalld_reloaded_and_reload_tells_it_again(host: Fake
         chain.check(web)
 
 
-def test_unknown_zone_is_an_error_that_names_it(host: FakeHost) -> None:
+def test_unknown_zone_is_an_error_that_names_it(host: PrivateHost) -> None:
     with firewalld(host), pytest.raises(ChainError) as failure:
         network(host, "n1", 71, backend="firewalld", firewalldZone="nowhere").add(box(host, "web"))
     assert failure.value.error["code"] == 7
 
 
-def test_hung_firewalld_is_an_error_after_seconds(host: FakeHost) -> None:
+def test_hung_firewalld_is_an_error_after_seconds(host: PrivateHost) -> None:
     with firewalld(host):
         chain = network(host, "n1", 71)
         pid = next(pid for pid, command in host.processes().items() if "FirewallD1" in command)

@@ -18,8 +18,16 @@ from tests.harness import tools
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.cnitool import CniTool, container_id
 from tests.harness.containerd import BOX, Containerd
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4, OUTSIDE_V6, FakeHost, HostError
 from tests.harness.image import write_image
+from tests.harness.privatehost import (
+    HOST_V4,
+    HOST_V6,
+    OUTSIDE,
+    OUTSIDE_V4,
+    OUTSIDE_V6,
+    HostError,
+    PrivateHost,
+)
 from tests.harness.talk import ask, serve
 from tests.harness.tools import Unavailable, require
 
@@ -52,13 +60,13 @@ PUBLISHED = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol"
 def test_a_private_host_takes_less_than_a_fifth_of_a_second_to_make() -> None:
     def seconds() -> float:
         started = time.monotonic()
-        with FakeHost():
+        with PrivateHost():
             return time.monotonic() - started
 
     assert min(seconds() for _ in range(3)) < 0.2
 
 
-def test_the_outside_and_the_host_reach_each_other(host: FakeHost) -> None:
+def test_the_outside_and_the_host_reach_each_other(host: PrivateHost) -> None:
     with serve(host, None, port=80), serve(host, OUTSIDE, port=80, name="outside"):
         assert ask(host, HOST_V4, 80, netns=OUTSIDE) == f"host {OUTSIDE_V4}"
         assert ask(host, HOST_V6, 80, netns=OUTSIDE) == f"host {OUTSIDE_V6}"
@@ -66,12 +74,12 @@ def test_the_outside_and_the_host_reach_each_other(host: FakeHost) -> None:
         assert ask(host, OUTSIDE_V6, 80) == f"outside {HOST_V6}"
 
 
-def test_datagrams_are_answered_too(host: FakeHost) -> None:
+def test_datagrams_are_answered_too(host: PrivateHost) -> None:
     with serve(host, None, port=53, kind="udp"):
         assert ask(host, HOST_V4, 53, netns=OUTSIDE, kind="udp") == f"host {OUTSIDE_V4}"
 
 
-def test_files_of_the_host_are_its_own(host: FakeHost) -> None:
+def test_files_of_the_host_are_its_own(host: PrivateHost) -> None:
     host.write("/etc/cni/net.d/10-a.conflist", "{}")
     host.write("/opt/cni/bin/plugin", "#!/bin/sh\necho ran\n", mode=0o755)
     host.write("/var/lib/cni/state", "kept")
@@ -89,17 +97,17 @@ def test_files_of_the_host_are_its_own(host: FakeHost) -> None:
         assert not Path(path).exists()
 
 
-def test_a_command_keeps_the_working_directory_and_gets_exactly_its_environment(host: FakeHost) -> None:
+def test_a_command_keeps_the_working_directory_and_gets_exactly_its_environment(host: PrivateHost) -> None:
     assert host.run(["/bin/pwd"]).stdout.strip() == str(Path.cwd())
     assert host.run(["/usr/bin/env"], env={"ONLY": "this"}).stdout == "ONLY=this\n"
 
 
-def test_a_command_that_fails_raises_with_what_it_said(host: FakeHost) -> None:
+def test_a_command_that_fails_raises_with_what_it_said(host: PrivateHost) -> None:
     with pytest.raises(HostError, match="status 3: broken"):
         host.run(["/bin/sh", "-c", "echo broken >&2; exit 3"])
 
 
-def test_a_container_has_a_network_of_its_own(host: FakeHost) -> None:
+def test_a_container_has_a_network_of_its_own(host: PrivateHost) -> None:
     path = host.add_netns("box")
 
     assert path == "/run/netns/box"
@@ -109,7 +117,7 @@ def test_a_container_has_a_network_of_its_own(host: FakeHost) -> None:
     assert host.run(["ls", "/run/netns"]).stdout == ""
 
 
-def test_this_process_can_enter_the_host_and_comes_back(host: FakeHost) -> None:
+def test_this_process_can_enter_the_host_and_comes_back(host: PrivateHost) -> None:
     ours, cwd = os.readlink("/proc/self/ns/net"), Path.cwd()
 
     with host.entered():
@@ -124,7 +132,7 @@ def test_this_process_can_enter_the_host_and_comes_back(host: FakeHost) -> None:
 # --- snapshots -------------------------------------------------------------------------------------------------
 
 
-def test_two_snapshots_of_an_untouched_host_are_equal(host: FakeHost) -> None:
+def test_two_snapshots_of_an_untouched_host_are_equal(host: PrivateHost) -> None:
     assert host.snapshot().diff(host.snapshot()) == []
 
 
@@ -146,7 +154,7 @@ def test_two_snapshots_of_an_untouched_host_are_equal(host: FakeHost) -> None:
     ],
 )
 def test_a_snapshot_notices_a_change_and_its_undoing(
-    host: FakeHost, section: str, change: str, undo: str
+    host: PrivateHost, section: str, change: str, undo: str
 ) -> None:
     before = host.snapshot()
 
@@ -158,7 +166,7 @@ def test_a_snapshot_notices_a_change_and_its_undoing(
     assert host.snapshot().diff(before) == []
 
 
-def test_a_snapshot_notices_rules_and_ignores_their_counters(host: FakeHost) -> None:
+def test_a_snapshot_notices_rules_and_ignores_their_counters(host: PrivateHost) -> None:
     host.run(["iptables", "-A", "INPUT", "-j", "ACCEPT"])
     host.run(["/bin/sh", "-ec", "nft add table ip w; nft add set ip w s '{ type inet_service; }'"])
     before = host.snapshot()
@@ -172,7 +180,7 @@ def test_a_snapshot_notices_rules_and_ignores_their_counters(host: FakeHost) -> 
     assert found == ["iptables: + filter -A OUTPUT -d 10.1.2.3/32 -j DROP", "nftables: + element ip w s 80"]
 
 
-def test_lines_can_be_left_out_by_pattern(host: FakeHost) -> None:
+def test_lines_can_be_left_out_by_pattern(host: PrivateHost) -> None:
     before = host.snapshot()
     host.write("/run/linkspan/locks/one", "")
 
@@ -204,7 +212,7 @@ def _eventually(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def test_closing_kills_what_was_started_wherever_it_went(host: FakeHost) -> None:
+def test_closing_kills_what_was_started_wherever_it_went(host: PrivateHost) -> None:
     host.add_netns("box")
     host.popen(["sleep", "600"], netns="box")
     for where in ("setsid", "setsid unshare --net --mount"):
@@ -223,8 +231,8 @@ def test_closing_kills_what_was_started_wherever_it_went(host: FakeHost) -> None
 def test_a_host_goes_with_the_process_that_made_it(ended: str) -> None:
     """Also when its whole group is ended, as timeout(1) and a terminal do."""
     script = (
-        "import os, signal; from tests.harness.fakehost import FakeHost\n"
-        "host = FakeHost(); host.add_netns('box'); sleeper = host.popen(['sleep', '600'], netns='box')\n"
+        "import os, signal; from tests.harness.privatehost import PrivateHost\n"
+        "host = PrivateHost(); host.add_netns('box'); sleeper = host.popen(['sleep', '600'], netns='box')\n"
         "while 'sleep 600' not in host.processes().values(): pass\n"
         "print(host.pid, sleeper.pid, flush=True)\n"
         f"{ended}(os.getpid(), signal.SIGKILL)\n"
@@ -276,7 +284,7 @@ def test_a_tool_that_cannot_be_built_leaves_no_half_of_it(
 
 
 @pytest.mark.runtime
-def test_a_chain_attaches_publishes_checks_and_detaches(host: FakeHost) -> None:
+def test_a_chain_attaches_publishes_checks_and_detaches(host: PrivateHost) -> None:
     chain = Chain(REFERENCE_LIST, require(tools.reference_plugins), host=host)
     box = Attachment("c1", host.add_netns("box"), capabilities=PUBLISHED)
     chain.add(box)
@@ -297,7 +305,7 @@ def test_a_chain_attaches_publishes_checks_and_detaches(host: FakeHost) -> None:
 
 
 @pytest.mark.runtime
-def test_a_chain_raises_what_the_plugin_said(host: FakeHost) -> None:
+def test_a_chain_raises_what_the_plugin_said(host: PrivateHost) -> None:
     chain = Chain(
         {
             "cniVersion": "1.0.0",
@@ -316,7 +324,7 @@ def test_a_chain_raises_what_the_plugin_said(host: FakeHost) -> None:
 
 
 @pytest.mark.runtime
-def test_cnitool_drives_plugins_in_the_host(host: FakeHost) -> None:
+def test_cnitool_drives_plugins_in_the_host(host: PrivateHost) -> None:
     tool = CniTool(host, require(tools.cnitool), require(tools.reference_plugins))
     network = tool.network({**REFERENCE_LIST, "cniVersion": "1.1.0"})
     netns = host.add_netns("box")
@@ -341,7 +349,7 @@ def test_cnitool_drives_plugins_in_the_host(host: FakeHost) -> None:
 @pytest.mark.runtime
 @pytest.mark.parametrize("release", [tools.containerd_debian, tools.containerd24], ids=["debian", "2.4"])
 def test_containerd_runs_containers_on_the_first_network(
-    host: FakeHost, tmp_path: Path, release: tools.Tool
+    host: PrivateHost, tmp_path: Path, release: tools.Tool
 ) -> None:
     plugins = require(tools.reference_plugins)
     host.run(["/bin/sh", "-c", f"cp {plugins}/* /opt/cni/bin/"])

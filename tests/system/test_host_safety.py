@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4
 from tests.harness.talk import serve
 from tests.harness.world import Box, World, published
 
@@ -287,8 +287,8 @@ def test_without_drop_direct_access_a_routed_container_is_reachable(world: World
 
 
 def test_a_published_port_53_does_not_catch_what_is_for_a_name_server_of_ours(world: World) -> None:
-    from linkspan import nft_table
     from linkspan.host.linux import LinuxHost
+    from linkspan.netfilter import nft_table
 
     resolver = world.box("resolver", ports=[published(53, 53), published(53, 53, "udp")])
     asker = world.box("asker", network="net2")

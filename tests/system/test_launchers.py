@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from linkspan import launch, native
-from linkspan.resident import protocol
-from linkspan.versions import VERSIONS
+from linkspan.cni.versions import VERSIONS
+from linkspan.launch import launcher, native
+from linkspan.launch import protocol
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = pytest.mark.root
 
@@ -26,9 +26,9 @@ FORMS = ("native", "python")
 #: The script of a resident for one connection: `meet` is given the connection and the greeting.
 RESIDENT = """
 import os, socket, time
-from linkspan import launch
+from linkspan.launch import launcher
 {meet}
-folder = launch.state_dir()
+folder = launcher.state_dir()
 os.makedirs(folder)
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(folder + "/resident.sock")
@@ -45,7 +45,7 @@ def whole(connection):
     with open("/run/rights", "w") as file:
         file.write("\\n".join(str(os.fstat(each).st_ino) for each in rights))
 
-meet(connection, launch.greeting())
+meet(connection, launcher.greeting())
 connection.close()
 """
 ANSWER = """
@@ -54,7 +54,7 @@ def meet(connection, greeting):
     time.sleep(0.01)
     connection.sendall(greeting[7:])
     whole(connection)
-    answer = launch.pack([b"7", b"answer" * 200000])
+    answer = launcher.pack([b"7", b"answer" * 200000])
     connection.sendall(answer[:5])
     time.sleep(0.01)
     connection.sendall(answer[5:])
@@ -65,15 +65,15 @@ HANGS_UP = (
 LOST = {
     "nothing": "",
     "half a length": "    connection.sendall(b'\\0\\0')",
-    "half an answer": "    connection.sendall(launch.pack([b'0', b'{}'])[:-1])",
+    "half an answer": "    connection.sendall(launcher.pack([b'0', b'{}'])[:-1])",
     "fields that do not fit": "    connection.sendall(b'\\0\\0\\0\\x08\\0\\0\\0\\x09abcd')",
-    "a field too few": "    connection.sendall(launch.pack([b'0']))",
+    "a field too few": "    connection.sendall(launcher.pack([b'0']))",
 }
 DEAF = "def meet(connection, greeting):\n    connection.sendall(greeting)\n    time.sleep(0.3)\n"
 OTHERS = {
     "silent": "    time.sleep(1)",
-    "another protocol": "    connection.sendall(greeting.replace(launch.PROTOCOL.encode(), b'linkspan 0'))",
-    "another build": "    connection.sendall(greeting.replace(launch.build().encode(), b'1.2.3.4'))",
+    "another protocol": "    connection.sendall(greeting.replace(launcher.PROTOCOL.encode(), b'linkspan 0'))",
+    "another build": "    connection.sendall(greeting.replace(launcher.build().encode(), b'1.2.3.4'))",
     "endless": "    connection.sendall(b'x' * 5000)",
     "more than a greeting": "    connection.sendall(greeting + b'x')",
     "a greeting cut short": "    connection.sendall(greeting[:-1])",
@@ -81,14 +81,14 @@ OTHERS = {
 
 
 @pytest.fixture(params=FORMS)
-def form(request: pytest.FixtureRequest, host: FakeHost) -> str:
+def form(request: pytest.FixtureRequest, host: PrivateHost) -> str:
     """A form of launcher, which is installed."""
     ours.install(host, request.param)
     return str(request.param)
 
 
 @contextmanager
-def resident(host: FakeHost, meet: str) -> Iterator[None]:
+def resident(host: PrivateHost, meet: str) -> Iterator[None]:
     """A scripted resident that serves one connection."""
     code = RESIDENT.replace("{meet}", meet)
     running = host.popen([sys.executable, "-c", code], env=ours.RESIDENT, stderr=subprocess.STDOUT)
@@ -102,7 +102,7 @@ def resident(host: FakeHost, meet: str) -> Iterator[None]:
         host.run(["rm", "-rf", "/run/linkspan"])
 
 
-def call(host: FakeHost, stdin: str = "{}", **env: str) -> subprocess.CompletedProcess[Any]:
+def call(host: PrivateHost, stdin: str = "{}", **env: str) -> subprocess.CompletedProcess[Any]:
     """VERSION, which any launcher can answer alone: if it says versions, it was run here."""
     return host.run(
         [f"{ours.BIN}/bridge"], env={"CNI_COMMAND": "VERSION", **env}, input=stdin, check=False, cwd="/opt"
@@ -113,13 +113,13 @@ def ran_here(done: subprocess.CompletedProcess[Any]) -> bool:
     return done.returncode == 0 and json.loads(done.stdout)["supportedVersions"] == list(VERSIONS)
 
 
-def test_status_and_stdout_are_relayed_as_they_are(host: FakeHost, form: str) -> None:
+def test_status_and_stdout_are_relayed_as_they_are(host: PrivateHost, form: str) -> None:
     with resident(host, ANSWER):
         done = call(host)
     assert (done.returncode, done.stdout) == (7, "answer" * 200000), form
 
 
-def test_every_form_sends_the_same_call(host: FakeHost) -> None:
+def test_every_form_sends_the_same_call(host: PrivateHost) -> None:
     netns = host.add_netns("box")
     env = {
         "CNI_NETNS": netns,
@@ -147,7 +147,7 @@ def test_every_form_sends_the_same_call(host: FakeHost) -> None:
     )
 
 
-def test_a_namespace_that_is_not_there_is_left_to_the_worker(host: FakeHost, form: str) -> None:
+def test_a_namespace_that_is_not_there_is_left_to_the_worker(host: PrivateHost, form: str) -> None:
     with resident(host, ANSWER):
         assert call(host, CNI_NETNS="/run/netns/none").returncode == 7, form
     with open(host.path("/run/heard"), "rb") as file:
@@ -156,7 +156,7 @@ def test_a_namespace_that_is_not_there_is_left_to_the_worker(host: FakeHost, for
 
 @pytest.mark.parametrize("more", LOST)
 def test_a_call_without_a_whole_answer_is_told_as_lost_and_not_run_again(
-    host: FakeHost, form: str, more: str
+    host: PrivateHost, form: str, more: str
 ) -> None:
     with resident(host, HANGS_UP.replace("{more}", LOST[more])):
         done = call(host, '{"cniVersion": "0.4.0"}')
@@ -164,21 +164,21 @@ def test_a_call_without_a_whole_answer_is_told_as_lost_and_not_run_again(
     assert (done.returncode, answer["code"], answer["cniVersion"]) == (1, 11, "0.4.0"), form
 
 
-def test_a_call_that_did_not_get_through_whole_is_run_here(host: FakeHost, form: str) -> None:
+def test_a_call_that_did_not_get_through_whole_is_run_here(host: PrivateHost, form: str) -> None:
     with resident(host, DEAF):
         done = call(host, "{}" + " " * (8 << 20))
     assert ran_here(done), form
 
 
 @pytest.mark.parametrize("greeting", OTHERS)
-def test_a_resident_of_another_kind_is_told_nothing(host: FakeHost, form: str, greeting: str) -> None:
+def test_a_resident_of_another_kind_is_told_nothing(host: PrivateHost, form: str, greeting: str) -> None:
     meet = f"def meet(connection, greeting):\n{OTHERS[greeting]}\n    time.sleep(0.3)\n"
     with resident(host, meet):
         assert ran_here(call(host)), form
     assert host.run(["ls", "/run/heard"], check=False).returncode != 0
 
 
-def test_nobody_there_and_a_socket_of_nobody_cost_nothing_else(host: FakeHost, form: str) -> None:
+def test_nobody_there_and_a_socket_of_nobody_cost_nothing_else(host: PrivateHost, form: str) -> None:
     assert ran_here(call(host)), form
     with resident(host, ANSWER):
         call(host)
@@ -186,7 +186,7 @@ def test_nobody_there_and_a_socket_of_nobody_cost_nothing_else(host: FakeHost, f
 
 
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
-def test_a_closed_stream_is_not_taken_for_a_socket(host: FakeHost, form: str, closed: str) -> None:
+def test_a_closed_stream_is_not_taken_for_a_socket(host: PrivateHost, form: str, closed: str) -> None:
     script = f"CNI_COMMAND=VERSION {ours.BIN}/bridge {closed}"
     with resident(host, ANSWER):
         done = host.run(["sh", "-c", script], input="{}", check=False)
@@ -202,17 +202,17 @@ def test_a_closed_stream_is_not_taken_for_a_socket(host: FakeHost, form: str, cl
 
 
 @pytest.mark.parametrize("launched", ["1", ""], ids=["alone", "resident"])
-def test_a_call_without_any_stream_ends(host: FakeHost, form: str, launched: str) -> None:
+def test_a_call_without_any_stream_ends(host: PrivateHost, form: str, launched: str) -> None:
     with resident(host, ANSWER):
         script = f"CNI_COMMAND=VERSION LINKSPAN_STANDALONE={launched} {ours.BIN}/bridge <&- >&- 2>&-"
         done = host.run(["sh", "-c", script], check=False)
     assert done.returncode == (0 if launched else 7), form
 
 
-def test_a_native_launcher_without_its_interpreter_says_so(host: FakeHost) -> None:
-    from linkspan import install
+def test_a_native_launcher_without_its_interpreter_says_so(host: PrivateHost) -> None:
+    from linkspan.launch import install
 
-    constants = install.native_constants("bridge", '/gone/py"th\\on', launch.library_dir())
+    constants = install.native_constants("bridge", '/gone/py"th\\on', launcher.library_dir())
     with open(host.path("/opt/cni/bin/bridge"), "wb") as file:
         file.write(native.compiled(constants))
     host.run(["chmod", "755", "/opt/cni/bin/bridge"])
@@ -231,7 +231,7 @@ ctypes.CDLL(None).execve(argv[0], argv, env)
 """
 
 
-def test_of_two_variables_of_one_name_the_first_counts(host: FakeHost, form: str) -> None:
+def test_of_two_variables_of_one_name_the_first_counts(host: PrivateHost, form: str) -> None:
     with resident(host, ANSWER):
         host.run([sys.executable, "-c", NAMED_TWICE], input="{}", check=False)
     with open(host.path("/run/heard"), "rb") as file:

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from linkspan.model import Attachment
+from linkspan.cni.model import Attachment
 from tests.harness import ours
-from tests.harness.fakehost import FakeHost
 from tests.harness.patience import until
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = pytest.mark.root
 
@@ -46,11 +46,11 @@ CONFIG = {
 #: A resident as `linkspan resident start` makes it, but in the foreground and with words of the test's own before it runs.
 RESIDENT = """
 import os
-from linkspan import launch
+from linkspan.launch import launcher
 from linkspan.host.linux.files import LinuxFiles
-from linkspan.resident.server import Resident, take_lock
+from linkspan.workers.master import Resident, take_lock
 {before}
-state_dir = launch.state_dir()
+state_dir = launcher.state_dir()
 LinuxFiles(state_dir).make_folder(state_dir)
 lock = take_lock(state_dir)
 os.chdir("/")
@@ -61,7 +61,7 @@ Resident(state_dir, hung={hung}).run()
 class Stage:
     """A host with our executables, the spy, and calls that are started and awaited."""
 
-    def __init__(self, host: FakeHost, launcher: str) -> None:
+    def __init__(self, host: PrivateHost, launcher: str) -> None:
         self.host = host
         ours.install(host, launcher)
         host.write("/opt/cni/spy/spy", SPY, mode=0o755)
@@ -181,7 +181,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 @pytest.fixture(params=["native", "python"])
-def stage(host: FakeHost, request: pytest.FixtureRequest) -> Stage:
+def stage(host: PrivateHost, request: pytest.FixtureRequest) -> Stage:
     return Stage(host, request.param)
 
 
@@ -240,9 +240,9 @@ def test_a_resident_stopped_behind_its_greeting_answers_when_it_goes_on(stage: S
 
 
 GREETINGS = {
-    "another build": "real = launch.greeting\nlaunch.greeting = lambda: real().replace(launch.build().encode(), b'1.2.3.4')",
-    "another network namespace": "real = launch.greeting\nlaunch.greeting = lambda: real().replace(b'net:[', b'net:[9')",
-    "another mount namespace": "real = launch.greeting\nlaunch.greeting = lambda: real().replace(b'mnt:[', b'mnt:[9')",
+    "another build": "real = launcher.greeting\nlaunch.greeting = lambda: real().replace(launcher.build().encode(), b'1.2.3.4')",
+    "another network namespace": "real = launcher.greeting\nlaunch.greeting = lambda: real().replace(b'net:[', b'net:[9')",
+    "another mount namespace": "real = launcher.greeting\nlaunch.greeting = lambda: real().replace(b'mnt:[', b'mnt:[9')",
     "no greeting": "launch.greeting = lambda: b''",
 }  # fmt: skip
 

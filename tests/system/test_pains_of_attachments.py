@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
+from linkspan.cni.model import Attachment as Identity
 from linkspan.host.contract import PortVlans
-from linkspan.host.linux.netlink import NLM_F_DUMP, Netlink, Refused, message_class
-from linkspan.host.linux.rtnetlink import read_link
-from linkspan.model import Attachment as Identity
+from linkspan.host.linux.netlink.client import NLM_F_DUMP, Netlink, Refused, message_class
+from linkspan.host.linux.netlink.route import read_link
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
-from tests.harness.fakehost import FakeHost
 from tests.harness.memory import Desk
 from tests.harness.networks import box, conflist, published, use_once
 from tests.harness.patience import until
+from tests.harness.privatehost import PrivateHost
 from tests.harness.snapshot import Snapshot
 from tests.harness.talk import advertise
 from tests.interchange.mixes import LEASES, addresses, container, leased, pool
@@ -37,12 +37,12 @@ BACKENDS = pytest.mark.parametrize("backend", ["iptables", "nftables"])
 
 
 @pytest.fixture(autouse=True)
-def installed(host: FakeHost) -> None:
+def installed(host: PrivateHost) -> None:
     """Our executables in the host."""
     ours.install(host)
 
 
-def bridged(host: FakeHost, *subnets: str, env: Mapping[str, str] = ours.STANDALONE, **keys: Any) -> Chain:
+def bridged(host: PrivateHost, *subnets: str, env: Mapping[str, str] = ours.STANDALONE, **keys: Any) -> Chain:
     """A network of the plugin bridge alone, on br0, with a range set for each subnet; `keys` are more keys, or others."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": subnet}] for subnet in subnets]}
     bridge = {"type": "bridge", "bridge": "br0", "isDefaultGateway": True, "ipam": ipam, **keys}
@@ -50,20 +50,20 @@ def bridged(host: FakeHost, *subnets: str, env: Mapping[str, str] = ours.STANDAL
     return Chain(listed, ours.BIN, host=host, env=env)
 
 
-def whole(host: FakeHost, env: Mapping[str, str] = ours.STANDALONE) -> Chain:
+def whole(host: PrivateHost, env: Mapping[str, str] = ours.STANDALONE) -> Chain:
     """A network of every plugin that keeps something for an attachment."""
     listed = conflist("n1", 1, backend="nftables", ingressPolicy="same-bridge")
     listed["plugins"] += [{"type": "tuning", "mtu": 1400}, {"type": "dns"}]
     return Chain(listed, ours.BIN, host=host, env=env)
 
 
-def settled(chain: Chain, host: FakeHost) -> Snapshot:
+def settled(chain: Chain, host: PrivateHost) -> Snapshot:
     """The host after one container came and went: what is shared and stays is there."""
     use_once(host, chain)
     return seen(host)
 
 
-def seen(host: FakeHost) -> Snapshot:
+def seen(host: PrivateHost) -> Snapshot:
     return host.snapshot(ignore=[*ours.STAYS, "box*", "first", "second"])
 
 
@@ -74,7 +74,7 @@ def here(ip: str) -> str:
 # --- 1 to 5: leases, GC, DEL ---------------------------------------------------------------------------------------
 
 
-def test_pain_1_leases_of_an_earlier_boot_are_free(host: FakeHost) -> None:
+def test_pain_1_leases_of_an_earlier_boot_are_free(host: PrivateHost) -> None:
     """plugins#252, #332: leases outlived a boot until the range was full; ours know their boot, and a late DEL of then still succeeds."""
     chain = pool(host, [ours.BIN], "10.1.0.0/30", env=ours.STANDALONE)
     chain.add(container("before"))
@@ -84,7 +84,7 @@ def test_pain_1_leases_of_an_earlier_boot_are_free(host: FakeHost) -> None:
         assert host.read(f"{LEASES}/pool/10.1.0.2").split() == ["after", "eth0"]
 
 
-def test_pain_1_leases_of_this_boot_are_not(host: FakeHost) -> None:
+def test_pain_1_leases_of_this_boot_are_not(host: PrivateHost) -> None:
     """The other half of plugins#252: a static address of a living container is refused."""
     chain = pool(host, [ours.BIN], "10.1.0.0/30", env=ours.STANDALONE)
     chain.add(container("before"))
@@ -92,7 +92,7 @@ def test_pain_1_leases_of_this_boot_are_not(host: FakeHost) -> None:
         chain.add(replace(container("after"), args="IP=10.1.0.2"))
 
 
-def test_pain_2_gc_takes_back_what_the_runtime_no_longer_knows(host: FakeHost) -> None:
+def test_pain_2_gc_takes_back_what_the_runtime_no_longer_knows(host: PrivateHost) -> None:
     """plugins#1047, #1289: GC did nothing in any plugin; ours leave the host as it was before the attachment, and the living alone."""
     chain = whole(host)
     settled(chain, host)
@@ -106,7 +106,7 @@ def test_pain_2_gc_takes_back_what_the_runtime_no_longer_knows(host: FakeHost) -
     chain.check(living)
 
 
-def test_pain_2_gc_with_an_empty_list_takes_back_everything(host: FakeHost) -> None:
+def test_pain_2_gc_with_an_empty_list_takes_back_everything(host: PrivateHost) -> None:
     """plugins#1047: the list of the living may be empty, and that means something."""
     chain = whole(host)
     empty = settled(chain, host)
@@ -115,7 +115,7 @@ def test_pain_2_gc_with_an_empty_list_takes_back_everything(host: FakeHost) -> N
     assert seen(host).diff(empty) == []
 
 
-def test_pain_2_gc_without_a_list_takes_nothing_back(host: FakeHost) -> None:
+def test_pain_2_gc_without_a_list_takes_nothing_back(host: PrivateHost) -> None:
     """plugins#1013: without the key nobody said who lives, so all may."""
     chain = whole(host)
     living = box(host, "box1", published(8080))
@@ -125,7 +125,7 @@ def test_pain_2_gc_without_a_list_takes_nothing_back(host: FakeHost) -> None:
     assert seen(host).diff(before) == []
 
 
-def test_pain_3_an_empty_lease_file_blocks_no_address(host: FakeHost) -> None:
+def test_pain_3_an_empty_lease_file_blocks_no_address(host: PrivateHost) -> None:
     """plugins#498: a crash left an empty file that nobody owned, and its address was lost for ever; ours count it as free."""
     host.write(f"{LEASES}/pool/10.1.0.2", "")
     chain = pool(host, [ours.BIN], "10.1.0.0/30", env=ours.STANDALONE)
@@ -133,7 +133,7 @@ def test_pain_3_an_empty_lease_file_blocks_no_address(host: FakeHost) -> None:
     assert host.read(f"{LEASES}/pool/10.1.0.2").split() == ["a", "eth0"]
 
 
-def test_pain_3_a_full_disk_leaves_no_lease_file(host: FakeHost) -> None:
+def test_pain_3_a_full_disk_leaves_no_lease_file(host: PrivateHost) -> None:
     """plugins#498: a full disk made such files, too; ours appear whole or not at all."""
     host.run(["mount", "-t", "tmpfs", "-o", "size=16k", "full", "/var/lib/cni"])
     host.write("/var/lib/cni/filler", "x" * 16384)
@@ -154,7 +154,7 @@ LATER: dict[str, JsonObject] = {
 
 
 @pytest.mark.parametrize("later", LATER)
-def test_pain_4_del_works_after_a_later_plugin_failed_add(host: FakeHost, later: str) -> None:
+def test_pain_4_del_works_after_a_later_plugin_failed_add(host: PrivateHost, later: str) -> None:
     """containerd#12130, #5768: a plugin that failed ADD failed DEL as well, and every retry lost an address; ours never fail DEL for that."""
     chain = bridged(host, "10.1.0.0/30")
     chain.plugins.append(LATER[later])
@@ -171,7 +171,7 @@ def test_pain_4_del_works_after_a_later_plugin_failed_add(host: FakeHost, later:
 @BACKENDS
 @pytest.mark.parametrize("netns", ["empty", "gone"])
 def test_pain_5_del_without_a_namespace_leaves_no_masquerading(
-    host: FakeHost, backend: str, netns: str
+    host: PrivateHost, backend: str, netns: str
 ) -> None:
     """plugins#810, #1078: addresses were read from the namespace, so DEL without one left three rules; ours go by name and record."""
     chain = bridged(host, "10.1.0.0/24", "fd00:1::/64", ipMasq=True, ipMasqBackend=backend)
@@ -187,13 +187,13 @@ def test_pain_5_del_without_a_namespace_leaves_no_masquerading(
 # --- 16 and 17: addresses that are used again ----------------------------------------------------------------------
 
 
-def pinged(host: FakeHost, asker: str | None, address: str) -> bool:
+def pinged(host: PrivateHost, asker: str | None, address: str) -> bool:
     """Whether one ping is answered, sooner than the kernel gives up an outdated neighbour (five seconds and more)."""
     done = host.run(["ping", "-c1", "-W3", address], netns=asker, check=False)
     return done.returncode == 0
 
 
-def test_pain_16_a_reused_address_answers_at_once_with_its_new_mac(host: FakeHost) -> None:
+def test_pain_16_a_reused_address_answers_at_once_with_its_new_mac(host: PrivateHost) -> None:
     """plugins#756, #588, #687: neighbours kept the old MAC for ten seconds; ours announces every address once its link carries."""
     ranges = [
         [{"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.2", "rangeEnd": "10.1.0.3"}],
@@ -210,7 +210,7 @@ def test_pain_16_a_reused_address_answers_at_once_with_its_new_mac(host: FakeHos
         chain.delete(one)
 
 
-def test_pain_17_an_address_is_used_again_as_late_as_can_be(host: FakeHost) -> None:
+def test_pain_17_an_address_is_used_again_as_late_as_can_be(host: PrivateHost) -> None:
     """plugins#146, libnetwork#1945: round robin came by the address freed last; ours takes the one freed first."""
     chain = pool(host, [ours.BIN], "10.1.0.0/29", env=ours.STANDALONE)
     for name in "abcde":
@@ -221,7 +221,7 @@ def test_pain_17_an_address_is_used_again_as_late_as_can_be(host: FakeHost) -> N
     assert given == ["10.1.0.4", "10.1.0.5", "10.1.0.2"]
 
 
-def test_pain_17_a_requested_address_moves_no_cursor(host: FakeHost) -> None:
+def test_pain_17_a_requested_address_moves_no_cursor(host: PrivateHost) -> None:
     """cni#194: after somebody asked for .5 the next one got .6; ours goes on where it was."""
     chain = pool(host, [ours.BIN], "10.1.0.0/29", env=ours.STANDALONE)
     chain.add(container("a"))
@@ -230,7 +230,7 @@ def test_pain_17_a_requested_address_moves_no_cursor(host: FakeHost) -> None:
     assert addresses(chain.add(container("b"))) == ["10.1.0.3"]
 
 
-def test_pain_17_a_cool_down_is_never_a_refusal(host: FakeHost) -> None:
+def test_pain_17_a_cool_down_is_never_a_refusal(host: PrivateHost) -> None:
     """What must not come of it: where there is one address only, it is given again at once."""
     chain = pool(host, [ours.BIN], "10.1.0.0/30", env=ours.STANDALONE)
     for name in "abc":
@@ -241,12 +241,12 @@ def test_pain_17_a_cool_down_is_never_a_refusal(host: FakeHost) -> None:
 # --- 18 and 19: IPv6 -----------------------------------------------------------------------------------------------
 
 
-def tentative(host: FakeHost, netns: str | None, link: str) -> list[str]:
+def tentative(host: PrivateHost, netns: str | None, link: str) -> list[str]:
     """The addresses that cannot be used yet."""
     return [each["local"] for each in host.links(netns)[link]["addr_info"] if each.get("tentative")]
 
 
-def test_pain_18_ipv6_addresses_are_usable_when_add_returns(host: FakeHost) -> None:
+def test_pain_18_ipv6_addresses_are_usable_when_add_returns(host: PrivateHost) -> None:
     """plugins#680, #688, #52: ADD waited two seconds for duplicates, and the gateway was tentative still; ours are good at once."""
     one = box(host, "box")
     for netns in (None, "box"):
@@ -256,7 +256,7 @@ def test_pain_18_ipv6_addresses_are_usable_when_add_returns(host: FakeHost) -> N
     assert pinged(host, "box", "fd00:1::1")
 
 
-def test_pain_18_the_gateway_is_usable_at_once_on_a_bridge_that_was_there_before(host: FakeHost) -> None:
+def test_pain_18_the_gateway_is_usable_at_once_on_a_bridge_that_was_there_before(host: PrivateHost) -> None:
     """plugins#695: whoever made the bridge, its new IPv6 address waits for nobody."""
     host.run(["sysctl", "-qw", "net.ipv6.conf.default.dad_transmits=100"])
     host.run(["ip", "link", "add", "br0", "type", "bridge"])
@@ -264,14 +264,16 @@ def test_pain_18_the_gateway_is_usable_at_once_on_a_bridge_that_was_there_before
     assert "fd00:1::1" not in tentative(host, None, "br0")
 
 
-def test_pain_18_enabledad_asks_for_the_container_s_address_and_waits_for_the_answer(host: FakeHost) -> None:
+def test_pain_18_enabledad_asks_for_the_container_s_address_and_waits_for_the_answer(
+    host: PrivateHost,
+) -> None:
     """plugins#680: who wants duplicates found has an address that can be used when ADD returns, and pays the second."""
     bridged(host, "fd00:1::/64", enabledad=True).add(box(host, "box"))
     assert host.run(["cat", "/proc/sys/net/ipv6/conf/eth0/accept_dad"], netns="box").stdout == "1\n"
     assert "fd00:1::2" not in tentative(host, "box", "eth0")
 
 
-def test_pain_19_a_container_takes_no_address_or_route_from_advertisements(host: FakeHost) -> None:
+def test_pain_19_a_container_takes_no_address_or_route_from_advertisements(host: PrivateHost) -> None:
     """plugins#160: it had SLAAC's address and route before tuning could say no; ours says no before the link is up.
 
     A container that IPAM gives no IPv6 address finds its own, as before: here the proof that somebody advertised.
@@ -286,7 +288,7 @@ def test_pain_19_a_container_takes_no_address_or_route_from_advertisements(host:
     assert "proto ra" not in shown(host, "box")
 
 
-def shown(host: FakeHost, netns: str) -> str:
+def shown(host: PrivateHost, netns: str) -> str:
     """Addresses and routes of a container."""
     return host.run(["sh", "-c", "ip -6 address show dev eth0; ip -6 route show"], netns=netns).stdout
 
@@ -299,7 +301,7 @@ SPOILT_TABLE = "add table inet linkspan; add map inet linkspan masquerade4 { typ
 @pytest.mark.parametrize(
     "fault", ["no address is left", "the bridge is another network's", "rules are refused"]
 )
-def test_pain_20_a_failed_add_leaves_nothing_without_any_del(host: FakeHost, fault: str) -> None:
+def test_pain_20_a_failed_add_leaves_nothing_without_any_del(host: PrivateHost, fault: str) -> None:
     """plugins#29, #32: the pair stayed when IPAM failed; ours asks IPAM before it makes anything and rolls back the rest."""
     chain = bridged(host, "10.1.0.0/30")
     chain.add(box(host, "box1"))
@@ -316,7 +318,7 @@ def test_pain_20_a_failed_add_leaves_nothing_without_any_del(host: FakeHost, fau
     assert set(host.links("box2")) == {"lo"}
 
 
-def test_pain_20_a_failed_add_leaves_no_gateway_in_the_way_of_a_corrected_list(host: FakeHost) -> None:
+def test_pain_20_a_failed_add_leaves_no_gateway_in_the_way_of_a_corrected_list(host: PrivateHost) -> None:
     """podman#12306: the bridge kept the address of an ADD that failed, and the corrected list found it taken; ours takes it back."""
     host.run(["nft", SPOILT_TABLE])
     one = box(host, "box")
@@ -328,7 +330,7 @@ def test_pain_20_a_failed_add_leaves_no_gateway_in_the_way_of_a_corrected_list(h
     ]
 
 
-def test_pain_21_udev_leaves_the_host_end_s_mac_alone(host: FakeHost) -> None:
+def test_pain_21_udev_leaves_the_host_end_s_mac_alone(host: PrivateHost) -> None:
     """plugins#808, cni#1057: udev replaced a MAC that the kernel had drawn; ours is set with the link, which tells udev so."""
     result = bridged(host, "10.1.0.0/24").add(box(host, "box"))
     veth = result["interfaces"][1]["name"]
@@ -338,7 +340,7 @@ def test_pain_21_udev_leaves_the_host_end_s_mac_alone(host: FakeHost) -> None:
     )  # NET_ADDR_SET, linux/netdevice.h
 
 
-def test_pain_21_check_does_not_mind_another_mac_of_the_host_end(host: FakeHost) -> None:
+def test_pain_21_check_does_not_mind_another_mac_of_the_host_end(host: PrivateHost) -> None:
     """ocicni#74: CHECK failed for it from then on; ours compares what the container's traffic depends on."""
     chain, one = bridged(host, "10.1.0.0/24"), box(host, "box")
     veth = chain.add(one)["interfaces"][1]["name"]
@@ -346,7 +348,7 @@ def test_pain_21_check_does_not_mind_another_mac_of_the_host_end(host: FakeHost)
     chain.check(one)
 
 
-def test_pain_21_del_takes_the_pair_away_whatever_its_mac_is_by_now(host: FakeHost) -> None:
+def test_pain_21_del_takes_the_pair_away_whatever_its_mac_is_by_now(host: PrivateHost) -> None:
     """plugins#808: nor does DEL depend on it, where ADD has left its record."""
     chain, one = bridged(host, "10.1.0.0/24"), box(host, "box")
     veth = chain.add(one)["interfaces"][1]["name"]
@@ -358,7 +360,7 @@ def test_pain_21_del_takes_the_pair_away_whatever_its_mac_is_by_now(host: FakeHo
 GUARDED: JsonObject = {"type": "bridge", "bridge": "br0", "macspoofchk": True}
 
 
-def test_pain_22_macspoofchk_runs_no_nft_and_leaves_a_large_ruleset_alone(host: FakeHost) -> None:
+def test_pain_22_macspoofchk_runs_no_nft_and_leaves_a_large_ruleset_alone(host: PrivateHost) -> None:
     """plugins#639, #852, #873: the program nft took minutes where there were many rules; ours runs no program at all."""
     elements = ", ".join(f"10.{each // 250}.{each % 250}.1" for each in range(5_000))
     commands = (
@@ -459,7 +461,7 @@ def test_pain_23_attaching_and_detaching_list_no_links_of_the_host() -> None:
 
 @pytest.mark.parametrize("env", [ours.STANDALONE, ours.RESIDENT], ids=["standalone", "resident"])
 def test_pain_24_del_by_a_recycled_path_takes_nothing_from_the_host(
-    host: FakeHost, env: Mapping[str, str]
+    host: PrivateHost, env: Mapping[str, str]
 ) -> None:
     """plugins#714, #715: /proc/PID/ns/net led to the host by then, and DEL worked there; ours sees whose it is and takes back the rest."""
     chain = whole(host, env)
@@ -471,7 +473,7 @@ def test_pain_24_del_by_a_recycled_path_takes_nothing_from_the_host(
     assert seen(host).diff(before) == []
 
 
-def test_pain_24_loopback_leaves_the_host_s_lo_up(host: FakeHost) -> None:
+def test_pain_24_loopback_leaves_the_host_s_lo_up(host: PrivateHost) -> None:
     """plugins#714: the host's loopback went down with a container."""
     listed = {"cniVersion": "1.1.0", "name": "lo", "plugins": [{"type": "loopback"}]}
     chain = Chain(listed, ours.BIN, host=host, env=ours.STANDALONE)
@@ -480,7 +482,7 @@ def test_pain_24_loopback_leaves_the_host_s_lo_up(host: FakeHost) -> None:
 
 
 @pytest.mark.parametrize("plugin", ["bridge", "portmap", "firewall", "tuning", "dns", "loopback"])
-def test_pain_24_add_refuses_the_host_s_own_namespace_before_it_acts(host: FakeHost, plugin: str) -> None:
+def test_pain_24_add_refuses_the_host_s_own_namespace_before_it_acts(host: PrivateHost, plugin: str) -> None:
     """plugins#715: the reference looks at whose namespace it was when all is done; ours looks first."""
     chain = whole(host)
     chain.plugins = [each for each in (*chain.plugins, {"type": "loopback"}) if each["type"] == plugin]
@@ -514,7 +516,7 @@ def test_pain_25_vlan_1_does_not_leak_into_the_port_of_another_vlan() -> None:
     ],
 )
 def test_pain_25_networks_of_one_and_two_addresses_can_be_used(
-    host: FakeHost, subnet: str, given: list[str]
+    host: PrivateHost, subnet: str, given: list[str]
 ) -> None:
     """plugins#908, cni#215: `too small to allocate from`; ours hands out all but the gateway (RFC 3021, RFC 6164)."""
     assert addresses(pool(host, [ours.BIN], subnet, env=ours.STANDALONE).add(container("a"))) == given
@@ -522,7 +524,7 @@ def test_pain_25_networks_of_one_and_two_addresses_can_be_used(
 
 @pytest.mark.parametrize(("subnet", "gateway"), [("10.1.0.0/31", "10.1.0.1"), ("fd00::/127", "fd00::1")])
 def test_pain_25_a_container_reaches_the_gateway_of_a_network_of_two(
-    host: FakeHost, subnet: str, gateway: str
+    host: PrivateHost, subnet: str, gateway: str
 ) -> None:
     """plugins#908: a network of two addresses is one for a container and one for its gateway."""
     chain, one = bridged(host, subnet), box(host, "box")
@@ -531,7 +533,7 @@ def test_pain_25_a_container_reaches_the_gateway_of_a_network_of_two(
     chain.check(one)
 
 
-def test_pain_25_masquerading_costs_a_network_its_rules_once(host: FakeHost) -> None:
+def test_pain_25_masquerading_costs_a_network_its_rules_once(host: PrivateHost) -> None:
     """plugins#771, #965: three rules for every container, passed one by one; ours has elements, and rules for the subnet only."""
     chain = bridged(host, "10.1.0.0/24", ipMasq=True, ipMasqBackend="nftables")
     counts = []

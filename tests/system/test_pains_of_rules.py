@@ -16,9 +16,9 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain, ChainError
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4, OUTSIDE_V6, FakeHost
 from tests.harness.firewalld import Firewalld
 from tests.harness.networks import address, box, network, only, published
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4, OUTSIDE_V6, PrivateHost
 from tests.harness.talk import ask, serve
 
 pytestmark = pytest.mark.root
@@ -31,18 +31,18 @@ IPTABLES = ("iptables", "iptables-save", "iptables-restore")
 
 
 @pytest.fixture
-def host(host: FakeHost) -> FakeHost:
+def host(host: PrivateHost) -> PrivateHost:
     """A private host with our executables."""
     ours.install(host)
     return host
 
 
-def who(host: FakeHost, destination: str, port: int = PORT, *, netns: str | None = OUTSIDE) -> str:
+def who(host: PrivateHost, destination: str, port: int = PORT, *, netns: str | None = OUTSIDE) -> str:
     """The name of who answers a caller in a namespace, "" if nobody does."""
     return (ask(host, destination, port, netns=netns) or "").partition(" ")[0]
 
 
-def drop_forwarded(host: FakeHost) -> None:
+def drop_forwarded(host: PrivateHost) -> None:
     """As Docker and ufw leave a host."""
     for tool in ("iptables", "ip6tables"):
         host.run([tool, "-P", "FORWARD", "DROP"])
@@ -52,7 +52,7 @@ def drop_forwarded(host: FakeHost) -> None:
 
 
 @pytest.fixture
-def spied(host: FakeHost) -> Callable[[], list[str]]:
+def spied(host: PrivateHost) -> Callable[[], list[str]]:
     """The host's iptables programs write down that they were started; what is returned reads it."""
     spy = '#!/bin/sh\necho "$(basename "$0")" >>/run/started\nexec /usr/sbin/xtables-nft-multi "$(basename "$0")" "$@"\n'
     host.write("/opt/spy", spy, mode=0o755)
@@ -64,7 +64,7 @@ def spied(host: FakeHost) -> Callable[[], list[str]]:
 
 @pytest.mark.parametrize("backend", ["", "iptables", "nftables"])
 def test_pain_6_without_ports_portmap_starts_no_program_and_touches_no_rule(
-    host: FakeHost, spied: Callable[[], list[str]], backend: str
+    host: PrivateHost, spied: Callable[[], list[str]], backend: str
 ) -> None:
     """There each call looks for a back end first, and waits for the xtables lock (plugins#510); here it ends before that."""
     portmap = network(host, "n1", 71, backend=backend)
@@ -77,7 +77,7 @@ def test_pain_6_without_ports_portmap_starts_no_program_and_touches_no_rule(
     assert host.run(["nft", "list", "ruleset"]).stdout == ""
 
 
-def test_pain_6_the_spy_would_have_seen_a_program(host: FakeHost, spied: Callable[[], list[str]]) -> None:
+def test_pain_6_the_spy_would_have_seen_a_program(host: PrivateHost, spied: Callable[[], list[str]]) -> None:
     """What the test above rests on."""
     network(host, "n1", 71, backend="iptables").add(box(host, "web", published(PORT)))
     assert "iptables-restore" in spied()
@@ -87,7 +87,7 @@ def test_pain_6_the_spy_would_have_seen_a_program(host: FakeHost, spied: Callabl
 
 
 @BACKENDS
-def test_pain_7_a_stale_mapping_of_ours_does_not_win(host: FakeHost, backend: str) -> None:
+def test_pain_7_a_stale_mapping_of_ours_does_not_win(host: PrivateHost, backend: str) -> None:
     """There the rules of a container that died unnoticed come first for ever (plugins#683); here the next ADD takes the port over."""
     chain = network(host, "n1", 71, backend=backend)
     chain.add(box(host, "dead", published(PORT)))
@@ -100,7 +100,7 @@ def test_pain_7_a_stale_mapping_of_ours_does_not_win(host: FakeHost, backend: st
 @BACKENDS
 @pytest.mark.parametrize("theirs", ["iptables", "nftables"])
 def test_pain_7_a_mapping_that_the_reference_leaked_does_not_win(
-    host: FakeHost, backend: str, theirs: str
+    host: PrivateHost, backend: str, theirs: str
 ) -> None:
     """There new rules are appended behind stale ones (plugins#683, plugins#752); ours stand before anybody's."""
     old, new = box(host, "old", published(PORT)), box(host, "new", published(PORT))
@@ -118,7 +118,7 @@ def test_pain_7_a_mapping_that_the_reference_leaked_does_not_win(
 
 @BACKENDS
 def test_pain_7_a_port_of_a_living_container_is_refused_and_its_owner_named(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There the second container is told success and never reached (nerdctl#4253); here it is told who has the port."""
     chain = network(host, "n1", 71, backend=backend)
@@ -141,14 +141,14 @@ print(asker.recv(99).decode().split()[0])
 """
 
 
-def same_flow(host: FakeHost, destination: str = HOST_V4) -> str:
+def same_flow(host: PrivateHost, destination: str = HOST_V4) -> str:
     """Who answers 5353/udp to an asker outside whose source port is always the same: a flow that is tracked leads it."""
     return host.outside(["python3", "-ISc", _ONE_SOURCE_PORT, destination], check=False).stdout.strip()
 
 
 @BACKENDS
 def test_pain_8_udp_flows_follow_the_port_to_its_next_container_and_leave_with_it(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There a flow sticks to the dead container, and DEL forgets none (plugins#123, plugins#1190); here ADD and DEL do."""
     chain = network(host, "n1", 71, backend=backend)
@@ -166,14 +166,16 @@ def test_pain_8_udp_flows_follow_the_port_to_its_next_container_and_leave_with_i
         assert same_flow(host) == "new"
 
 
-def tracked(host: FakeHost, protocol: str) -> list[str]:
+def tracked(host: PrivateHost, protocol: str) -> list[str]:
     """The flows of a protocol that the host's kernel tracks."""
     lines = host.run(["cat", "/proc/net/nf_conntrack"]).stdout.splitlines()
     return [line for line in lines if line.split()[2] == protocol]
 
 
 @BACKENDS
-def test_pain_8_flows_to_another_address_of_the_host_are_not_forgotten(host: FakeHost, backend: str) -> None:
+def test_pain_8_flows_to_another_address_of_the_host_are_not_forgotten(
+    host: PrivateHost, backend: str
+) -> None:
     """There ADD forgets every flow to that port number (plugins#553); here only those to the published address."""
     host.run(["ip", "address", "add", f"{SECOND_V4}/24", "dev", "eth0"])
     chain = network(host, "n1", 71, backend=backend)
@@ -193,7 +195,7 @@ socket.socket(socket.AF_INET, socket.SOCK_RAW, 132).sendto(packet, (sys.argv[1],
 
 
 @BACKENDS
-def test_pain_8_sctp_flows_are_forgotten_as_well(host: FakeHost, backend: str) -> None:
+def test_pain_8_sctp_flows_are_forgotten_as_well(host: PrivateHost, backend: str) -> None:
     """There only udp is thought of (plugins#1277). This kernel has no SCTP sockets, so one packet makes the flow."""
     for setting in ("nf_conntrack_checksum=0", "nf_conntrack_sctp_timeout_cookie_wait=600"):
         host.run(["sysctl", "-qw", f"net.netfilter.{setting}"])
@@ -211,7 +213,7 @@ def test_pain_8_sctp_flows_are_forgotten_as_well(host: FakeHost, backend: str) -
 
 @BACKENDS
 def test_pain_9_a_port_on_ipv6_loopback_is_an_error_that_says_what_works(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There hostIP ::1 is accepted and never answers (podman#12690, plugins#1); here it is refused in words."""
     with pytest.raises(ChainError) as refused:
@@ -223,7 +225,9 @@ def test_pain_9_a_port_on_ipv6_loopback_is_an_error_that_says_what_works(
 
 
 @BACKENDS
-def test_pain_9_a_port_on_every_address_takes_nothing_of_ipv6_loopback(host: FakeHost, backend: str) -> None:
+def test_pain_9_a_port_on_every_address_takes_nothing_of_ipv6_loopback(
+    host: PrivateHost, backend: str
+) -> None:
     """There a caller of [::1] hangs, since the answer cannot come back; here ::1 stays the host's own."""
     network(host, "n1", 71, backend=backend).add(box(host, "web", published(PORT)))
     with serve(host, "web", port=80), serve(host, None, port=PORT, address="::1"):
@@ -248,7 +252,7 @@ def at_once(
 @pytest.mark.slow
 @BACKENDS
 def test_pain_10_calls_at_once_on_a_cold_host_all_succeed_and_make_what_is_shared_once(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There parallel calls fail on chains that exist or are gone (plugins#335, nerdctl#2908); ours wait for each other."""
     host.write(
@@ -269,7 +273,7 @@ def test_pain_10_calls_at_once_on_a_cold_host_all_succeed_and_make_what_is_share
     assert "10.71.0." not in host.run(["nft", "list", "ruleset"]).stdout.replace("10.71.0.0/24", "")
 
 
-def repeated(host: FakeHost, tool: str) -> list[str]:
+def repeated(host: PrivateHost, tool: str) -> list[str]:
     """The rules that stand more than once in their chain."""
     lines = Counter(host.run([f"{tool}-save"]).stdout.splitlines())
     return [line for line, times in lines.items() if line.startswith("-A ") and times > 1]
@@ -279,7 +283,7 @@ def repeated(host: FakeHost, tool: str) -> list[str]:
 
 
 @pytest.fixture
-def firewalld(host: FakeHost) -> Iterator[Firewalld]:
+def firewalld(host: PrivateHost) -> Iterator[Firewalld]:
     """The distribution's firewalld, started before any container."""
     with Firewalld(host, tools.require(tools.firewalld)) as running:
         yield running
@@ -287,7 +291,7 @@ def firewalld(host: FakeHost) -> Iterator[Firewalld]:
 
 @BACKENDS
 def test_pain_11_what_a_reload_of_firewalld_wipes_is_told_and_mended(
-    host: FakeHost, firewalld: Firewalld, backend: str
+    host: PrivateHost, firewalld: Firewalld, backend: str
 ) -> None:
     """There a reload silently cuts containers off for good (plugins#512, podman#5431); here CHECK tells and one command mends."""
     chain = network(host, "n1", 71, bridge={"ipMasqBackend": backend}, portmap={"backend": backend})
@@ -304,7 +308,7 @@ def test_pain_11_what_a_reload_of_firewalld_wipes_is_told_and_mended(
 
 
 def test_pain_11_our_nftables_table_outlives_a_reload_of_firewalld(
-    host: FakeHost, firewalld: Firewalld
+    host: PrivateHost, firewalld: Firewalld
 ) -> None:
     """There every rule is in tables that firewalld flushes (podman#3842); ours has a table that is nobody else's."""
     network(host, "n1", 71, bridge={"ipMasqBackend": "nftables"}, portmap={"backend": "nftables"}).add(
@@ -317,7 +321,7 @@ def test_pain_11_our_nftables_table_outlives_a_reload_of_firewalld(
 
 @BACKENDS
 def test_pain_11_del_after_the_rules_were_flushed_succeeds_and_leaves_nothing(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There DEL fails on the chains that are gone (podman#8048); here what is gone is fine."""
     chain = network(host, "n1", 71, backend=backend)
@@ -347,7 +351,7 @@ FOREIGN = {
 
 
 @pytest.fixture(params=FOREIGN)
-def foreign(request: pytest.FixtureRequest, host: FakeHost) -> str:
+def foreign(request: pytest.FixtureRequest, host: PrivateHost) -> str:
     """The name of a table of iptables' that somebody made with nft, in a way that iptables cannot read."""
     for command in FOREIGN[request.param]:
         host.run(["nft", command])
@@ -356,7 +360,7 @@ def foreign(request: pytest.FixtureRequest, host: FakeHost) -> str:
 
 @pytest.mark.parametrize("keys", [{"backend": "nftables"}, {}], ids=["nftables", "unset"])
 def test_pain_12_a_table_that_iptables_cannot_read_is_in_nobodys_way(
-    host: FakeHost, foreign: str, keys: dict[str, Any]
+    host: PrivateHost, foreign: str, keys: dict[str, Any]
 ) -> None:
     """There ADD fails, "table nat is incompatible, use nft tool" (plugins#461, nerdctl#4117); our nftables has its own table."""
     before = host.run(["nft", "--stateless", "list", "table", "ip", foreign]).stdout
@@ -371,7 +375,7 @@ def test_pain_12_a_table_that_iptables_cannot_read_is_in_nobodys_way(
 
 
 def test_pain_12_asked_for_iptables_on_such_a_host_it_says_so_and_del_leaves_nothing(
-    host: FakeHost, foreign: str
+    host: PrivateHost, foreign: str
 ) -> None:
     """There an ADD fails half way, and then DEL too (plugins#461); here the tool's words are told, and DEL has all of it gone."""
     foreign_before = host.run(["nft", "--stateless", "list", "table", "ip", foreign]).stdout
@@ -392,7 +396,7 @@ def test_pain_12_asked_for_iptables_on_such_a_host_it_says_so_and_del_leaves_not
 
 @pytest.mark.parametrize("policy", ["same-bridge", "isolated"])
 def test_pain_13_firewall_with_nftables_keeps_networks_apart_without_one_iptables_rule(
-    host: FakeHost, policy: str
+    host: PrivateHost, policy: str
 ) -> None:
     """There firewall knows iptables and firewalld only (plugins#462, asked since 2020); ours does all of it with nftables."""
     first, second = (
@@ -410,7 +414,7 @@ def test_pain_13_firewall_with_nftables_keeps_networks_apart_without_one_iptable
 
 
 @pytest.mark.parametrize("plugin", ["bridge", "portmap", "firewall"])
-def test_pain_13_an_unknown_back_end_is_refused_by_name(host: FakeHost, plugin: str) -> None:
+def test_pain_13_an_unknown_back_end_is_refused_by_name(host: PrivateHost, plugin: str) -> None:
     """There firewall takes any unknown word for iptables (plugins#519); here the word is told with its key."""
     chain = network(host, "n1", 71)
     only(chain, plugin)["ipMasqBackend" if plugin == "bridge" else "backend"] = "nftbales"
@@ -424,7 +428,7 @@ def test_pain_13_an_unknown_back_end_is_refused_by_name(host: FakeHost, plugin: 
 
 @BACKENDS
 def test_pain_14_a_published_port_never_catches_traffic_that_is_not_for_this_host(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There nftables led everybody's traffic to that port into the container (plugins#1209, CVE-2025-67499, fixed in 1.9.0)."""
     network(host, "n1", 71, backend=backend).add(box(host, "web", published(PORT)))
@@ -442,7 +446,7 @@ def test_pain_14_a_published_port_never_catches_traffic_that_is_not_for_this_hos
 
 
 @BACKENDS
-def test_pain_14_both_families_are_masqueraded(host: FakeHost, backend: str) -> None:
+def test_pain_14_both_families_are_masqueraded(host: PrivateHost, backend: str) -> None:
     """There nftables masqueraded only one family of a container with two (plugins#1115, plugins#1118)."""
     chain = network(host, "n1", 71, backend=backend)
     chain.add(box(host, "first"))
@@ -454,7 +458,9 @@ def test_pain_14_both_families_are_masqueraded(host: FakeHost, backend: str) -> 
 
 
 @BACKENDS
-def test_pain_14_masq_all_hides_every_caller_and_only_where_it_is_set(host: FakeHost, backend: str) -> None:
+def test_pain_14_masq_all_hides_every_caller_and_only_where_it_is_set(
+    host: PrivateHost, backend: str
+) -> None:
     """There masqAll of nftables masqueraded wrongly (plugins#1234); here callers have the bridge's address, per network."""
     for number, keys in ((1, {"masqAll": True}), (2, {})):
         chain = network(host, f"n{number}", 70 + number, backend=backend, portmap=keys)
@@ -470,7 +476,7 @@ def test_pain_14_masq_all_hides_every_caller_and_only_where_it_is_set(host: Fake
 
 @BACKENDS
 def test_pain_15_a_published_port_is_reached_where_forward_drops_and_nothing_else_is(
-    host: FakeHost, backend: str
+    host: PrivateHost, backend: str
 ) -> None:
     """There the policy DROP of Docker or ufw closes published ports (plugins#467); here connections that we translated pass."""
     drop_forwarded(host)
@@ -481,7 +487,9 @@ def test_pain_15_a_published_port_is_reached_where_forward_drops_and_nothing_els
         assert who(host, address(result), 80) == ""
 
 
-def test_pain_15_an_nftables_accept_is_not_final_so_a_rule_of_iptables_lets_through(host: FakeHost) -> None:
+def test_pain_15_an_nftables_accept_is_not_final_so_a_rule_of_iptables_lets_through(
+    host: PrivateHost,
+) -> None:
     """One drop in any table is final, so an accept in ours would not help; without firewall in the list portmap sees to it."""
     drop_forwarded(host)
     chain = network(host, "n1", 71, backend="nftables")
@@ -498,7 +506,7 @@ def test_pain_15_an_nftables_accept_is_not_final_so_a_rule_of_iptables_lets_thro
 
 
 @BACKENDS
-def test_pain_15_an_administrators_rule_closes_a_published_port(host: FakeHost, backend: str) -> None:
+def test_pain_15_an_administrators_rule_closes_a_published_port(host: PrivateHost, backend: str) -> None:
     """There published ports go around the host's firewall (plugins#618); here the administrator's rules are asked first."""
     drop_forwarded(host)
     chain = network(host, "n1", 71, backend=backend)
@@ -515,7 +523,9 @@ NOT_FROM_OUTSIDE = {"iptables": ["!", "-s", OUTSIDE_V4], "nftables": ["ip", "sad
 
 
 @BACKENDS
-def test_pain_15_a_source_filter_narrows_who_reaches_a_published_port(host: FakeHost, backend: str) -> None:
+def test_pain_15_a_source_filter_narrows_who_reaches_a_published_port(
+    host: PrivateHost, backend: str
+) -> None:
     """There nftables takes the last ADD's conditions for every container's (plugins#618); here each network has its own."""
     for number, keys in ((1, {"conditionsV4": NOT_FROM_OUTSIDE[backend]}), (2, {})):
         chain = network(host, f"n{number}", 70 + number, backend=backend, portmap=keys)
@@ -532,7 +542,7 @@ def test_pain_15_a_source_filter_narrows_who_reaches_a_published_port(host: Fake
 @BACKENDS
 @pytest.mark.parametrize("key", [None, False, True])
 def test_direct_access_from_outside_is_closed_only_by_drop_direct_access(
-    host: FakeHost, backend: str, key: bool | None
+    host: PrivateHost, backend: str, key: bool | None
 ) -> None:
     """A list in the reference's shape keeps routed containers reachable; our own lists carry the key."""
     keys = {} if key is None else {"dropDirectAccess": key}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4, FakeHost
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4, PrivateHost
 from tests.harness.talk import ask, serve
 from tests.harness.world import Box, PluginFailed, World, published, world_of
 
@@ -237,7 +237,7 @@ def test_a_leaked_or_foreign_rule_never_wins_over_ours(backend_world: World, cha
         assert world.asks(OUTSIDE, HOST_V4, 8080) == "web"
 
 
-def test_a_table_that_the_references_nftables_leaked_never_wins(host: FakeHost) -> None:
+def test_a_table_that_the_references_nftables_leaked_never_wins(host: PrivateHost) -> None:
     with world_of(host, backend="nftables") as world:
         lost = world.box("lost")
         for command in (
@@ -397,7 +397,7 @@ DAMAGE = {
     ("backend", "damage"),
     [(backend, each) for backend, several in DAMAGE.items() for each in several],
 )
-def test_check_finds_every_rule_that_was_flushed(host: FakeHost, backend: str, damage: str) -> None:
+def test_check_finds_every_rule_that_was_flushed(host: PrivateHost, backend: str, damage: str) -> None:
     with world_of(host, backend=backend) as world:
         box = world.box("web", ports=[published(8080)], dropDirectAccess=True)
         world.check(box)
@@ -429,7 +429,7 @@ def test_status_is_ready_with_either_back_end(backend_world: World) -> None:
     backend_world.status()
 
 
-def test_status_is_50_without_the_programs_of_the_back_end(host: FakeHost) -> None:
+def test_status_is_50_without_the_programs_of_the_back_end(host: PrivateHost) -> None:
     with world_of(host, backend="iptables") as world:
         for folder in ("/usr/sbin", "/sbin"):
             host.run(["sh", "-c", f"test -L {folder} || mount -t tmpfs empty {folder}"])
@@ -485,7 +485,7 @@ def test_without_snat_the_host_cannot_use_its_own_localhost(backend_world: World
     assert world.host.run(["sysctl", "-n", "net.ipv4.conf.br-net1.route_localnet"]).stdout.strip() == "0"
 
 
-def test_a_mark_of_ones_own_masquerades_as_well(host: FakeHost) -> None:
+def test_a_mark_of_ones_own_masquerades_as_well(host: PrivateHost) -> None:
     with world_of(host, backend="iptables") as world:
         web = world.box("web", ports=[published(8080)], markMasqBit=20)
         assert "--set-xmark 0x100000/0x100000" in rules(world)
@@ -493,7 +493,7 @@ def test_a_mark_of_ones_own_masquerades_as_well(host: FakeHost) -> None:
             assert world.asks(web.netns, HOST_V4, 8080) == "web"
 
 
-def test_a_chain_of_ones_own_sets_the_mark(host: FakeHost) -> None:
+def test_a_chain_of_ones_own_sets_the_mark(host: PrivateHost) -> None:
     with world_of(host, backend="iptables") as world:
         for tool, rule in itertools.product(
             ("iptables", "ip6tables"),

@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, FakeHost, HostError
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, HostError, PrivateHost
 from tests.harness.world import Box, World, published, world_of
 
 pytestmark = [pytest.mark.root, pytest.mark.runtime]
@@ -28,7 +28,7 @@ def reference() -> str:
 
 
 @pytest.fixture
-def world(host: FakeHost) -> Iterator[World]:
+def world(host: PrivateHost) -> Iterator[World]:
     """A world whose plugins use iptables, as the reference does."""
     with world_of(host, backend="iptables") as made:
         yield made
@@ -107,7 +107,7 @@ def test_the_reference_takes_back_what_ours_published(world: World, reference: s
 
 @pytest.mark.parametrize("backend", ["nftables", "iptables"])
 def test_our_portmap_publishes_what_the_references_bridge_attached(
-    host: FakeHost, reference: str, backend: str
+    host: PrivateHost, reference: str, backend: str
 ) -> None:
     ours.install(host)
     with world_of(host, backend=backend) as world:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, FakeHost
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, PrivateHost
 from tests.harness.tools import nothing_may_be_skipped
 from tests.harness.world import World, published, world_of
 
@@ -20,7 +20,7 @@ WRITERS = 8
 
 
 @pytest.fixture
-def legacy_host(host: FakeHost) -> FakeHost:
+def legacy_host(host: PrivateHost) -> PrivateHost:
     """A host on which somebody ran `update-alternatives --set iptables /usr/sbin/iptables-legacy`."""
     if not os.path.exists("/usr/sbin/iptables-legacy"):
         assert not nothing_may_be_skipped(), "no iptables-legacy"
@@ -33,13 +33,13 @@ def legacy_host(host: FakeHost) -> FakeHost:
 
 
 @pytest.fixture
-def world(legacy_host: FakeHost) -> Iterator[World]:
+def world(legacy_host: PrivateHost) -> Iterator[World]:
     """A world on it."""
     with world_of(legacy_host, backend="iptables") as made:
         yield made
 
 
-def rules(host: FakeHost) -> list[str]:
+def rules(host: PrivateHost) -> list[str]:
     """Every rule of the legacy tables of both families."""
     shown = "".join(host.run([f"{tool}-legacy-save"]).stdout for tool in ("iptables", "ip6tables"))
     return [line for line in shown.splitlines() if line.startswith("-A ")]
@@ -86,7 +86,7 @@ def test_a_forward_policy_of_drop_is_seen_and_dealt_with(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_eight_writers_at_once_lose_no_rule_and_leave_each_jump_once(legacy_host: FakeHost) -> None:
+def test_eight_writers_at_once_lose_no_rule_and_leave_each_jump_once(legacy_host: PrivateHost) -> None:
     """python-iptables itself takes no lock and puts whole tables back: without ours, writers undo each other."""
     host = legacy_host
     ours.install(host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.harness import ours
-from tests.harness.fakehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4, FakeHost
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, OUTSIDE_V4, PrivateHost
 from tests.harness.talk import ask, serve
 from tests.harness.world import Box, PluginFailed, World, published, world_of
 
@@ -38,7 +38,7 @@ def check(world: World, box: Box) -> None:
 
 @pytest.mark.parametrize(("backend", "flush", "named"), FLUSHES)
 def test_check_names_what_a_flush_took_and_reload_brings_all_of_it_back_once(
-    host: FakeHost, backend: str, flush: str, named: str
+    host: PrivateHost, backend: str, flush: str, named: str
 ) -> None:
     with world_of(host, backend=backend) as world, serve(host, OUTSIDE, port=80, name="world"):
         web = world.box("web", ports=[published(8080)], dropDirectAccess=True)

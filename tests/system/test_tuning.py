@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain, ChainError
-from tests.harness.fakehost import FakeHost
+from tests.harness.privatehost import PrivateHost
 
 pytestmark = pytest.mark.root
 
@@ -20,7 +20,7 @@ MAC = "02:00:00:00:95:20"
 class Box:
     """One container with a veth, as a plugin before tuning leaves it, and calls of tuning for it."""
 
-    def __init__(self, host: FakeHost, ifname: str = "eth0") -> None:
+    def __init__(self, host: PrivateHost, ifname: str = "eth0") -> None:
         ours.install(host)
         self.host = host
         self.attachment = Attachment("c1", host.add_netns("box"), ifname)
@@ -58,7 +58,7 @@ class Box:
 
 
 @pytest.fixture
-def box(host: FakeHost) -> Box:
+def box(host: PrivateHost) -> Box:
     return Box(host)
 
 
@@ -132,7 +132,7 @@ def test_mtu_the_kernel_refuses_leaves_mac_and_backup_as_they_were(box: Box) -> 
     assert box.backup() is None
 
 
-def test_ifname_token_reaches_an_interface_with_dots(host: FakeHost) -> None:
+def test_ifname_token_reaches_an_interface_with_dots(host: PrivateHost) -> None:
     """Case 155."""
     box = Box(host, "eth0.100")
     box.call("ADD", sysctl={"net.ipv4.conf.IFNAME.arp_ignore": "1"})

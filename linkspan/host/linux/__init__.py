@@ -11,7 +11,7 @@ from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks, same_namespace
 from linkspan.host.linux.namespaces import checked, cookie, open_netns
 from linkspan.host.linux.processes import LinuxProcesses
-from linkspan.rules import Family
+from linkspan.netfilter.rules import Family
 
 RUN = "/run/linkspan"
 
@@ -69,7 +69,7 @@ class LinuxHost:
     @cached_property
     def iptables(self) -> Iptables:
         """See contract.Host."""
-        from linkspan.host.linux.iptables import LinuxIptables
+        from linkspan.host.linux.iptables.tables import LinuxIptables
 
         return LinuxIptables(self.processes, read=self._warm.read_tables)
 
@@ -81,7 +81,7 @@ class LinuxHost:
     @cached_property
     def conntrack(self) -> Conntrack:
         """See contract.Host."""
-        from linkspan.host.linux.conntrack import LinuxConntrack
+        from linkspan.host.linux.netlink.conntrack import LinuxConntrack
 
         return LinuxConntrack()
 
@@ -110,7 +110,7 @@ class LinuxHost:
 
     def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
         """See contract.Host."""
-        from linkspan.host.linux.sockets import listening
+        from linkspan.host.linux.netlink.sock_diag import listening
 
         return listening(protocol, ports)
 

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from linkspan.errors import IoFailure
-from linkspan.model import Attachment
+from linkspan.cni.errors import IoFailure
+from linkspan.cni.model import Attachment
 
 _FLOCK = "hhqqi4x"  # struct flock of fcntl.h on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 

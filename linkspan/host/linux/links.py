@@ -14,11 +14,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import cache, cached_property
 from typing import Any
 
-from linkspan.errors import KernelRefused
+from linkspan.cni.errors import KernelRefused
 from linkspan.host.contract import KernelRoute, Link, PortVlans
 from linkspan.host.linux.namespaces import inside
-from linkspan.host.linux.netlink import CREATE, NEW, NLM_F_DUMP, Netlink, Refused, message_class
-from linkspan.host.linux.rtnetlink import (
+from linkspan.host.linux.netlink.client import CREATE, NEW, NLM_F_DUMP, Netlink, Refused, message_class
+from linkspan.host.linux.netlink.route import (
     IFF_ALLMULTI,
     IFF_PROMISC,
     IFF_UP,
@@ -30,7 +30,7 @@ from linkspan.host.linux.rtnetlink import (
     read_port_vlans,
     read_route,
 )
-from linkspan.rules import Family
+from linkspan.netfilter.rules import Family
 
 # linux/rtnetlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from linkspan.errors import InvalidNetns, NetnsGone
+from linkspan.cni.errors import InvalidNetns, NetnsGone
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h

@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from linkspan.errors import KernelRefused, ToolMissing
-from linkspan.host import nft_text
-from linkspan.host.linux.nft_lookup import Lookup, Unsupported
-from linkspan.host.linux.refusals import errno_in
-from linkspan.host.nft_text import TABLE
+from linkspan.cni.errors import KernelRefused, ToolMissing
+from linkspan.host.linux.errno_text import errno_in
+from linkspan.host.linux.netlink.nft_lookup import Lookup, Unsupported
+from linkspan.netfilter import nft_text
+from linkspan.netfilter.nft_text import TABLE
 
 if TYPE_CHECKING:
-    from linkspan.rules import Element, NftChange
+    from linkspan.netfilter.rules import Element, NftChange
 
 _LIBRARY = "libnftables.so.1"
 _STATELESS, _HANDLES = 4, 8

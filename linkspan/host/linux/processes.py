@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
-from linkspan.errors import IoFailure, ToolMissing
+from linkspan.cni.errors import IoFailure, ToolMissing
 from linkspan.host.contract import Finished
 
 _BUSY_TRIES = 6

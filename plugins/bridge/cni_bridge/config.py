@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from linkspan.errors import InvalidConfig
+from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.model import NO_DNS, Dns, strings
 from linkspan.host.contract import PortVlans
-from linkspan.model import NO_DNS, Dns, strings
 
 if TYPE_CHECKING:
-    from linkspan.model import Request
+    from linkspan.cni.model import Request
 
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 DEFAULT_BRIDGE = "cni0"

@@ -10,13 +10,13 @@ from hashlib import sha512
 from typing import TYPE_CHECKING
 
 from cni_bridge.config import DEFAULT_BRIDGE
-from linkspan import masquerade
-from linkspan.plan import best_effort
+from linkspan.call.transaction import best_effort
+from linkspan.netfilter import masquerade
 
 if TYPE_CHECKING:
+    from linkspan.call.records import Records
+    from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host, Link, Links
-    from linkspan.model import Attachment, Request
-    from linkspan.state import Records
 
 _FIRST_IFNAME = "eth0"
 #: The table and chain of the reference's masquerading by nftables.

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cni_bridge.config import ipam_type
-from linkspan.delegate import delegate
-from linkspan.errors import CniError, InvalidConfig
-from linkspan.model import Result
+from linkspan.call.delegate import delegate
+from linkspan.cni.errors import CniError, InvalidConfig
+from linkspan.cni.model import Result
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Request
     from linkspan.host.contract import Host
-    from linkspan.model import Request
 
 
 def reserve(request: Request, host: Host) -> Result:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from cni_bridge import handover, spoof
 from cni_bridge.config import Config
-from linkspan import isolation, masquerade
+from linkspan.cni.model import Interface, Result, Route
 from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
-from linkspan.model import Interface, Result, Route
+from linkspan.netfilter import isolation, masquerade
 
 if TYPE_CHECKING:
-    from linkspan.backend import Backend
+    from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment, Request
+    from linkspan.netfilter.backend import Backend
 
 
 def wrong_outside(request: Request, host: Host, config: Config) -> list[str]:

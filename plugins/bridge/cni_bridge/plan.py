@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from cni_bridge import spoof, steps
 from cni_bridge.config import Config
-from linkspan.backend import Backend
-from linkspan.errors import InvalidConfig
-from linkspan.forwarding import PermitForwarding
-from linkspan.masquerade import Masquerade
-from linkspan.model import NO_DNS, Address, Dns, Route
-from linkspan.nft_table import FAMILIES
-from linkspan.plan import Plan, Step
-from linkspan.rules import Family
+from linkspan.call.transaction import Plan, Step
+from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.model import NO_DNS, Address, Dns, Route
+from linkspan.netfilter.backend import Backend
+from linkspan.netfilter.forwarding import PermitForwarding
+from linkspan.netfilter.masquerade import Masquerade
+from linkspan.netfilter.nft_table import FAMILIES
+from linkspan.netfilter.rules import Family
 
 if TYPE_CHECKING:
-    from linkspan.model import Attachment, Request, Result
+    from linkspan.cni.model import Attachment, Request, Result
 
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 #: How much worse than the one before each further way out of a container is.

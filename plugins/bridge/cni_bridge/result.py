@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from cni_bridge.config import Config
 from cni_bridge.plan import Layout
+from linkspan.cni.model import Interface, Result
 from linkspan.host.contract import Link
-from linkspan.model import Interface, Result
 
 if TYPE_CHECKING:
-    from linkspan.model import Request
+    from linkspan.cni.model import Request
 
 
 def result_of(request: Request, config: Config, layout: Layout, links: tuple[Link, Link, Link]) -> Result:

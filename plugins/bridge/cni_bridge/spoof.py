@@ -10,14 +10,14 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linkspan.errors import KernelRefused
-from linkspan.nft_table import TABLE, preparation, without_chain
-from linkspan.plan import Undo
-from linkspan.rules import NftChange
+from linkspan.call.transaction import Undo
+from linkspan.cni.errors import KernelRefused
+from linkspan.netfilter.nft_table import TABLE, preparation, without_chain
+from linkspan.netfilter.rules import NftChange
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from hashlib import sha512
 from typing import TYPE_CHECKING, Any
 
-from linkspan import isolation, nft_table
-from linkspan.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
+from linkspan.call.records import Records
+from linkspan.call.transaction import Undo, carry_out, keep
+from linkspan.cni.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
+from linkspan.cni.model import Address, Attachment, Route, mac_from
 from linkspan.host.contract import PortVlans
-from linkspan.model import Address, Attachment, Route, mac_from
-from linkspan.plan import Undo, carry_out, keep
-from linkspan.state import Records
+from linkspan.netfilter import isolation, nft_table
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Link, Links

@@ -14,21 +14,21 @@ from cni_bridge.plan import Layout, layout_of, plan_for, record_of
 from cni_bridge.result import result_of
 from cni_bridge.steps import PLUGIN as NAME
 from cni_bridge.steps import WriteRecord, last_ways_out, links_of, refuse_second, remove_pair
-from linkspan import isolation, masquerade
-from linkspan.backend import NAMES, Backend, choose
-from linkspan.delegate import delegate
-from linkspan.errors import AttachmentWrong, CniError, NotReady, ToolMissing
-from linkspan.forwarding import PermitForwarding
-from linkspan.model import Attachment
-from linkspan.nft_table import FAMILIES
-from linkspan.plan import Undo, best_effort, carry_out
-from linkspan.plugin import Plugin
-from linkspan.reload import rebuild_each
-from linkspan.state import Records
+from linkspan.call.delegate import delegate
+from linkspan.call.plugin import Plugin
+from linkspan.call.records import Records
+from linkspan.call.reload import rebuild_each
+from linkspan.call.transaction import Undo, best_effort, carry_out
+from linkspan.cni.errors import AttachmentWrong, CniError, NotReady, ToolMissing
+from linkspan.cni.model import Attachment
+from linkspan.netfilter import isolation, masquerade
+from linkspan.netfilter.backend import NAMES, Backend, choose
+from linkspan.netfilter.forwarding import PermitForwarding
+from linkspan.netfilter.nft_table import FAMILIES
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Request, Result
     from linkspan.host.contract import Host
-    from linkspan.model import Request, Result
 
 Record = Mapping[str, Any]
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from cni_dns import frames
 from cni_dns.holder import process_of, unix_listener
-from linkspan.errors import CniError, DelegateFailed, IoFailure, PortTaken, TryAgain
-from linkspan.state import Records
+from linkspan.call.records import Records
+from linkspan.cni.errors import CniError, DelegateFailed, IoFailure, PortTaken, TryAgain
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Files, Host
-    from linkspan.model import Attachment
 
 #: Seconds: until a started server must answer, and until a server must reply.
 START, REPLY = 8.0, 5.0
@@ -157,7 +157,7 @@ def _peer(sock: socket.socket) -> int:
 
 
 def _start(host: Host) -> None:
-    from linkspan.resident.birth import module_argv, spawn_detached
+    from linkspan.workers.start import module_argv, spawn_detached
 
     host.files.make_folder(host.state_dir)
     spawn_detached(module_argv("cni_dns.server"), log=f"{host.state_dir}/dns.log")

@@ -7,11 +7,11 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from cni_dns.names import aliases_for, is_name, normalised
-from linkspan.errors import InvalidConfig
-from linkspan.model import strings
+from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.model import strings
 
 if TYPE_CHECKING:
-    from linkspan.model import Request
+    from linkspan.cni.model import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

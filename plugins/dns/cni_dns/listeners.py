@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from cni_dns.holder import holder_of_port
 from cni_dns.loop import READ, WRITE, Loop
-from linkspan.errors import KernelRefused, PortTaken
+from linkspan.cni.errors import KernelRefused, PortTaken
 
 PORT = 53
 IP_FREEBIND, IPV6_FREEBIND = 15, 78

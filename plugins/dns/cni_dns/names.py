@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from linkspan.errors import InvalidConfig
+from linkspan.cni.errors import InvalidConfig
 
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{12,}", re.ASCII)

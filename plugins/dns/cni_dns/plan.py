@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from cni_dns.names import names_of
 from cni_dns.registry import Entry
-from linkspan.errors import InvalidConfig
-from linkspan.wire import at_least
+from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.wire import at_least
 
 if TYPE_CHECKING:
     from cni_dns.config import Config
-    from linkspan.model import Request, Result
+    from linkspan.cni.model import Request, Result
 
 
 def entry_for(request: Request, config: Config, bundle: str, local: frozenset[str]) -> Entry:

@@ -1,6 +1,6 @@
 """Letting questions through to the name server where the host's iptables drops by policy what it is sent: ufw sets that policy.
 
-As in `linkspan.forwarding` these rules stand last, in INPUT here: what anybody else decides there stays decided.
+As in `linkspan.netfilter.forwarding` these rules stand last, in INPUT here: what anybody else decides there stays decided.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linkspan.errors import KernelRefused
-from linkspan.forwarding import dropping
-from linkspan.iptables_check import absent
-from linkspan.masquerade import by_family
-from linkspan.plan import Undo, keep
-from linkspan.rules import Change, Jump, Match, Rule
+from linkspan.call.transaction import Undo, keep
+from linkspan.cni.errors import KernelRefused
+from linkspan.netfilter.forwarding import dropping
+from linkspan.netfilter.iptables_check import absent
+from linkspan.netfilter.masquerade import by_family
+from linkspan.netfilter.rules import Change, Jump, Match, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from linkspan.host.contract import Host
-    from linkspan.rules import Family
+    from linkspan.netfilter.rules import Family
 
 CHAIN = "LINKSPAN-INPUT"
 _PORT = (("dport", "53"),)

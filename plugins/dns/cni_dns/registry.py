@@ -14,7 +14,7 @@ from typing import Any
 from cni_dns import message
 from cni_dns.message import AAAA, PTR, A, Answer
 from cni_dns.names import qualified
-from linkspan.model import Attachment
+from linkspan.cni.model import Attachment
 
 #: (network name, bridge): two lists may share a network name, and then their bridges tell them apart.
 ZoneKey = tuple[str, str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cni_dns.config import Config
     from cni_dns.registry import Entry
-    from linkspan.model import Result
+    from linkspan.cni.model import Result
 
 
 def result_of(previous: Result, entry: Entry, config: Config) -> Result:

@@ -24,11 +24,11 @@ from cni_dns.listeners import Listener
 from cni_dns.loop import READ, Loop
 from cni_dns.registry import Entry, Registry
 from cni_dns.resolver import Forward, careful, fitting, quick
-from linkspan import launch
-from linkspan.errors import CniError
-from linkspan.model import Attachment
-from linkspan.resident.birth import become_again
-from linkspan.state import Records
+from linkspan.call.records import Records
+from linkspan.cni.errors import CniError
+from linkspan.cni.model import Attachment
+from linkspan.launch import launcher
+from linkspan.workers.start import become_again
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -61,7 +61,7 @@ class Server:
         self._forwarder = Forwarder(self._loop)
         self._resolv_conf = ResolvConf()
         self._idle_since: float | None = time.monotonic()
-        self._build = launch.build()
+        self._build = launcher.build()
         self._status = 0
 
     def run(self) -> int:
@@ -239,7 +239,7 @@ class Server:
 
 def _is_replaced(build: str) -> bool:
     try:
-        return launch.build() != build
+        return launcher.build() != build
     except OSError:
         return False  # in the middle of an upgrade, or uninstalled: what runs goes on
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from linkspan.nft_table import exempt_dns
-from linkspan.plan import keep
+from linkspan.call.transaction import keep
+from linkspan.netfilter.nft_table import exempt_dns
 
 if TYPE_CHECKING:
     from cni_dns.client import Server
     from cni_dns.registry import Entry
+    from linkspan.call.transaction import Undo
     from linkspan.host.contract import Host
-    from linkspan.plan import Undo
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from cni_dns.questions import PermitQuestions
 from cni_dns.registry import Entry
 from cni_dns.result import result_of
 from cni_dns.steps import Announce, KeepPort, KeepRecord
-from linkspan.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
-from linkspan.nft_table import exempt_dns
-from linkspan.plan import best_effort, carry_out
-from linkspan.plugin import Plugin
+from linkspan.call.plugin import Plugin
+from linkspan.call.transaction import best_effort, carry_out
+from linkspan.cni.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
+from linkspan.netfilter.nft_table import exempt_dns
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment, Request, Result
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment, Request, Result
 
 
 def add(request: Request, host: Host) -> Result:

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cni_firewall.config import DEFAULT_ADMIN_CHAIN, DEFAULT_ZONE, Backend, Policy
-from linkspan.nft_table import FAMILIES
+from linkspan.netfilter.nft_table import FAMILIES
 
 if TYPE_CHECKING:
-    from linkspan.backend import Backend as PacketBackend
-    from linkspan.rules import Family
+    from linkspan.netfilter.backend import Backend as PacketBackend
+    from linkspan.netfilter.rules import Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from linkspan.errors import InvalidConfig
+from linkspan.cni.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from linkspan.model import Request
+    from linkspan.cni.model import Request
 
 Backend = Literal["iptables", "nftables", "firewalld"]
 Policy = Literal["open", "same-bridge", "isolated"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkspan.errors import InvalidConfig, ToolMissing
+from linkspan.cni.errors import InvalidConfig, ToolMissing
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Finished, Host

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cni_firewall.admission import Admission
-from linkspan.rules import Change, Family, Jump, Match, Rule
+from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
 
 FORWARD, STAGE_1, STAGE_2 = "CNI-FORWARD", "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"
 

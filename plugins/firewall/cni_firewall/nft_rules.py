@@ -1,13 +1,13 @@
 """The elements of an admission in our nftables table. Pure.
 
 Nothing there drops what a container sends or is sent, so nothing needs to be accepted: only fences are elements. Published
-connections pass them (`linkspan.nft_table`, chain fence).
+connections pass them (`linkspan.netfilter.nft_table`, chain fence).
 """
 
 from __future__ import annotations
 
 from cni_firewall.admission import Admission
-from linkspan.rules import Element, NftChange
+from linkspan.netfilter.rules import Element, NftChange
 
 
 def change(admission: Admission, commands: tuple[str, ...] = ()) -> NftChange:

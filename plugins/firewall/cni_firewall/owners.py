@@ -10,7 +10,7 @@ import json
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from linkspan.model import Attachment
+from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

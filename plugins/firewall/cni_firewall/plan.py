@@ -9,15 +9,15 @@ from cni_firewall import firewalld
 from cni_firewall.admission import Admission
 from cni_firewall.config import Backend, Config
 from cni_firewall.steps import Admit, AdmitToZone, ApplyIptables, Fence, IsolatePort
-from linkspan import backend as packet_backend
-from linkspan.errors import InvalidConfig, ToolMissing
-from linkspan.forwarding import PermitForwarding
-from linkspan.model import Result
-from linkspan.plan import Plan, Step
+from linkspan.call.transaction import Plan, Step
+from linkspan.cni.errors import InvalidConfig, ToolMissing
+from linkspan.cni.model import Result
+from linkspan.netfilter import backend as packet_backend
+from linkspan.netfilter.forwarding import PermitForwarding
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host, Link
-    from linkspan.model import Attachment, Request
 
 
 def choose(host: Host, asked: str) -> Backend:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from cni_firewall import firewalld, iptables_rules, nft_rules, owners
 from cni_firewall.admission import Admission
-from linkspan import nft_table
-from linkspan.errors import CniError
-from linkspan.plan import Undo, best_effort, keep
-from linkspan.state import Records
+from linkspan.call.records import Records
+from linkspan.call.transaction import Undo, best_effort, keep
+from linkspan.cni.errors import CniError
+from linkspan.netfilter import nft_table
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment
-    from linkspan.rules import Family
+    from linkspan.netfilter.rules import Family
 
 PLUGIN = "firewall"
 

@@ -13,18 +13,18 @@ from cni_firewall.config import Config
 from cni_firewall.plan import admission_for, choose, leftovers, of_today, plan_for, rules_of
 from cni_firewall.steps import PLUGIN as NAME
 from cni_firewall.steps import lacks_isolation, recorded, source, take_back, withdraw
-from linkspan import forwarding, nft_table
-from linkspan.errors import AttachmentWrong, NotReady, ToolMissing
-from linkspan.iptables_check import absent
-from linkspan.model import Result
-from linkspan.plan import best_effort, carry_out
-from linkspan.plugin import Plugin
-from linkspan.reload import rebuild_each
-from linkspan.state import Records
+from linkspan.call.plugin import Plugin
+from linkspan.call.records import Records
+from linkspan.call.reload import rebuild_each
+from linkspan.call.transaction import best_effort, carry_out
+from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
+from linkspan.cni.model import Result
+from linkspan.netfilter import forwarding, nft_table
+from linkspan.netfilter.iptables_check import absent
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment, Request
 
 
 def add(request: Request, host: Host) -> Result:

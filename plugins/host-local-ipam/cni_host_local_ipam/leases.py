@@ -17,8 +17,8 @@ from cni_host_local_ipam.ranges import Ip, RangeSet, address_or_none
 from cni_host_local_ipam.released import Released
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment
 
 SIDE = "/var/lib/linkspan/leases"
 

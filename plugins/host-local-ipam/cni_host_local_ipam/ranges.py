@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from linkspan.errors import InvalidConfig
+from linkspan.cni.errors import InvalidConfig
 
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -9,7 +9,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from linkspan.errors import IoFailure
+from linkspan.cni.errors import IoFailure
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host

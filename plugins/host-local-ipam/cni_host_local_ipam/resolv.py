@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linkspan.model import Dns
+from linkspan.cni.model import Dns
 
 
 def parse_resolv_conf(text: str) -> Dns:

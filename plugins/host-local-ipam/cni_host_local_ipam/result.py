@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cni_host_local_ipam.config import Config
 from cni_host_local_ipam.ranges import Ip, RangeSet
-from linkspan.model import Address, Dns, Result
+from linkspan.cni.model import Address, Dns, Result
 
 
 def result_of(config: Config, reserved: Sequence[tuple[RangeSet, Ip]], dns: Dns) -> Result:

@@ -11,7 +11,9 @@ from cni_host_local_ipam.leases import Pool
 from cni_host_local_ipam.ranges import Ip, RangeSet
 from cni_host_local_ipam.resolv import parse_resolv_conf
 from cni_host_local_ipam.result import result_of
-from linkspan.errors import (
+from linkspan.call.plugin import Plugin
+from linkspan.call.transaction import best_effort
+from linkspan.cni.errors import (
     AlreadyAttached,
     AttachmentWrong,
     InvalidConfig,
@@ -19,13 +21,11 @@ from linkspan.errors import (
     NotReady,
     PoolExhausted,
 )
-from linkspan.model import Attachment, Dns, Result
-from linkspan.plan import best_effort
-from linkspan.plugin import Plugin
+from linkspan.cni.model import Attachment, Dns, Result
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Request
     from linkspan.host.contract import Host
-    from linkspan.model import Request
 
 
 def add(request: Request, host: Host) -> Result:

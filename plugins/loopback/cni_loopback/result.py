@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linkspan.model import Address, Interface, Result
+from linkspan.cni.model import Address, Interface, Result
 
 MAC = "00:00:00:00:00:00"
 

@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from cni_loopback.result import result_of
-from linkspan.errors import AttachmentWrong, InvalidNetns
-from linkspan.model import Result
-from linkspan.plugin import Plugin
+from linkspan.call.plugin import Plugin
+from linkspan.cni.errors import AttachmentWrong, InvalidNetns
+from linkspan.cni.model import Result
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Request
     from linkspan.host.contract import Host
-    from linkspan.model import Request
 
 
 def add(request: Request, host: Host) -> Result:

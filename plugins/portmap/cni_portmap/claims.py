@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cni_portmap.publication import Entry, Publication
-from linkspan.errors import PortTaken
-from linkspan.model import Attachment
+from linkspan.cni.errors import PortTaken
+from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host

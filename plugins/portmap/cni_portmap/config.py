@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from linkspan.errors import InvalidConfig, UnsupportedField
-from linkspan.model import strings
-from linkspan.rules import Family
+from linkspan.cni.errors import InvalidConfig, UnsupportedField
+from linkspan.cni.model import strings
+from linkspan.netfilter.rules import Family
 
 if TYPE_CHECKING:
-    from linkspan.model import Request
+    from linkspan.cni.model import Request
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 DEFAULT_MARK_BIT = 13

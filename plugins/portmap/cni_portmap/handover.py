@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from linkspan.plan import best_effort
+from linkspan.call.transaction import best_effort
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Request
     from linkspan.host.contract import Host
-    from linkspan.model import Request
 
 #: The reference's tables, and the chains of each that have rules for containers.
 TABLES = ("ip cni_hostport", "ip6 cni_hostport")

@@ -7,9 +7,9 @@ from hashlib import sha512
 from typing import Any
 
 from cni_portmap.publication import Entry, Publication
-from linkspan.errors import InvalidConfig
-from linkspan.model import Attachment
-from linkspan.rules import Change, Family, Jump, Match, Rule
+from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.model import Attachment
+from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
 
 DNAT, SET_MARK, MASQ = "CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"
 #: Table mangle: which addresses take no new connections from outside our bridges. Not the reference's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cni_portmap.config import PROTOCOLS
-from linkspan.errors import KernelRefused
+from linkspan.cni.errors import KernelRefused
 
 if TYPE_CHECKING:
     from cni_portmap.publication import Publication

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.publication import Publication, first_address
-from linkspan import forwarding, nft_table
-from linkspan.iptables_check import absent
-from linkspan.model import Result
-from linkspan.nft_table import FAMILIES
-from linkspan.rules import Element
+from linkspan.cni.model import Result
+from linkspan.netfilter import forwarding, nft_table
+from linkspan.netfilter.iptables_check import absent
+from linkspan.netfilter.nft_table import FAMILIES
+from linkspan.netfilter.rules import Element
 
 if TYPE_CHECKING:
     from cni_portmap.config import Config
-    from linkspan.backend import Backend
+    from linkspan.cni.model import Request
     from linkspan.host.contract import Host
-    from linkspan.model import Request
+    from linkspan.netfilter.backend import Backend
 
 
 def publication_for(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cni_portmap.publication import Entry, Publication
-from linkspan import nft_table
-from linkspan.model import Attachment
-from linkspan.nft_table import FAMILIES
-from linkspan.rules import NFT_FAMILY, Element, Family, NftChange
+from linkspan.cni.model import Attachment
+from linkspan.netfilter import nft_table
+from linkspan.netfilter.nft_table import FAMILIES
+from linkspan.netfilter.rules import NFT_FAMILY, Element, Family, NftChange
 
 #: every map that holds elements of ours
 MAPS = tuple(

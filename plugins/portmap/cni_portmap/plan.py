@@ -12,11 +12,11 @@ from cni_portmap.steps import (
     PublishByNftables,
     ReflectToSelf,
 )
-from linkspan.forwarding import PermitForwarding
+from linkspan.netfilter.forwarding import PermitForwarding
 
 if TYPE_CHECKING:
     from cni_portmap.publication import Publication
-    from linkspan.plan import Plan
+    from linkspan.call.transaction import Plan
 
 
 def plan_for(publication: Publication) -> Plan:

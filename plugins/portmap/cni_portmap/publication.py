@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cni_portmap.config import Config
-from linkspan.backend import Backend
-from linkspan.model import Attachment, Result
-from linkspan.nft_table import FAMILIES
-from linkspan.rules import Family, Flow
+from linkspan.cni.model import Attachment, Result
+from linkspan.netfilter.backend import Backend
+from linkspan.netfilter.nft_table import FAMILIES
+from linkspan.netfilter.rules import Family, Flow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.publication import Publication
-from linkspan import nft_table
-from linkspan.errors import CniError, KernelRefused
-from linkspan.plan import Undo, best_effort, keep
-from linkspan.rules import Change, Element, Family, NftChange
-from linkspan.state import Records
+from linkspan.call.records import Records
+from linkspan.call.transaction import Undo, best_effort, keep
+from linkspan.cni.errors import CniError, KernelRefused
+from linkspan.netfilter import nft_table
+from linkspan.netfilter.rules import Change, Element, Family, NftChange
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment
 
 PLUGIN = "portmap"
 

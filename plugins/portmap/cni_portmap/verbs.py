@@ -16,17 +16,17 @@ from cni_portmap.plan import plan_for, rules_of
 from cni_portmap.publication import Publication
 from cni_portmap.steps import PLUGIN as NAME
 from cni_portmap.steps import recorded, unpublish_by_name, withdraw
-from linkspan.backend import choose
-from linkspan.errors import AttachmentWrong, NotReady, ToolMissing
-from linkspan.model import Result
-from linkspan.plan import best_effort, carry_out
-from linkspan.plugin import Plugin
-from linkspan.reload import rebuild_each
-from linkspan.state import Records
+from linkspan.call.plugin import Plugin
+from linkspan.call.records import Records
+from linkspan.call.reload import rebuild_each
+from linkspan.call.transaction import best_effort, carry_out
+from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
+from linkspan.cni.model import Result
+from linkspan.netfilter.backend import choose
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host
-    from linkspan.model import Attachment, Request
 
 
 def add(request: Request, host: Host) -> Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from linkspan.errors import InvalidConfig
+from linkspan.cni.errors import InvalidConfig
 
 PATH = "/etc/cni/tuning/allowlist.conf"
 

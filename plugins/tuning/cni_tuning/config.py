@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cni_tuning.attributes import Attributes
-from linkspan.errors import InvalidConfig
-from linkspan.model import NO_EXTRA
+from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.model import NO_EXTRA
 
 if TYPE_CHECKING:
-    from linkspan.model import Request
+    from linkspan.cni.model import Request
 
 DEFAULT_DATA_DIR = "/run/cni/tuning"
 

@@ -8,8 +8,8 @@ from cni_tuning.steps import Backup, Remember, SetSysctl, Tune
 
 if TYPE_CHECKING:
     from cni_tuning.config import Config
-    from linkspan.model import Request
-    from linkspan.plan import Plan
+    from linkspan.call.transaction import Plan
+    from linkspan.cni.model import Request
 
 
 def plan_for(request: Request, config: Config) -> Plan:

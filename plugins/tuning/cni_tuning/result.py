@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cni_tuning.attributes import Attributes
-    from linkspan.model import Interface, Result
+    from linkspan.cni.model import Interface, Result
 
 
 def with_changes(result: Result, ifname: str, changed: Attributes) -> Result:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from cni_tuning.attributes import Attributes
 from cni_tuning.config import Sysctl
-from linkspan.errors import CniError, KernelRefused, UnsupportedField
-from linkspan.plan import Undo, keep
-from linkspan.state import Records
+from linkspan.call.records import Records
+from linkspan.call.transaction import Undo, keep
+from linkspan.cni.errors import CniError, KernelRefused, UnsupportedField
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host, Link, Links
-    from linkspan.model import Attachment
 
 PLUGIN = "tuning"
 

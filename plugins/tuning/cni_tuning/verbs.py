@@ -14,15 +14,15 @@ from cni_tuning.plan import backup_path, plan_for
 from cni_tuning.result import with_changes
 from cni_tuning.steps import PLUGIN as NAME
 from cni_tuning.steps import forget, restore
-from linkspan.errors import AttachmentWrong, InvalidConfig, InvalidNetns, NotReady
-from linkspan.model import Result
-from linkspan.plan import best_effort, carry_out
-from linkspan.plugin import Plugin
-from linkspan.state import Records
+from linkspan.call.plugin import Plugin
+from linkspan.call.records import Records
+from linkspan.call.transaction import best_effort, carry_out
+from linkspan.cni.errors import AttachmentWrong, InvalidConfig, InvalidNetns, NotReady
+from linkspan.cni.model import Result
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Request
     from linkspan.host.contract import Host, Link, Links
-    from linkspan.model import Request
 
 
 def add(request: Request, host: Host) -> Result:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.conformance import configurations as conf
 from tests.conformance.registry import Section, expect
 from tests.conformance.world import World
-from tests.harness.fakehost import HOST_V4, OUTSIDE
+from tests.harness.privatehost import HOST_V4, OUTSIDE
 from tests.harness.talk import ask, serve
 
 E = Section("E", "Published ports (each backend)", needs=("portmap",), each="portmap")

@@ -18,7 +18,7 @@ from tests.conformance.suite import Suite
 from tests.conformance.world import PATH, World
 from tests.harness import tools
 from tests.harness.cnitool import CniTool
-from tests.harness.fakehost import HOST_V4, OUTSIDE, FakeHost
+from tests.harness.privatehost import HOST_V4, OUTSIDE, PrivateHost
 from tests.harness.talk import ask, serve
 
 I = Section("I", "Chains and runtimes", needs=("bridge", "ipam", "portmap", "firewall", "tuning"))  # noqa: E741
@@ -267,7 +267,7 @@ def thirty_at_once(w: World) -> None:
                 lambda chain, result, name: chain.delete(result, cid=name, netns=name), chains, results, names
             )
         )
-    with FakeHost() as host:
+    with PrivateHost() as host:
         quiet = World(host, w.suite, None)
         full(quiet, capabilities={"portMappings": [conf.mapping(9000)]}).settle()
         wanted = sorted(quiet.rules())
@@ -318,7 +318,7 @@ def mixed(w: World) -> None:
 
 
 def _also(number: int, suite: Suite) -> None:
-    with FakeHost() as host:
+    with PrivateHost() as host:
         try:
             CASES[number].body(World(host, suite, None))
         except Failed as failure:
@@ -326,7 +326,7 @@ def _also(number: int, suite: Suite) -> None:
 
 
 def _portmap_behind(suite: Suite) -> None:
-    with FakeHost() as host:
+    with PrivateHost() as host:
         w = World(host, suite, None)
         chain = Chain(w, full(w).plugins[:2], capabilities={"portMappings": [conf.mapping()]})
         chain.settle()

@@ -8,7 +8,7 @@ import pytest
 
 from cni_bridge.handover import REFERENCE_RULES, rules_comment
 from cni_portmap.handover import destination
-from linkspan.model import Attachment
+from linkspan.cni.model import Attachment
 from tests.harness.memory import Desk
 
 ONE = Attachment("net", "c1", "eth0")

@@ -1,0 +1,81 @@
+"""Running another plugin for a plugin: IPAM for bridge (SPEC 1.1.0, section 4).
+
+An executable that is ours is called in this process, with the same request; any other is run with the caller's environment, working
+directory and stderr, and a marker that keeps plugins of ours below it from asking a busy resident.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from linkspan.cni import wire
+from linkspan.cni.errors import CniError, DelegateFailed, InvalidConfig, ToolMissing, UndecodableInput
+from linkspan.cni.model import Result
+from linkspan.launch.launcher import STANDALONE, type_of_launcher
+
+if TYPE_CHECKING:
+    from linkspan.cni.model import Request
+    from linkspan.host.contract import Host
+
+
+def delegate(cni_type: str, request: Request, host: Host, *, verb: str = "") -> Result | None:
+    """Call `cni_type` with this request (as another `verb`, if given): its result for ADD, None otherwise.
+
+    Raises DelegateFailed with the delegate's own code, message and details, ToolMissing when CNI_PATH has no such
+    executable, InvalidConfig for a type that is no plain name.
+    """
+    if verb:
+        request = request.as_verb(verb)
+    executable = find(cni_type, request, host)
+    ours = type_of_launcher(executable)
+    if ours:
+        return _call_ours(ours, request, host)
+    return _call_foreign(executable, request, host)
+
+
+def find(cni_type: str, request: Request, host: Host) -> str:
+    """The path of the executable of that type, searched in CNI_PATH. Raises as `delegate` does."""
+    if "/" in cni_type or cni_type in (".", ".."):
+        raise InvalidConfig(
+            f"$.ipam.type: {cni_type!r} is a path", "name the plugin; it is searched in CNI_PATH"
+        )
+    executable = host.processes.find(cni_type, request.path)
+    if executable is None:
+        raise ToolMissing(
+            f"the plugin {cni_type!r} is not in CNI_PATH", f"CNI_PATH is {':'.join(request.path) or 'empty'}"
+        )
+    return executable
+
+
+def _call_ours(cni_type: str, request: Request, host: Host) -> Result | None:
+    from linkspan.call.dispatch import perform
+    from linkspan.call.plugin import load
+    from linkspan.cni.schema import fold
+    from linkspan.cni.schema import load as load_schema
+
+    plugin = load(cni_type)
+    config = fold(request.config, load_schema(plugin.schema))
+    return perform(plugin, replace(request, plugin=plugin.type, config=config), host)
+
+
+def _call_foreign(executable: str, request: Request, host: Host) -> Result | None:
+    env = {**request.env, STANDALONE: "1"}
+    finished = host.processes.run([executable], stdin=request.stdin, env=env, cwd=request.cwd)
+    if finished.status != 0:
+        raise _failure(executable, finished.status, finished.stdout)
+    if request.verb != "ADD":
+        return None
+    try:
+        return wire.decode_result(wire.decode_document(finished.stdout), request.cni_version)
+    except CniError as error:
+        raise UndecodableInput(f"{executable} answered ADD with no result: {error.msg}") from None
+
+
+def _failure(executable: str, status: int, stdout: bytes) -> DelegateFailed:
+    try:
+        document = json.loads(stdout)
+        return DelegateFailed(int(document["code"]), str(document["msg"]), str(document.get("details", "")))
+    except (ValueError, KeyError, TypeError):
+        return DelegateFailed(199, f"{executable} failed with status {status} and no error object on stdout")

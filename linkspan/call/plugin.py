@@ -1,0 +1,56 @@
+"""What a plugin is: a name, a schema, and five verbs.
+
+All verbs are required, so that nobody forgets one. They take a request and a host and return values: no printing, no
+exit, no environment, no working directory, no caches of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from linkspan.cni.model import Request, Result
+    from linkspan.host.contract import Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """The contract between a plugin's package and everything that runs it.
+
+    `chained` plugins refuse an ADD or CHECK without prevResult. `schema` is the path of the plugin's schema.json.
+    """
+
+    type: str
+    schema: str
+    add: Callable[[Request, Host], Result]
+    delete: Callable[[Request, Host], None]
+    check: Callable[[Request, Host], None]
+    gc: Callable[[Request, Host], None]
+    status: Callable[[Request, Host], None]
+    chained: bool = False
+
+
+#: CNI type -> the module whose PLUGIN answers for it. Aliases are further names of the same executable.
+MODULES = {
+    "bridge": "cni_bridge.verbs",
+    "dns": "cni_dns.verbs",
+    "firewall": "cni_firewall.verbs",
+    "host-local": "cni_host_local_ipam.verbs",
+    "loopback": "cni_loopback.verbs",
+    "portmap": "cni_portmap.verbs",
+    "tuning": "cni_tuning.verbs",
+}
+ALIASES = {"dnsname": "dns", "host-local-ipam": "host-local"}
+
+
+def load(cni_type: str) -> Plugin:
+    """The plugin that answers for `cni_type` (an alias counts).
+
+    Raises KeyError for a type that is not ours.
+    """
+    from importlib import import_module
+
+    plugin: Plugin = import_module(MODULES[ALIASES.get(cni_type, cni_type)]).PLUGIN
+    return plugin

@@ -1,0 +1,104 @@
+"""A JSON document against a plugin's schema: keys spelt as the schema spells them, then checked.
+
+Runtimes send the same key in several spellings (`HostPort`, `hostPort`) because Go matches names without regard to
+case. `fold` does so for the keys a schema names, at every depth, and for nothing else: the keys of a map (sysctl names)
+and whatever a schema leaves open stay as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from linkspan.cni.errors import InvalidConfig
+
+Schema = Mapping[str, Any]
+
+
+@cache
+def load(path: str) -> Schema:
+    """The schema in the file at `path`."""
+    import json
+
+    with open(path, encoding="utf-8") as file:
+        loaded: Schema = json.load(file)
+    return loaded
+
+
+def fold(document: Any, schema: Schema, root: Schema | None = None) -> Any:
+    """`document` with the keys its schema names respelt; a null member is dropped, as null means default.
+
+    Of two spellings of one key the later wins, as in Go's encoding/json.
+    """
+    root = schema if root is None else root
+    schema = _resolved(schema, root)
+    if isinstance(document, Mapping) and "properties" in schema:
+        return _folded_object(document, schema, root)
+    if isinstance(document, list) and "items" in schema:
+        return [fold(each, schema["items"], root) for each in document]
+    return document
+
+
+def _folded_object(document: Mapping[str, Any], schema: Schema, root: Schema) -> dict[str, Any]:
+    names = {name.lower(): name for name in schema["properties"]}
+    folded: dict[str, Any] = {}
+    for key, value in document.items():
+        name = names.get(key.lower())
+        if name is None:
+            folded[key] = value
+        elif value is None:
+            folded.pop(name, None)
+        else:
+            folded[name] = fold(value, schema["properties"][name], root)
+    return folded
+
+
+def _resolved(schema: Schema, root: Schema) -> Schema:
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    target: Any = root
+    for part in reference.removeprefix("#/").split("/"):
+        target = target[part]
+    resolved: Schema = target
+    return resolved
+
+
+def check(document: Any, schema_path: str) -> None:
+    """Raise InvalidConfig with the JSON path, the value and the fix if `document` breaks the schema at `schema_path`."""
+    from jsonschema.exceptions import best_match
+
+    error = best_match(validator(schema_path).iter_errors(document))
+    if error is None:
+        return
+    value = _shown(error.instance)
+    wanted = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
+    raise InvalidConfig(
+        f"{error.json_path}: {_problem(error.validator, error.validator_value, error.message, value)}", wanted
+    )
+
+
+@cache
+def validator(schema_path: str) -> Any:
+    """Jsonschema's validator for the schema at `schema_path`, made once for each process."""
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(load(schema_path), format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _problem(keyword: object, wanted: Any, message: str, value: str) -> str:
+    """Jsonschema's sentence, shortened for the keywords whose own text repeats a whole document."""
+    if keyword == "type":
+        kinds = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        return f"{value} is not of type {kinds}"
+    if keyword == "enum":
+        return f"{value} is not one of {', '.join(repr(each) for each in wanted)}"
+    if keyword in ("minimum", "maximum"):
+        return f"{value} is {'below' if keyword == 'minimum' else 'above'} {wanted}"
+    return message if len(message) <= 120 else f"{value} breaks the rule {keyword!r}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

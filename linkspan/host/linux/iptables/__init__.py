@@ -1,0 +1,1 @@
+"""The iptables back end: through libiptc where the tables are the legacy ones, else through iptables-restore."""

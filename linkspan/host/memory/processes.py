@@ -1,0 +1,42 @@
+"""The contract's Processes in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from linkspan.cni.errors import ToolMissing
+from linkspan.host.contract import Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a program: what it was given."""
+
+    argv: tuple[str, ...]
+    stdin: bytes
+    env: Mapping[str, str]
+    cwd: str
+
+
+class MemoryProcesses:
+    """`programs` are the executables of the host, path -> what answers for it; `ran` has every run, in order."""
+
+    def __init__(self) -> None:
+        self.programs: dict[str, Callable[[Run], Finished]] = {}
+        self.ran: list[Run] = []
+
+    def find(self, name: str, folders: Sequence[str]) -> str | None:
+        """See contract.Processes."""
+        return next((path for path in (f"{each}/{name}" for each in folders) if path in self.programs), None)
+
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False
+    ) -> Finished:
+        """See contract.Processes."""
+        del merged
+        if argv[0] not in self.programs:
+            raise ToolMissing(f"{argv[0]} is not on this host")
+        run = Run(tuple(argv), stdin, dict(env), cwd)
+        self.ran.append(run)
+        return self.programs[argv[0]](run)

@@ -1,0 +1,1 @@
+"""Packet rules as data, for both back ends, and the text forms of iptables and nft."""

@@ -1,0 +1,35 @@
+"""What of a change is not so (any more) in a table of iptables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from linkspan.netfilter.iptables_text import Chains, displaced, meaning, render
+from linkspan.netfilter.rules import Change
+
+
+def absent(present: Chains, change: Change) -> list[str]:
+    """The chains and rules that `change` asks for and `present` lacks, as sentences; removals are not looked at."""
+    return [*_chains(present, change), *_jumps(present, change)]
+
+
+def _chains(present: Chains, change: Change) -> Iterator[str]:
+    for chain in change.shared:
+        if chain not in present:
+            yield f"the iptables chain {chain} is missing"
+    for chain, rules in change.own:
+        wanted = [meaning(render(rule)) for rule in rules]
+        if chain not in present:
+            yield f"the iptables chain {chain} is missing"
+        elif [meaning(text) for text in present[chain]] != wanted:
+            yield f"the iptables chain {chain} does not hold the rules that ADD put there"
+
+
+def _jumps(present: Chains, change: Change) -> Iterator[str]:
+    for jump in change.jumps:
+        wanted = meaning(render(jump.rule))
+        rules = present.get(jump.chain, ())
+        if not any(wanted.target in text and meaning(text) == wanted for text in rules):
+            yield f"the iptables chain {jump.chain} lacks the rule: {render(jump.rule)}"
+    for jump in displaced(present, change):
+        yield f"the iptables chain {jump.chain} has this rule too far down: {render(jump.rule)}"

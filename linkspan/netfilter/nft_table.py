@@ -1,0 +1,274 @@
+"""The one skeleton of our nftables table, `inet linkspan`: its sets, maps, base chains and their rules.
+
+A packet costs the same with one container or ten thousand, because every rule is one lookup and containers are elements:
+
+    ports{4,6}          protocol . port            -> container address . port     published on every address
+    ports{4,6}_at       protocol . address . port  -> container address . port     published on one address
+    conditional{4,6}    protocol . port            -> chain of one container       published under conditions
+    conditional{4,6}_at protocol . address . port  -> chain of one container
+    hairpin{4,6}        container address          -> chain of its subnet          whose published connections are masqueraded
+    masquerade{4,6}     container address          -> chain of its subnet          what leaves the subnet is masqueraded
+    dns_servers{4,6}    address                    port 53 of these is never translated, by anybody
+    shielded{4,6}       container address          takes new connections from nobody outside our bridges
+    inside              bridge                     "our bridges"
+    localnet            bridge                     may route 127.0.0.0/8 out, and takes none of it in
+    internal            bridge                     forwards nothing but to itself
+    internal_self       bridge . bridge            (the "itself")
+    fenced              bridge                     exchanges nothing with other fenced bridges but published connections
+    fenced_open         bridge . bridge            (fenced, but open to itself)
+
+Sources: nft(8) of nftables 1.0; priorities of include/uapi/linux/netfilter_ipv4.h (dstnat is -100, srcnat 100, raw -300).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha512
+from typing import TYPE_CHECKING
+
+from linkspan.netfilter.nft_text import same
+from linkspan.netfilter.rules import NFT_FAMILY, Change, Element, Family, Jump, NftChange, Rule
+
+if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
+    from linkspan.host.contract import Host
+
+TABLE = "inet linkspan"
+FAMILIES: tuple[Family, ...] = (4, 6)
+MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
+
+#: A chain that others jump to: its name and its rules.
+RegularChain = tuple[str, tuple[str, ...]]
+
+_COMMENT_LIMIT = 128
+_PORT = "meta l4proto . th dport"
+
+
+def _port_at(family: Family) -> str:
+    return f"meta l4proto . {NFT_FAMILY[family]} daddr . th dport"
+
+
+def _declared_for(family: Family) -> tuple[tuple[str, str, str], ...]:
+    address = f"ipv{family}_addr"
+    wildcard, specific = "inet_proto . inet_service", f"inet_proto . {address} . inet_service"
+    return (
+        ("map", f"ports{family}", f"{wildcard} : {address} . inet_service"),
+        ("map", f"ports{family}_at", f"{specific} : {address} . inet_service"),
+        ("map", f"conditional{family}", f"{wildcard} : verdict"),
+        ("map", f"conditional{family}_at", f"{specific} : verdict"),
+        ("map", f"hairpin{family}", f"{address} : verdict"),
+        ("map", f"masquerade{family}", f"{address} : verdict"),
+        ("set", f"dns_servers{family}", address),
+        ("set", f"shielded{family}", address),
+    )
+
+
+#: (set or map, name, type) of everything that holds elements
+DECLARED: tuple[tuple[str, str, str], ...] = (
+    *_declared_for(4),
+    *_declared_for(6),
+    ("set", "localnet", "ifname"),
+    ("set", "inside", "ifname"),
+    ("set", "internal", "ifname"),
+    ("set", "internal_self", "ifname . ifname"),
+    ("set", "fenced", "ifname"),
+    ("set", "fenced_open", "ifname . ifname"),
+)
+
+#: base chain -> its hook. Ports are translated before iptables does it (at -100), so that no stale or foreign rule there wins; shielded
+#: addresses are looked at after the kernel has found the connection (-200) and before anything is translated.
+HOOKS = {
+    "guard_loopback": "type filter hook prerouting priority raw",
+    "shield": "type filter hook prerouting priority mangle",
+    "prerouting": "type nat hook prerouting priority dstnat - 1",
+    "output": "type nat hook output priority -101",
+    "postrouting": "type nat hook postrouting priority srcnat + 1",
+    "forward": "type filter hook forward priority filter",
+}
+
+
+def _exempt(family: Family) -> str:
+    """Translated to the address it has, a connection is translated no further: neither here nor by iptables."""
+    ip = NFT_FAMILY[family]
+    return f"meta l4proto {{ tcp, udp }} th dport 53 {ip} daddr @dns_servers{family} dnat {ip} to {ip} daddr"
+
+
+def _published(family: Family) -> tuple[str, ...]:
+    ip = NFT_FAMILY[family]
+    at = _port_at(family)
+    return (
+        f"{at} vmap @conditional{family}_at",
+        f"meta nfproto ipv{family} {_PORT} vmap @conditional{family}",
+        f"dnat {ip} to {at} map @ports{family}_at",
+        f"dnat {ip} to {_PORT} map @ports{family}",
+    )
+
+
+#: chain -> its rules, for the base chains and the shared chain they jump to
+RULES: dict[str, tuple[str, ...]] = {
+    "guard_loopback": ("iifname @localnet ip daddr 127.0.0.0/8 drop",),
+    "shield": (
+        "ct state established,related return",
+        "iifname @inside return",
+        "ip daddr @shielded4 drop",
+        "ip6 daddr @shielded6 drop",
+    ),
+    # Only what is for this host is translated (CVE-2025-67499). Loopback addresses are published to the host itself only; ::1 is
+    # never translated, since it could not answer.
+    "prerouting": (
+        _exempt(4),
+        _exempt(6),
+        "ip daddr 127.0.0.0/8 return",
+        "fib daddr type local jump published",
+    ),
+    "output": (_exempt(4), _exempt(6), "ip6 daddr ::1 return", "fib daddr type local jump published"),
+    "published": (*_published(4), *_published(6)),
+    "postrouting": (
+        "ct status dnat ip daddr vmap @hairpin4",
+        "ct status dnat ip6 daddr vmap @hairpin6",
+        "ip saddr vmap @masquerade4",
+        "ip6 saddr vmap @masquerade6",
+    ),
+    "fence": ("ct status dnat return", "iifname . oifname @fenced_open return", "drop"),
+    "forward": (
+        "iifname @fenced oifname @fenced jump fence",
+        "iifname . oifname @internal_self accept",
+        "iifname @internal drop",
+        "oifname @internal drop",
+    ),
+}
+
+
+def _skeleton() -> tuple[str, ...]:
+    return (
+        f"add table {TABLE}",
+        *(f"add {kind} {TABLE} {name} {{ type {of}; }}" for kind, name, of in DECLARED),
+        *(f"add chain {TABLE} {name} {{ {hook}; policy accept; }}" for name, hook in HOOKS.items()),
+        *(f"add chain {TABLE} {name}" for name in RULES if name not in HOOKS),
+        *(command for name, rules in RULES.items() for command in refill(name, rules)),
+    )
+
+
+def refill(chain: str, rules: tuple[str, ...]) -> tuple[str, ...]:
+    """Commands after which a chain that exists holds exactly these rules."""
+    return (f"flush chain {TABLE} {chain}", *(f"add rule {TABLE} {chain} {rule}" for rule in rules))
+
+
+def chain_with(chain: str, rules: tuple[str, ...]) -> tuple[str, ...]:
+    """Commands that make a regular chain, if need be, and give it exactly these rules."""
+    return (f"add chain {TABLE} {chain}", *refill(chain, rules))
+
+
+def without_chain(chain: str) -> tuple[str, ...]:
+    """Commands that remove a regular chain that nothing jumps to; fine when there is none."""
+    return (f"add chain {TABLE} {chain}", f"flush chain {TABLE} {chain}", f"delete chain {TABLE} {chain}")
+
+
+_BODY = _skeleton()
+#: The chain whose one rule says that the table has this very skeleton.
+MARKER = f"skeleton_{sha512(chr(10).join(_BODY).encode()).hexdigest()[:8]}"
+SKELETON: tuple[str, ...] = (*_BODY, *chain_with(MARKER, ("return",)))
+
+
+def damage(host: Host) -> list[str]:
+    """What of the skeleton is missing, as sentences; the cost does not depend on how many containers there are."""
+    if not host.nftables.count(MARKER):
+        return [f"the nftables table {TABLE} is missing or not of this version"]
+    return [
+        f"the chain {name} of the nftables table {TABLE} has lost its rules"
+        for name, rules in RULES.items()
+        if host.nftables.count(name) != len(rules)
+    ]
+
+
+def missing_elements(host: Host, wanted: Iterable[Element]) -> list[str]:
+    """Which elements are missing, or lead elsewhere, as sentences."""
+    found = []
+    for each in wanted:
+        present = host.nftables.element(each.name, each.key)
+        what = f"{' '.join(each.key)} in the nftables set {each.name}"
+        if present is None:
+            found.append(f"{what} is missing")
+        elif present.value != each.value:
+            found.append(f"{what} leads to {present.value}, not {each.value}")
+        elif not same(present, each):
+            found.append(f"{what} is that of {present.comment or 'nobody'}")
+    return found
+
+
+def missing_chains(host: Host, chains: Iterable[RegularChain]) -> list[str]:
+    """Which regular chains are missing or have lost rules, as sentences."""
+    return [
+        f"the nftables chain {name} has lost its rules"
+        for name, rules in chains
+        if host.nftables.count(name) != len(rules)
+    ]
+
+
+def preparation(host: Host, chains: Iterable[RegularChain] = ()) -> tuple[str, ...]:
+    """The commands a transaction needs to find the skeleton and these regular chains whole: usually none."""
+    skeleton = SKELETON if damage(host) else ()
+    lost = ((name, rules) for name, rules in chains if skeleton or host.nftables.count(name) != len(rules))
+    return (*skeleton, *(command for name, rules in lost for command in chain_with(name, rules)))
+
+
+def ensure(host: Host, elements: Iterable[Element]) -> None:
+    """See that shared elements stand, on a whole skeleton. Raises what `Nftables.apply` raises."""
+    host.nftables.apply(NftChange(commands=preparation(host), add=tuple(elements)))
+
+
+def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
+    """Keep port 53 of our name server's addresses from being translated, whoever publishes it; nothing without nftables."""
+    wanted = tuple(
+        Element(name=f"dns_servers{6 if ':' in each else 4}", key=(each,), comment="a name server of ours")
+        for each in addresses
+    )
+    if missing_elements(host, wanted) and host.nftables.usable():
+        ensure(host, wanted)
+
+
+def comment(attachment: Attachment) -> str:
+    """Whose element this is: 16 hex digits that find it again, then words for a person, cut at nft's 128 bytes."""
+    words = f"{attachment.key[:16]} {attachment.network} {attachment.container_id} {attachment.ifname}"
+    return words[:_COMMENT_LIMIT]
+
+
+def owned(element: Element | None, attachment: Attachment) -> bool:
+    """Whether an element carries this attachment's comment."""
+    return element is not None and element.comment.startswith(attachment.key[:16])
+
+
+def subnet_chain(purpose: str, subnet: str) -> str:
+    """The name of the chain that serves a subnet: `masq_10.1.0.0_24` as `masq_10_1_0_0_24`."""
+    return f"{purpose}_{''.join(each if each.isalnum() else '_' for each in subnet)}"
+
+
+def internal_elements(bridge: str) -> tuple[Element, ...]:
+    """What makes a bridge forward nothing but between its own ports."""
+    note = f"internal network on {bridge}"
+    return (
+        Element(name="internal_self", key=(bridge, bridge), comment=note),
+        Element(name="internal", key=(bridge,), comment=note),
+    )
+
+
+def internal_rules(bridge: str) -> Change:
+    """The same for iptables, table filter."""
+    inward = Rule(target="DROP", out_interface=bridge, in_interface=f"! {bridge}")
+    outward = Rule(target="DROP", in_interface=bridge, out_interface=f"! {bridge}")
+    return Change(
+        jumps=(
+            Jump(chain="FORWARD", rule=inward, first=True),
+            Jump(chain="FORWARD", rule=outward, first=True),
+        )
+    )
+
+
+def isolate(host: Host, bridge: str) -> None:
+    """Make an internal network's bridge forward nothing but between its own ports; nftables where usable, else iptables."""
+    if host.nftables.usable():
+        ensure(host, internal_elements(bridge))
+        return
+    for family in FAMILIES:
+        if host.iptables.usable(family):
+            host.iptables.apply(family, "filter", internal_rules(bridge))

@@ -1,7 +1,0 @@
-"""`python -m linkspan.resident`: be the resident of this network namespace, in the foreground."""
-
-import sys
-
-from linkspan.resident.server import main
-
-sys.exit(main())

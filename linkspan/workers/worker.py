@@ -1,0 +1,152 @@
+"""A worker: one call at a time, with libraries loaded and sockets open."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from linkspan.call import dispatch
+from linkspan.launch import launcher
+from linkspan.launch import protocol
+
+if TYPE_CHECKING:
+    from linkspan.host.linux import Warm
+
+#: Seconds for a launcher that has begun to speak to finish, and for one to take its answer.
+PATIENCE = 5.0
+#: Calls after which a worker makes place for a fresh one, should some library leak.
+CALLS = 2000
+#: What a worker tells its master after a call, and after its last one, behind which it must be given no other.
+DONE, LAST = b"done", b"last"
+
+
+def preload() -> None:
+    """Import all that a call may need, so that workers share it. Opens nothing."""
+    from importlib import import_module
+
+    from linkspan.call import plugin
+    from linkspan.cni import schema
+    from linkspan.host.linux.netlink.client import message_class
+
+    for name in plugin.MODULES:
+        schema.validator(plugin.load(name).schema)
+    for name in (
+        "linkspan.call.delegate",
+        "linkspan.netfilter.masquerade",
+        "linkspan.netfilter.nft_table",
+        "linkspan.host.linux.netlink.conntrack",
+        "linkspan.host.linux.iptables.tables",
+        "linkspan.host.linux.nftables",
+        "linkspan.host.linux.links",
+        "linkspan.host.linux.netlink.sock_diag",
+    ):
+        import_module(name)
+    for name in ("rtnl.ifinfmsg.ifinfmsg", "rtnl.ifaddrmsg.ifaddrmsg", "rtnl.rtmsg.rtmsg"):
+        message_class(name)
+
+
+def work(channel: socket.socket) -> None:
+    """Serve the connections that arrive on `channel` until it is closed."""
+    from linkspan.host.linux import Warm
+    from linkspan.host.linux.processes import name_this_process
+
+    # The master's end of the channel says when to go; a signal to the whole group must not cut a call short. Unlike an
+    # ignored signal, a handler is not passed on to the programs that a call runs.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    name_this_process("linkspan worker")
+    warm = Warm()
+    _open_sockets(warm)
+    try:
+        for left in reversed(range(CALLS)):
+            connection = _next(channel)
+            if connection is None:
+                return
+            with connection, suppress(OSError, ValueError):
+                serve(connection, warm)
+            channel.send(DONE if left else LAST)
+    finally:
+        warm.close()
+
+
+def serve(connection: socket.socket, warm: Warm) -> None:
+    """Read one call, carry it out, answer. Raises OSError, ValueError if the launcher does not make sense."""
+    from linkspan.call.plugin import load
+    from linkspan.host.linux import LinuxHost
+
+    connection.settimeout(PATIENCE)
+    call, descriptors = _receive(connection)
+    try:
+        plugin = load(call.cni_type)
+    except KeyError:
+        _close(descriptors.values())
+        raise ValueError(f"no plugin {call.cni_type}") from None
+    stderr = descriptors.pop(launcher.STDERR.decode(), None)
+    netns = descriptors.pop(launcher.NETNS.decode(), None)
+    host = LinuxHost(
+        {} if netns is None else {call.env.get("CNI_NETNS", ""): netns},
+        stderr=2 if stderr is None else stderr,
+        warm=warm,
+    )
+    try:
+        status, stdout = dispatch.answer(
+            plugin, call.stdin, call.env, host, cwd=call.cwd, wanted=lambda: not hung_up(connection)
+        )
+    finally:
+        # Before the answer: a runtime may remove the namespace as soon as it has it, and our descriptor would keep it.
+        host.close()
+        if stderr is not None:
+            os.close(stderr)
+    connection.sendall(protocol.reply_frame(status, stdout))
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the launcher at the other end is gone."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+
+
+def _open_sockets(warm: Warm) -> None:
+    """What the first call would wait for. A host without nftables shows when it is asked for, not here."""
+    with suppress(Exception):
+        warm.links(lambda _: -1).all()
+    with suppress(Exception):
+        _ = warm.nftables
+    _ = warm.boot
+
+
+def _next(channel: socket.socket) -> socket.socket | None:
+    message, descriptors, _, _ = socket.recv_fds(channel, 16, 1)
+    if not message or not descriptors:
+        return None
+    return socket.socket(fileno=descriptors[0])
+
+
+def _receive(connection: socket.socket) -> tuple[protocol.Call, dict[str, int]]:
+    """A call, and the descriptors that came with it by what they are."""
+    received, rights, _, _ = socket.recv_fds(connection, 1 << 16, 4)
+    try:
+        while len(received) < 4 or len(received) < 4 + protocol.frame_size(received):
+            piece = connection.recv(1 << 16)
+            if not piece:
+                raise ValueError("the launcher hung up")
+            received += piece
+        call = protocol.read_call(received[4:])
+        if len(call.descriptors) != len(rights):
+            raise ValueError("a call with other descriptors than it says")
+    except BaseException:
+        _close(rights)
+        raise
+    for descriptor in rights:
+        os.set_inheritable(descriptor, False)
+    return call, dict(zip(call.descriptors, rights, strict=True))
+
+
+def _close(descriptors: object) -> None:
+    for descriptor in descriptors:  # type: ignore[attr-defined]
+        os.close(descriptor)

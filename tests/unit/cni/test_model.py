@@ -1,0 +1,29 @@
+"""Names that are computed from an attachment alone."""
+
+from linkspan.cni.model import Attachment, mac_from
+
+ONE = Attachment("net", "c1", "eth0")
+
+
+def test_names_are_the_same_every_time_and_differ_for_every_word() -> None:
+    others = [
+        Attachment("net2", "c1", "eth0"),
+        Attachment("net", "c2", "eth0"),
+        Attachment("net", "c1", "eth1"),
+    ]
+    assert Attachment("net", "c1", "eth0").host_veth == ONE.host_veth
+    assert len({each.host_veth for each in (ONE, *others)}) == 4
+    assert len({each.key for each in (ONE, *others)}) == 4
+
+
+def test_words_do_not_run_into_each_other() -> None:
+    assert Attachment("ab", "c", "d").key != Attachment("a", "bc", "d").key
+
+
+def test_host_veth_fits_the_kernel() -> None:
+    assert len(ONE.host_veth) == 15
+
+
+def test_computed_mac_is_local_and_unicast() -> None:
+    assert int(ONE.host_mac[:2], 16) & 3 == 2
+    assert mac_from("ff" * 6) == "fe:ff:ff:ff:ff:ff"

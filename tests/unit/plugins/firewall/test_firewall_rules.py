@@ -1,0 +1,137 @@
+"""The packet rules of an admission: the reference's to the letter, and what goes beyond them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cni_firewall import iptables_rules, nft_rules
+from cni_firewall.admission import Admission
+from linkspan.host.memory.netfilter import MemoryIptables
+from linkspan.netfilter.iptables_check import absent
+from linkspan.netfilter.rules import Change, Family
+
+OPEN = Admission(backend="iptables", addresses=("10.1.0.2", "fd00:1::2"), bridge="br1", port="veth1")
+SHARED = '-m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)"'
+OWN = '-m comment --comment "CNI firewall plugin rules (ingressPolicy: {})"'
+PUBLISHED = (
+    '-m conntrack --ctstate DNAT -m comment --comment "CNI firewall plugin rules (published ports)" -j RETURN'
+)
+
+
+def fenced(policy: Any, bridge: str = "br1") -> Admission:
+    return Admission(
+        backend="iptables", addresses=("10.1.0.2",), bridge=bridge, policy=policy, fence="iptables"
+    )
+
+
+def made(*admissions: Admission, family: Family = 4) -> dict[str, tuple[str, ...]]:
+    """The chains of the filter table after these admissions."""
+    fake = MemoryIptables()
+    for admission in admissions:
+        fake.apply(family, "filter", iptables_rules.change(admission, family))
+    return dict(fake.rules(family, "filter"))
+
+
+@pytest.mark.parametrize(
+    ("family", "address"), [(4, "10.1.0.2/32"), (6, "fd00:1::2/128")], ids=["IPv4", "IPv6"]
+)
+def test_address_gets_the_reference_s_rules_and_one_for_published_ports(family: Family, address: str) -> None:
+    assert made(OPEN, family=family)["CNI-FORWARD"] == (
+        '-m comment --comment "CNI firewall plugin admin overrides" -j CNI-ADMIN',
+        f"-d {address} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        f"-s {address} -j ACCEPT",
+        f"-d {address} -m conntrack --ctstate DNAT -j ACCEPT",
+    )
+
+
+def test_forward_jumps_with_the_reference_s_comment() -> None:
+    assert made(OPEN)["FORWARD"] == ('-m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD',)
+
+
+def test_fence_stands_before_what_accepts() -> None:
+    targets = [rule.split()[-1] for rule in made(fenced("same-bridge"))["FORWARD"]]
+    assert targets == ["CNI-ISOLATION-STAGE-1", "CNI-FORWARD"]
+
+
+def test_same_bridge_has_the_reference_s_rules_behind_the_one_for_published_ports() -> None:
+    chains = made(fenced("same-bridge"))
+    assert chains["CNI-ISOLATION-STAGE-1"] == (
+        PUBLISHED,
+        f"-i br1 ! -o br1 {OWN.format('same-bridge')} -j CNI-ISOLATION-STAGE-2",
+        f"{SHARED} -j RETURN",
+    )
+    assert chains["CNI-ISOLATION-STAGE-2"] == (f"-o br1 {SHARED} -j DROP", f"{SHARED} -j RETURN")
+
+
+def test_isolated_drops_within_its_bridge_too() -> None:
+    own = OWN.format("isolated")
+    assert made(fenced("isolated"))["CNI-ISOLATION-STAGE-1"] == (
+        PUBLISHED,
+        f"-i br1 -o br1 {own} -j DROP",
+        f"-i br1 ! -o br1 {own} -j CNI-ISOLATION-STAGE-2",
+        f"{SHARED} -j RETURN",
+    )
+
+
+def test_published_ports_stay_ahead_of_a_bridge_that_comes_later() -> None:
+    chains = made(fenced("same-bridge"), fenced("isolated", "br2"))
+    assert chains["CNI-ISOLATION-STAGE-1"][0] == PUBLISHED
+    assert chains["CNI-ISOLATION-STAGE-1"].count(PUBLISHED) == 1
+
+
+def test_bridge_that_is_no_longer_isolated_loses_the_drop() -> None:
+    assert made(fenced("isolated"), fenced("same-bridge")) == made(fenced("same-bridge"))
+
+
+@pytest.mark.parametrize("policy", ["open", "same-bridge", "isolated"])
+def test_repeating_changes_nothing(policy: Any) -> None:
+    once = fenced(policy) if policy != "open" else OPEN
+    assert made(once, once) == made(once)
+
+
+def test_removal_takes_an_address_s_rules_and_no_others() -> None:
+    fake = MemoryIptables()
+    other = Admission(backend="iptables", addresses=("10.1.0.22",))
+    fake.apply(4, "filter", iptables_rules.change(other, 4))
+    before = fake.rules(4, "filter")
+    fake.apply(4, "filter", iptables_rules.change(OPEN, 4))
+    fake.apply(4, "filter", iptables_rules.removal(("10.1.0.2",)))
+    assert fake.rules(4, "filter") == before
+
+
+def test_check_sees_the_fence_below_what_accepts() -> None:
+    chains = made(fenced("same-bridge"))
+    upside_down = {**chains, "FORWARD": tuple(reversed(chains["FORWARD"]))}
+    change = iptables_rules.change(fenced("same-bridge"), 4)
+    assert absent(chains, change) == []
+    assert absent(upside_down, change) == [
+        f"the iptables chain FORWARD has this rule too far down: {SHARED} -j CNI-ISOLATION-STAGE-1"
+    ]
+
+
+def test_nftables_carries_only_the_fence() -> None:
+    admission = Admission(
+        backend="nftables", addresses=("10.1.0.2",), bridge="br1", policy="same-bridge", fence="nftables"
+    )
+    assert iptables_rules.change(admission, 4) == Change()
+    assert [(each.name, each.key) for each in nft_rules.elements(admission)] == [
+        ("fenced", ("br1",)),
+        ("fenced_open", ("br1", "br1")),
+    ]
+
+
+def test_isolated_takes_the_bridge_off_those_that_are_open_to_themselves() -> None:
+    admission = Admission(backend="nftables", addresses=(), bridge="br1", policy="isolated", fence="nftables")
+    assert nft_rules.change(admission).remove == (("fenced_open", ("br1", "br1")),)
+
+
+@pytest.mark.parametrize("admission", [OPEN, fenced("isolated")])
+def test_record_is_read_as_it_was_written(admission: Admission) -> None:
+    assert Admission.from_record(admission.to_record()) == admission
+
+
+@pytest.mark.parametrize("record", [{}, {"addresses": 1}, {**OPEN.to_record(), "addresses": None}])
+def test_foreign_record_is_none(record: dict[str, Any]) -> None:
+    assert Admission.from_record(record) is None
