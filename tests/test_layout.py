@@ -112,3 +112,32 @@ def _is_small_member(node: ast.FunctionDef | ast.ClassDef) -> bool:
     return isinstance(node, ast.FunctionDef) and (
         node.name in ("do", "undo") or isinstance(node.body[0], ast.Expr)
     )
+
+
+#: literal -> the one module that has it
+LITERALS = {
+    "/run/linkspan": "linkspan/paths.py",
+    "/var/lib/linkspan": "linkspan/paths.py",
+    "/proc/self/ns/net": "linkspan/paths.py",
+    "SO_NETNS_COOKIE": "linkspan/paths.py",
+}
+
+
+@pytest.mark.parametrize("literal", LITERALS)
+def test_literal_is_written_in_one_module(literal: str) -> None:
+    """What is written twice is changed once; messages and prose name what the constant holds."""
+    users = {str(path.relative_to(ROOT)) for path in sources() if literal in _code(path)}
+    assert users == {LITERALS[literal]}
+
+
+def _code(path: Path) -> str:
+    """A module without its comments and docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [each for each in node.body if not _is_text(each)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from linkspan import paths
 from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Records:
 
     def __init__(self, host: Host, plugin: str) -> None:
         self._files = host.files
-        self._folder = f"{host.state_dir}/records/{plugin}"
+        self._folder = paths.records(host.state_dir, plugin)
 
     def write(self, attachment: Attachment, content: Mapping[str, Any]) -> None:
         """Replace the attachment's record. `content` is JSON; the attachment's words are added to it."""

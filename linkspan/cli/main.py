@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import click
 
-from linkspan import __version__
+from linkspan import __version__, paths
 from linkspan.cni.errors import CniError
 from linkspan.cni.versions import VERSIONS
 from linkspan.launch import install, launcher, native
@@ -131,7 +131,7 @@ def status() -> None:
 
     found = start.peer()
     if found is None:
-        click.echo(f"no resident in this network namespace ({launcher.state_dir()})")
+        click.echo(f"no resident in this network namespace ({paths.state_dir()})")
         sys.exit(1)
     pid, greeting = found
     state = "answers"
@@ -139,7 +139,7 @@ def status() -> None:
         state = "is stopped or hung"
     elif greeting != launcher.greeting().decode().strip():
         state = "is of another build or mount namespace"
-    click.echo(f"resident: process {pid} {state}; log {launcher.state_dir()}/resident.log")
+    click.echo(f"resident: process {pid} {state}; log {paths.log(paths.state_dir(), paths.WORKERS)}")
     sys.exit(0 if state == "answers" else 1)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from linkspan import paths
 from linkspan.call.plugin import ALIASES, MODULES
 from linkspan.launch import launcher, native
 
@@ -66,6 +67,8 @@ def native_constants(cni_type: str, python: str, library: str) -> dict[str, str]
         "PYTHON": python,
         "IDENTITY": f"{library}/linkspan/launch/launcher.py",
         "PROTOCOL": launcher.PROTOCOL,
+        "RUN_DIR": paths.RUN_DIR,
+        "WORKERS": paths.WORKERS,
         "PROGRAM": _marked(cni_type, library),
         "LOST": _program(library, "lost()"),
         "NO_PYTHON": json.dumps(

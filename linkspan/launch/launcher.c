@@ -9,6 +9,8 @@
  *   PYTHON      the interpreter
  *   IDENTITY    the file whose identity is the installation's (launch.build)
  *   PROTOCOL    begins the greeting of a resident that speaks as we do
+ *   RUN_DIR     parent of the state directories, which are named by the cookie of their network namespace
+ *   WORKERS     the name of the socket in it, without its suffix
  *   PROGRAM     the Python launcher: what the interpreter is given with -c
  *   LOST        the Python program that says a call was lost
  *   NO_PYTHON   what to answer where that cannot be started
@@ -156,7 +158,7 @@ static int connect_resident(void)
 
     if (resident < 0 || getsockopt(resident, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
         return -1;
-    snprintf(address.sun_path, sizeof address.sun_path, "/run/linkspan/%llu/resident.sock", (unsigned long long)cookie);
+    snprintf(address.sun_path, sizeof address.sun_path, RUN_DIR "/%llu/" WORKERS ".sock", (unsigned long long)cookie);
     allow(resident, PATIENCE);
     if (connect(resident, (struct sockaddr *)&address, sizeof address) < 0) {
         close(resident);

@@ -20,6 +20,8 @@ import _socket
 import posix
 import sys
 
+from linkspan import paths
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 #: The environment variable that keeps a launcher, and every launcher below it, from asking a resident.
 STANDALONE = "LINKSPAN_STANDALONE"
-#: Where everything lives that cannot outlive a boot.
-RUN_DIR = "/run/linkspan"
 #: How long the resident may take to greet, in seconds. A stopped process accepts connections and never speaks.
 PATIENCE = 0.1
 #: Begins the line by which a launcher is known: `# linkspan launcher: <type> <library>`; see `type_of_launcher`.
@@ -38,7 +38,6 @@ MARKER_WITHIN = 1 << 20
 #: Begins a greeting, and counts up when what passes between launcher and resident changes: native launchers outlive an upgrade.
 PROTOCOL = "linkspan 1"
 
-_SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 _SOL_SOCKET, _SCM_RIGHTS = 1, 1  # asm-generic/socket.h, linux/socket.h
 #: The descriptors of a call, as `call_frame` names them.
 STDERR, NETNS = b"stderr", b"netns"
@@ -75,16 +74,6 @@ def lost() -> "NoReturn":
 # --- both sides -------------------------------------------------------------------------------------------------------
 
 
-def state_dir() -> str:
-    """/run/linkspan/<cookie of this network namespace>; the kernel never gives a cookie twice. Raises OSError before Linux 5.14."""
-    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    try:
-        cookie = probe.getsockopt(_SOL_SOCKET, _SO_NETNS_COOKIE, 8)
-    finally:
-        probe.close()
-    return f"{RUN_DIR}/{int.from_bytes(cookie, sys.byteorder)}"
-
-
 def build() -> str:
     """What tells this installation from every other, and from itself before an upgrade: the identity of this very file."""
     stat = posix.stat(__file__)
@@ -93,7 +82,7 @@ def build() -> str:
 
 def greeting() -> bytes:
     """The line a resident in this process would greet with. Raises OSError where /proc is missing."""
-    net, mnt = posix.readlink("/proc/self/ns/net"), posix.readlink("/proc/self/ns/mnt")
+    net, mnt = posix.readlink(paths.OWN_NETNS), posix.readlink("/proc/self/ns/mnt")
     return f"{PROTOCOL} {build()} {net} {mnt}\n".encode()
 
 
@@ -171,7 +160,7 @@ def _connect() -> "_socket.socket | None":
     resident = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         resident.settimeout(PATIENCE)
-        resident.connect(f"{state_dir()}/resident.sock")
+        resident.connect(paths.socket(paths.state_dir(), paths.WORKERS))
     except OSError:
         resident.close()
         return None
@@ -251,7 +240,7 @@ def _lost(stdin: bytes) -> bytes:
 
     error = TryAgain(
         "the linkspan resident went away during this call; try again later",
-        "what ADD may have left is taken back by DEL; the resident's log is resident.log below /run/linkspan",
+        f"what ADD may have left is taken back by DEL; the resident's log is resident.log below {paths.RUN_DIR}",
     )
     return wire.encode_error(error, wire.error_version(stdin))
 

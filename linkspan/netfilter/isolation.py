@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linkspan import paths
 from linkspan.netfilter import nft_table
 from linkspan.netfilter.iptables_check import absent
 from linkspan.netfilter.rules import Change, NftChange
@@ -54,7 +55,7 @@ def open_up(host: Host, bridge: str) -> None:
 
 
 def _mark(host: Host, bridge: str) -> str:
-    return f"{host.state_dir}/internal/{bridge}"
+    return paths.internal_mark(host.state_dir, bridge)
 
 
 def _remove_rules(host: Host, bridge: str) -> None:

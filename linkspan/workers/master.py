@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from linkspan import paths
 from linkspan.launch import launcher
 from linkspan.workers import worker
 
@@ -47,7 +48,7 @@ class Resident:
     """Listener, waiting calls and workers of one network namespace."""
 
     def __init__(self, state_dir: str, *, idle: float = IDLE, hung: float = HUNG) -> None:
-        self._path = f"{state_dir}/resident.sock"
+        self._path = paths.socket(state_dir, paths.WORKERS)
         self._idle, self._hung = idle, hung
         self._build = launcher.build()
         self._greeting = launcher.greeting()
@@ -278,9 +279,8 @@ def say(message: str) -> None:
 
 def take_lock(state_dir: str) -> int | None:
     """The lock that the one resident of a namespace holds, or None if another has it."""
-    descriptor = os.open(
-        f"{state_dir}/resident.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-    )
+    path = paths.only_one(state_dir, paths.WORKERS)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -294,7 +294,7 @@ def main() -> int:
     from linkspan.host.linux.files import LinuxFiles
     from linkspan.host.linux.processes import name_this_process
 
-    state_dir = launcher.state_dir()
+    state_dir = paths.state_dir()
     if "--locked" not in sys.argv:
         LinuxFiles(state_dir).make_folder(state_dir)
         if take_lock(state_dir) is None:

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from linkspan import paths
 from linkspan.cni.errors import IoFailure
 from linkspan.host.linux.files import LinuxFiles
-from linkspan.launch import launcher
 from linkspan.workers.master import LOG_LIMIT, take_lock
 
 _CLONE_NEWNS = 0x00020000  # linux/sched.h
@@ -28,12 +28,12 @@ _START = 10.0
 
 def start() -> None:
     """Bring up a resident in this network namespace unless one is there or on its way. Raises IoFailure, OSError."""
-    state_dir = launcher.state_dir()
+    state_dir = paths.state_dir()
     LinuxFiles(state_dir).make_folder(state_dir)
     lock = take_lock(state_dir)
     if lock is None:
         return
-    log = f"{state_dir}/resident.log"
+    log = paths.log(state_dir, paths.WORKERS)
     if _systemd_is_ours():
         os.close(lock)
         unit = f"linkspan-resident-{os.path.basename(state_dir)}"
@@ -53,7 +53,9 @@ def start_and_wait() -> None:
     deadline = time.monotonic() + _START
     while peer() is None:
         if time.monotonic() > deadline:
-            raise IoFailure("the resident does not start", f"see {launcher.state_dir()}/resident.log")
+            raise IoFailure(
+                "the resident does not start", f"see {paths.log(paths.state_dir(), paths.WORKERS)}"
+            )
         time.sleep(0.01)
 
 
@@ -65,7 +67,7 @@ def peer() -> tuple[int, str] | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
         asked.settimeout(1.0)
         try:
-            asked.connect(f"{launcher.state_dir()}/resident.sock")
+            asked.connect(paths.socket(paths.state_dir(), paths.WORKERS))
             pid = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         except OSError:
             return None
@@ -131,7 +133,7 @@ def _become(argv: Sequence[str], log: str, keep: int | None) -> None:
 def shares_network_with_init() -> bool:
     """Whether PID 1 lives in our network namespace: then this is the host, not one made of namespaces."""
     try:
-        return os.readlink("/proc/1/ns/net") == os.readlink("/proc/self/ns/net")
+        return os.readlink("/proc/1/ns/net") == os.readlink(paths.OWN_NETNS)
     except OSError:
         return False
 

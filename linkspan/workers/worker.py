@@ -10,8 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from linkspan.call import dispatch
-from linkspan.launch import launcher
-from linkspan.launch import protocol
+from linkspan.launch import launcher, protocol
 
 if TYPE_CHECKING:
     from linkspan.host.linux import Warm

@@ -22,8 +22,9 @@ from linkspan.call.plugin import load
 from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
 from linkspan.cni.versions import VERSIONS
-from linkspan.host.memory import OWN_NETNS, MemoryHost
+from linkspan.host.memory import MemoryHost
 from linkspan.netfilter.masquerade import chain_name
+from linkspan.paths import OWN_NETNS
 from tests.fuzz.strategies import OTHER_BOX, Case, cases
 from tests.harness.memory import BOX, FOREIGN, OURS, Desk
 from tests.harness.nameserver import serve_names_of

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from linkspan.cni.versions import VERSIONS
-from linkspan.launch import launcher, native
-from linkspan.launch import protocol
+from linkspan.launch import launcher, native, protocol
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 
@@ -26,9 +25,10 @@ FORMS = ("native", "python")
 #: The script of a resident for one connection: `meet` is given the connection and the greeting.
 RESIDENT = """
 import os, socket, time
+from linkspan import paths
 from linkspan.launch import launcher
 {meet}
-folder = launcher.state_dir()
+folder = paths.state_dir()
 os.makedirs(folder)
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(folder + "/resident.sock")

@@ -46,11 +46,12 @@ CONFIG = {
 #: A resident as `linkspan resident start` makes it, but in the foreground and with words of the test's own before it runs.
 RESIDENT = """
 import os
+from linkspan import paths
 from linkspan.launch import launcher
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.workers.master import Resident, take_lock
 {before}
-state_dir = launcher.state_dir()
+state_dir = paths.state_dir()
 LinuxFiles(state_dir).make_folder(state_dir)
 lock = take_lock(state_dir)
 os.chdir("/")
@@ -204,7 +205,7 @@ def test_a_call_that_finds_a_resident_is_served_by_a_worker(stage: Stage) -> Non
 
 def test_no_call_is_lost_while_workers_make_place_for_fresh_ones(stage: Stage) -> None:
     names = [f"c{number}" for number in range(16)]
-    with stage.resident(before="from linkspan.resident import worker\nworker.CALLS = 1") as master:
+    with stage.resident(before="from linkspan.workers import worker\nworker.CALLS = 1") as master:
         first = set(workers(master))
         for verb in ("ADD", "DEL"):
             answers = [answer(each) for each in [stage.start(verb, name) for name in names]]
@@ -240,10 +241,10 @@ def test_a_resident_stopped_behind_its_greeting_answers_when_it_goes_on(stage: S
 
 
 GREETINGS = {
-    "another build": "real = launcher.greeting\nlaunch.greeting = lambda: real().replace(launcher.build().encode(), b'1.2.3.4')",
-    "another network namespace": "real = launcher.greeting\nlaunch.greeting = lambda: real().replace(b'net:[', b'net:[9')",
-    "another mount namespace": "real = launcher.greeting\nlaunch.greeting = lambda: real().replace(b'mnt:[', b'mnt:[9')",
-    "no greeting": "launch.greeting = lambda: b''",
+    "another build": "real = launcher.greeting\nlauncher.greeting = lambda: real().replace(launcher.build().encode(), b'1.2.3.4')",
+    "another network namespace": "real = launcher.greeting\nlauncher.greeting = lambda: real().replace(b'net:[', b'net:[9')",
+    "another mount namespace": "real = launcher.greeting\nlauncher.greeting = lambda: real().replace(b'mnt:[', b'mnt:[9')",
+    "no greeting": "launcher.greeting = lambda: b''",
 }  # fmt: skip
 
 

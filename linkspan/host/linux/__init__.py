@@ -6,22 +6,20 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
+from linkspan import paths
 from linkspan.host.contract import Conntrack, Iptables, Nftables
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks, same_namespace
-from linkspan.host.linux.namespaces import checked, cookie, open_netns
+from linkspan.host.linux.namespaces import checked, open_netns
 from linkspan.host.linux.processes import LinuxProcesses
 from linkspan.netfilter.rules import Family
-
-RUN = "/run/linkspan"
 
 
 class Warm:
     """What a worker keeps between calls: sockets and contexts of the namespace it runs in."""
 
     def __init__(self) -> None:
-        self.cookie = cookie()
-        self.state_dir = f"{RUN}/{self.cookie}"
+        self.state_dir = paths.state_dir()
         self.read_tables: set[tuple[Family, str]] = set()
         self._links: LinuxLinks | None = None
 
@@ -36,7 +34,7 @@ class Warm:
     def boot(self) -> str:
         """See contract.Host."""
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return f"{file.read().strip()} {self.cookie}"
+            return f"{file.read().strip()} {paths.netns_cookie()}"
 
     def links(self, open_peer: Callable[[str], int]) -> LinuxLinks:
         """Our own namespace's links; `open_peer` is how the present call opens a container's namespace."""

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from linkspan import paths
 from linkspan.cni.errors import IoFailure
 from linkspan.cni.model import Attachment
 
@@ -111,7 +112,7 @@ class LinuxFiles:
             return
         parent = os.path.dirname(path)
         if parent != path:
-            self.make_folder(parent, mode=0o755 if not self._is_state(parent) else mode)
+            self.make_folder(parent, mode=0o755 if not paths.is_state(parent) else mode)
         with _telling("make the folder", path), suppress(FileExistsError):
             os.mkdir(path, mode)
             os.chmod(path, mode)  # the umask is the caller's here and the resident's there
@@ -132,7 +133,7 @@ class LinuxFiles:
     @contextmanager
     def lock_attachment(self, plugin: str, attachment: Attachment) -> Iterator[None]:
         """See contract.Files: one byte of one file per plugin, so that no attachment leaves a lock file."""
-        path = f"{self._state_dir}/locks/{plugin}"
+        path = paths.lock(self._state_dir, plugin)
         self.make_folder(os.path.dirname(path))
         with _telling("lock", path):
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -147,15 +148,12 @@ class LinuxFiles:
             self.held.remove(descriptor)
             os.close(descriptor)
 
-    def _is_state(self, path: str) -> bool:
-        return f"{path}/".startswith("/run/linkspan/")
-
     def _no_follow(self, path: str) -> int:
-        return os.O_NOFOLLOW if self._is_state(path) else 0
+        return os.O_NOFOLLOW if paths.is_state(path) else 0
 
     def _trusted(self, path: str) -> None:
         """Our state is root's own and no link to elsewhere; a stranger's folder there is not used."""
-        if not self._is_state(path):
+        if not paths.is_state(path):
             return
         seen = os.lstat(path)
         if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid():

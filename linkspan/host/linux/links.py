@@ -31,6 +31,7 @@ from linkspan.host.linux.netlink.route import (
     read_route,
 )
 from linkspan.netfilter.rules import Family
+from linkspan.paths import OWN_NETNS
 
 # linux/rtnetlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
@@ -387,7 +388,7 @@ def _given(**values: Any) -> dict[str, Any]:
 def same_namespace(path: str) -> bool:
     """Whether `path` is the network namespace we run in; False when there is nothing."""
     try:
-        theirs, ours = os.stat(path), os.stat("/proc/self/ns/net")
+        theirs, ours = os.stat(path), os.stat(OWN_NETNS)
     except OSError:
         return False
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)

@@ -6,17 +6,15 @@ import ctypes
 import errno
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 from linkspan.cni.errors import InvalidNetns, NetnsGone
+from linkspan.paths import OWN_NETNS
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
-SO_NETNS_COOKIE = 71  # asm-generic/socket.h, since Linux 5.14
-OURS = "/proc/self/ns/net"
 
 
 def open_netns(path: str) -> int:
@@ -56,7 +54,7 @@ def is_netns(descriptor: int) -> bool:
 @contextmanager
 def inside(descriptor: int) -> Iterator[None]:
     """Be in that network namespace meanwhile. A process that cannot come back ends: it must never act in the wrong one."""
-    home = os.open(OURS, os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open(OWN_NETNS, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _setns(descriptor)
         try:
@@ -68,15 +66,6 @@ def inside(descriptor: int) -> Iterator[None]:
                 os._exit(70)
     finally:
         os.close(home)
-
-
-def cookie() -> str:
-    """The kernel's number for our network namespace, never used twice in a boot; its inode where the kernel has none."""
-    with socket.socket(socket.AF_UNIX) as asked:
-        try:
-            return str(int.from_bytes(asked.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), "little"))
-        except OSError:
-            return str(os.stat(OURS).st_ino)
 
 
 def _setns(descriptor: int) -> None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
+from linkspan import paths
 from linkspan.cni.errors import CniError, InvalidNetns, IoFailure, KernelRefused, NetnsGone
 from linkspan.host import contract
 from linkspan.host.memory.files import MemoryFiles
@@ -25,8 +26,6 @@ from linkspan.netfilter.rules import Flow
 
 #: The chains that every table of iptables has without anybody's doing.
 _BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-
-OWN_NETNS = "/proc/self/ns/net"
 
 #: A request: "part.method", and the how many-th of its name it is, from 1.
 Request = tuple[str, int]
@@ -67,7 +66,7 @@ class MemoryHost:
         *,
         dies_at: Request | None = None,
         boot: str = "first-boot 1",
-        state_dir: str = "/run/linkspan/1",
+        state_dir: str = f"{paths.RUN_DIR}/1",
     ) -> None:
         self.refuse = dict(refuse or {})
         self.dies_at = dies_at
@@ -79,7 +78,7 @@ class MemoryHost:
         self.closed = False
         self._dead = False
         self._counts: Counter[str] = Counter()
-        self._namespaces = {OWN_NETNS: MemoryLinks(self.namespace)}
+        self._namespaces = {paths.OWN_NETNS: MemoryLinks(self.namespace)}
         self.iptables = self._watched("iptables", contract.Iptables, MemoryIptables())
         self.nftables = self._watched("nftables", contract.Nftables, MemoryNftables())
         self.conntrack = self._watched("conntrack", contract.Conntrack, MemoryConntrack())
@@ -90,11 +89,11 @@ class MemoryHost:
 
     def links(self, netns: str = "") -> MemoryLinks:
         """See contract.Host."""
-        return self._watched("links", contract.Links, self.namespace(netns or OWN_NETNS))
+        return self._watched("links", contract.Links, self.namespace(netns or paths.OWN_NETNS))
 
     def same_netns(self, netns: str) -> bool:
         """See contract.Host."""
-        return self._namespaces.get(netns) is self._namespaces[OWN_NETNS]
+        return self._namespaces.get(netns) is self._namespaces[paths.OWN_NETNS]
 
     def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
         """See contract.Host: what a test put into `listeners`."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
+from linkspan import paths
 from linkspan.cni.errors import IoFailure
 from linkspan.cni.model import Attachment
 
@@ -116,7 +117,7 @@ class MemoryFiles:
         if path in self._files:
             raise _failure("make the folder", path, errno.ENOTDIR)
         parent = os.path.dirname(path)
-        self.make_folder(parent, mode=mode if f"{parent}/".startswith("/run/linkspan/") else 0o755)
+        self.make_folder(parent, mode=mode if paths.is_state(parent) else 0o755)
         self._folders[path] = mode
 
     @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cni_dns import frames
 from cni_dns.holder import process_of, unix_listener
+from linkspan import paths
 from linkspan.call.records import Records
 from linkspan.cni.errors import CniError, DelegateFailed, IoFailure, PortTaken, TryAgain
 
@@ -107,11 +108,12 @@ def reach(host: Host) -> Server | None:
     root of the process that has its socket.
     """
     place = Place(host.files, host.state_dir)
-    sock = _connected(f"{host.state_dir}/dns.sock")
+    path = paths.socket(host.state_dir, paths.NAME_SERVER)
+    sock = _connected(path)
     if sock is None:
-        root = _root_of(f"{host.state_dir}/dns.sock")
+        root = _root_of(path)
         place = Place(host.files, root + host.state_dir)
-        sock = _connected(f"{place.state_dir}/dns.sock") if root else None
+        sock = _connected(root + path) if root else None
     return None if sock is None else Server(sock, place)
 
 
@@ -125,7 +127,8 @@ def reach_or_start(host: Host) -> Server:
         now = time.monotonic()
         if now > deadline:
             raise IoFailure(
-                "the name server does not start", f"see {host.state_dir}/dns.log for what it said"
+                "the name server does not start",
+                f"see {paths.log(host.state_dir, paths.NAME_SERVER)} for what it said",
             )
         if now - started > 1.0:
             _start(host)
@@ -160,7 +163,7 @@ def _start(host: Host) -> None:
     from linkspan.workers.start import module_argv, spawn_detached
 
     host.files.make_folder(host.state_dir)
-    spawn_detached(module_argv("cni_dns.server"), log=f"{host.state_dir}/dns.log")
+    spawn_detached(module_argv("cni_dns.server"), log=paths.log(host.state_dir, paths.NAME_SERVER))
 
 
 def answers(server: str, name: str) -> frozenset[str]:

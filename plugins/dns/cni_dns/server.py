@@ -24,6 +24,7 @@ from cni_dns.listeners import Listener
 from cni_dns.loop import READ, Loop
 from cni_dns.registry import Entry, Registry
 from cni_dns.resolver import Forward, careful, fitting, quick
+from linkspan import paths
 from linkspan.call.records import Records
 from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
@@ -41,11 +42,6 @@ UPGRADED = 75
 _QUICK_DEATHS = 5
 _LEAVING = 0.5
 """Seconds to wait for the lock: a server that is just leaving gives it up within them."""
-
-
-def socket_path(state_dir: str) -> str:
-    """Where the server of a state folder is reached."""
-    return f"{state_dir}/dns.sock"
 
 
 class Server:
@@ -69,14 +65,14 @@ class Server:
         for _, record in self._records.all():
             self._load(record)
         self._sweep()
-        control = _control_socket(socket_path(self._host.state_dir))
+        control = _control_socket(paths.socket(self._host.state_dir, paths.NAME_SERVER))
         self._loop.watch(control, READ, lambda: self._accept(control))
         self._loop.stop_on(signal.SIGTERM)
         gc.collect()
         gc.freeze()
         self._loop.run(lambda error: self._say(f"a request failed: {error!r}"))
         with suppress(OSError):
-            os.unlink(socket_path(self._host.state_dir))
+            os.unlink(paths.socket(self._host.state_dir, paths.NAME_SERVER))
         control.close()
         return self._status
 
@@ -316,7 +312,7 @@ def main() -> int:
     name_this_process("linkspan dns")
     host = LinuxHost()
     host.files.make_folder(host.state_dir)
-    if not _only_one(f"{host.state_dir}/dns.lock"):
+    if not _only_one(paths.only_one(host.state_dir, paths.NAME_SERVER)):
         return 0
     return _keep(lambda: Server(host, _log).run())
 

@@ -16,6 +16,7 @@ from cni_dns.questions import PermitQuestions
 from cni_dns.registry import Entry
 from cni_dns.result import result_of
 from cni_dns.steps import Announce, KeepPort, KeepRecord
+from linkspan import paths
 from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import best_effort, carry_out
 from linkspan.cni.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
@@ -130,7 +131,7 @@ def _see_that_all_are_served(host: Host, records: list[dict[str, Any]]) -> None:
     if deaf:
         raise NotReadyDegraded(
             f"names exist and are not served: nobody of ours listens on {deaf[0]} port 53",
-            f"{holder_of_port(deaf[0], 53)} may have it; see {host.state_dir}/dns.log",
+            f"{holder_of_port(deaf[0], 53)} may have it; see {paths.log(host.state_dir, paths.NAME_SERVER)}",
         )
 
 

@@ -10,6 +10,7 @@ import json
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from linkspan import paths
 from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def lock(host: Host) -> AbstractContextManager[None]:
     """Exclude others from all owners of this host."""
-    return host.files.lock(f"{host.state_dir}/locks/firewall-owners")
+    return host.files.lock(paths.lock(host.state_dir, "firewall-owners"))
 
 
 def take(host: Host, attachment: Attachment, addresses: Sequence[str]) -> None:
@@ -39,11 +40,11 @@ def release(host: Host, addresses: Sequence[str]) -> None:
     """Nobody owns these any more. Under the lock."""
     for each in addresses:
         host.files.remove(_path(host, each))
-    host.files.remove_folder(f"{host.state_dir}/firewall")
+    host.files.remove_folder(paths.address_owners(host.state_dir))
 
 
 def _path(host: Host, address: str) -> str:
-    return f"{host.state_dir}/firewall/{address}"
+    return f"{paths.address_owners(host.state_dir)}/{address}"
 
 
 def _owner(host: Host, address: str) -> Attachment | None:

@@ -1,7 +1,7 @@
 """The pool on disk: the reference's files byte for byte, and beside them what only we know.
 
 In dataDir/NAME a file named by the address holds `<container id> CR LF <ifname>`. What a lease needs beyond that (its boot) and the
-index from attachment to addresses lie in /var/lib/linkspan/leases: a record is believed only while it names the lease's inode and
+index from attachment to addresses lie in `paths.LEASES_DIR`: a record is believed only while it names the lease's inode and
 ctime, no record means that the lease lives, and a miss of the index means a scan.
 """
 
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from cni_host_local_ipam.ranges import Ip, RangeSet, address_or_none
 from cni_host_local_ipam.released import Released
+from linkspan import paths
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
-
-SIDE = "/var/lib/linkspan/leases"
 
 
 class Pool:
@@ -31,7 +30,7 @@ class Pool:
         self._files = host.files
         self._folder = folder
         name = sha256(folder.encode()).hexdigest()[:24]
-        self._side = f"{SIDE}/{name}"
+        self._side = f"{paths.LEASES_DIR}/{name}"
         self._released = Released(host, name)
 
     @contextmanager

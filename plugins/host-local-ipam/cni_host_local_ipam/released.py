@@ -9,6 +9,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from linkspan import paths
 from linkspan.cni.errors import IoFailure
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Released:
 
     def __init__(self, host: Host, pool: str) -> None:
         self._files = host.files
-        self._path = f"{host.state_dir}/released/{pool}"
+        self._path = paths.released(host.state_dir, pool)
 
     def oldest_first(self) -> dict[str, int]:
         """Address -> its place in the order of release. Addresses that are taken again may be among them."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cni_portmap.publication import Entry, Publication
+from linkspan import paths
 from linkspan.cni.errors import PortTaken
 from linkspan.cni.model import Attachment
 
@@ -32,9 +33,7 @@ class Owner:
 
 def lock(host: Host) -> AbstractContextManager[None]:
     """Exclude others from all claims of this host."""
-    folder = f"{host.state_dir}/locks"
-    host.files.make_folder(folder)
-    return host.files.lock(f"{folder}/ports")
+    return host.files.lock(paths.lock(host.state_dir, "ports"))
 
 
 def make_room(host: Host, publication: Publication, evict: Callable[[Attachment], object]) -> None:
@@ -93,7 +92,7 @@ def _release(host: Host, attachment: Attachment, entries: Iterable[Entry]) -> No
 
 
 def _folder(host: Host, entry: Entry) -> str:
-    return f"{host.state_dir}/ports/{entry.protocol}/{entry.host_port}"
+    return paths.port_claims(host.state_dir, entry.protocol, entry.host_port)
 
 
 def _path(host: Host, attachment: Attachment, entry: Entry) -> str:

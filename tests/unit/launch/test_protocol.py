@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from linkspan.launch import launcher
-from linkspan.launch import protocol
+from linkspan.launch import launcher, protocol
 
 
 @pytest.mark.parametrize("fields", [[], [b""], [b"a", b"", b"\0" * 300]], ids=["none", "empty", "some"])

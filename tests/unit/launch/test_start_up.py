@@ -17,7 +17,7 @@ from linkspan.launch import install
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 
-ITSELF = {"_socket", "linkspan", "linkspan.launch", "linkspan.launch.launcher"}
+ITSELF = {"_socket", "linkspan", "linkspan.launch", "linkspan.launch.launcher", "linkspan.paths"}
 HEAVY = {"pyroute2", "jsonschema", "iptc", "dns", "click", "rich"}
 VERSION = {"CNI_COMMAND": "VERSION", "LINKSPAN_STANDALONE": "1"}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from linkspan.host.memory import OWN_NETNS, MemoryHost
+from linkspan.host.memory import MemoryHost
 from linkspan.netfilter import isolation
+from linkspan.paths import OWN_NETNS
 
 
 @pytest.fixture(params=["nftables", "iptables"])

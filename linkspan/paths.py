@@ -1,0 +1,105 @@
+"""Where linkspan keeps its files, and the number of the network namespace that state belongs to. Nothing else knows these paths.
+
+    /run/linkspan/COOKIE/          state that must outlive neither this boot nor this network namespace
+        records/PLUGIN/KEY.json    what a plugin did for an attachment
+        locks/NAME                 locks of a plugin's attachments, of the port claims, of the firewall's address owners
+        ports/PROTOCOL/PORT/       claims of one host port
+        firewall/ADDRESS           the attachment that an address's firewall rules belong to
+        internal/BRIDGE            marks a bridge of an internal network
+        released/POOL              the addresses of a pool that were given back last
+        SERVICE.sock .lock .log    of a long-lived process: its socket, the lock that makes it the only one, its log
+    /var/lib/linkspan/leases/      what a lease needs beyond the reference's own files
+
+Every executable imports this module at every call, so it imports only what a bare interpreter has loaded already, and `_socket`.
+"""
+
+import _socket
+import posix
+import sys
+
+#: Parent of every state directory. /run is empty after a boot.
+RUN_DIR = "/run/linkspan"
+#: What outlives a boot.
+LEASES_DIR = "/var/lib/linkspan/leases"
+#: The network namespace of this process (network_namespaces(7)).
+OWN_NETNS = "/proc/self/ns/net"
+#: The services, as their files are called.
+WORKERS, NAME_SERVER = "resident", "dns"
+
+_SO_NETNS_COOKIE = 71  # asm-generic/socket.h, Linux 5.14
+_SOL_SOCKET = 1  # asm-generic/socket.h
+_ENOPROTOOPT = 92  # asm-generic/errno.h
+
+
+def netns_cookie() -> int:
+    """The kernel's number for our network namespace, never used twice in a boot; before Linux 5.14 the namespace's inode.
+
+    Raises OSError.
+    """
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        return int.from_bytes(probe.getsockopt(_SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
+    except OSError as error:
+        if error.errno != _ENOPROTOOPT:
+            raise
+        return posix.stat(OWN_NETNS).st_ino
+    finally:
+        probe.close()
+
+
+def state_dir() -> str:
+    """The state directory of our network namespace. Raises OSError."""
+    return f"{RUN_DIR}/{netns_cookie()}"
+
+
+def is_state(path: str) -> bool:
+    """Whether a path is RUN_DIR or below it."""
+    return f"{path}/".startswith(f"{RUN_DIR}/")
+
+
+# --- below a state directory ------------------------------------------------------------------------------------------
+
+
+def records(state: str, plugin: str) -> str:
+    """The folder of a plugin's records."""
+    return f"{state}/records/{plugin}"
+
+
+def lock(state: str, name: str) -> str:
+    """The file of a lock. The attachments of a plugin are locked in the file of the plugin's name."""
+    return f"{state}/locks/{name}"
+
+
+def port_claims(state: str, protocol: str, port: int) -> str:
+    """The folder of the claims of one host port."""
+    return f"{state}/ports/{protocol}/{port}"
+
+
+def address_owners(state: str) -> str:
+    """The folder in which a file named by an address says whose firewall rules it has."""
+    return f"{state}/firewall"
+
+
+def internal_mark(state: str, bridge: str) -> str:
+    """The file that marks the bridge of an internal network."""
+    return f"{state}/internal/{bridge}"
+
+
+def released(state: str, pool: str) -> str:
+    """The file that lists the addresses of a pool that were given back last."""
+    return f"{state}/released/{pool}"
+
+
+def socket(state: str, service: str) -> str:
+    """The socket on which a service is asked."""
+    return f"{state}/{service}.sock"
+
+
+def only_one(state: str, service: str) -> str:
+    """The file whose lock makes a service the only one of its network namespace."""
+    return f"{state}/{service}.lock"
+
+
+def log(state: str, service: str) -> str:
+    """The file that a service writes its log to."""
+    return f"{state}/{service}.log"
