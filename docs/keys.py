@@ -1,4 +1,4 @@
-"""The page of all configuration keys, made from the schemas and the reference's list: `python docs/keys.py` writes docs/keys.md."""
+"""Generates the page of all configuration keys from the schemas and the reference's list: `python docs/keys.py` writes docs/keys.md."""
 
 from __future__ import annotations
 
@@ -10,44 +10,47 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "keys.md"
 
-#: What every plugin has by the specification; a plugin's page does not repeat it.
+#: Keys that the specification defines for every plugin; the pages of the plugins do not repeat them.
 COMMON = ("cniVersion", "name", "type", "prevResult", "runtimeConfig", "args", "args.cni")
 
-_INTRODUCTION = """# Every key
+_INTRODUCTION = """# Configuration keys
 
-Made from the plugins' schemas by `python docs/keys.py`; a test holds it against them, and against the reference plugins' list of keys, of which none may be
-missing. `[]` stands for an element of a list. What the keys do is on the page of each plugin. Of all plugins are `cniVersion`, `name`, `type`,
-`capabilities`, `prevResult`, and `cni.dev/valid-attachments` for GC.
+Every key of every plugin, compared with the reference plugins. `[]` stands for an element of a list. The page of each plugin explains
+its keys in detail. Every plugin also has `cniVersion`, `name`, `type`, `capabilities`, `prevResult` and, for GC,
+`cni.dev/valid-attachments`.
+
+This page is generated from the plugins' schemas by `python docs/keys.py`. Tests verify that it is up to date and that no key of the
+reference plugins is missing.
 """
 
 
-def rooms() -> dict[str, Path]:
-    """CNI type -> the folder of its plugin, by the executable that lies in it."""
+def plugins() -> dict[str, Path]:
+    """CNI type -> the directory of its plugin."""
     schemas = sorted((DOCS.parent / "plugins").glob("*/cni_*/schema.json"))
     return {_schema(path.parents[1])["title"]: path.parents[1] for path in schemas}
 
 
 def reference() -> Mapping[str, Mapping[str, Any]]:
-    """`keys`: CNI type -> key -> its type and default in the reference; `sources`: CNI type -> which reference."""
+    """`keys`: CNI type -> key -> type and default in the reference plugin; `sources`: CNI type -> name and release of that plugin."""
     loaded: Mapping[str, Mapping[str, Any]] = json.loads(
         (DOCS / "reference-keys.json").read_text(encoding="utf-8")
     )
     return loaded
 
 
-def keys_of(room: Path) -> dict[str, str]:
+def keys_of(plugin: Path) -> dict[str, str]:
     """Every key that a plugin's schema names, as a path such as `ipam.ranges[][].subnet`, with its description."""
-    schema = _schema(room)
+    schema = _schema(plugin)
     return {path: text for path, text in _keys(schema, schema) if path not in COMMON}
 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([_INTRODUCTION, *(_section(cni_type, room) for cni_type, room in rooms().items())])
+    return "\n".join([_INTRODUCTION, *(_section(cni_type, plugin) for cni_type, plugin in plugins().items())])
 
 
-def _schema(room: Path) -> Mapping[str, Any]:
-    (path,) = room.glob("cni_*/schema.json")
+def _schema(plugin: Path) -> Mapping[str, Any]:
+    (path,) = plugin.glob("cni_*/schema.json")
     loaded: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return loaded
 
@@ -69,12 +72,14 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str
     return named
 
 
-def _section(cni_type: str, room: Path) -> str:
-    ours, theirs = keys_of(room), reference()["keys"].get(cni_type, {})
+def _section(cni_type: str, plugin: Path) -> str:
+    ours, theirs = keys_of(plugin), reference()["keys"].get(cni_type, {})
     source = reference()["sources"].get(cni_type, "none")
-    head = f"## {cni_type}\n\nPage: [{room.name}](../plugins/{room.name}/README.md). Reference: {source}.\n"
+    head = (
+        f"## {cni_type}\n\nPage: [{plugin.name}](../plugins/{plugin.name}/README.md). Reference: {source}.\n"
+    )
     if not ours:
-        return f"{head}\nNo keys of its own, here or there.\n"
+        return f"{head}\nNeither has keys of its own.\n"
     rows = [_row(key, theirs.get(key, "-"), text) for key, text in ours.items()]
     return "\n".join([head, "| Key | Reference | linkspan |", "|---|---|---|", *rows, ""])
 
