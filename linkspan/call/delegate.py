@@ -7,12 +7,12 @@ directory and stderr, and a marker that keeps plugins of ours below it from aski
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from linkspan.cni import wire
 from linkspan.cni.errors import CniError, DelegateFailed, InvalidConfig, ToolMissing, UndecodableInput
 from linkspan.cni.model import Result
+from linkspan.cni.request import decode_document
+from linkspan.cni.result import decode_result
 from linkspan.launch.launcher import STANDALONE, type_of_launcher
 
 if TYPE_CHECKING:
@@ -52,12 +52,8 @@ def find(cni_type: str, request: Request, host: Host) -> str:
 def _call_ours(cni_type: str, request: Request, host: Host) -> Result | None:
     from linkspan.call.dispatch import perform
     from linkspan.call.plugin import load
-    from linkspan.cni.schema import fold
-    from linkspan.cni.schema import load as load_schema
 
-    plugin = load(cni_type)
-    config = fold(request.config, load_schema(plugin.schema))
-    return perform(plugin, replace(request, plugin=plugin.type, config=config), host)
+    return perform(load(cni_type), request, host)
 
 
 def _call_foreign(executable: str, request: Request, host: Host) -> Result | None:
@@ -68,7 +64,7 @@ def _call_foreign(executable: str, request: Request, host: Host) -> Result | Non
     if request.verb != "ADD":
         return None
     try:
-        return wire.decode_result(wire.decode_document(finished.stdout), request.cni_version)
+        return decode_result(decode_document(finished.stdout), request.cni_version)
     except CniError as error:
         raise UndecodableInput(f"{executable} answered ADD with no result: {error.msg}") from None
 

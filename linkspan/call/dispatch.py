@@ -1,18 +1,20 @@
 """From bytes to bytes: the one path that every call of every plugin takes, in a fresh process or a warm worker.
 
-`answer` is all of it and touches nothing itself; `main` is the only reader of stdin, environment and working directory, and the
-only writer of stdout.
+`answer` is all of it and performs no I/O of its own; `main` is the only reader of stdin, environment and working
+directory, and the only writer of stdout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linkspan.cni import wire
-from linkspan.cni.errors import Bug, CniError, InvalidConfig, InvalidNetns, NotReady, TryAgain
-from linkspan.cni.schema import check, load
+from linkspan.call.transaction import INTERRUPTIONS, Transaction, as_cni_error
+from linkspan.cni.errors import Bug, InvalidConfig, InvalidNetns, NotReady, TryAgain
+from linkspan.cni.request import Input, configured, read_request
+from linkspan.cni.result import encode_error, encode_result
 from linkspan.cni.versions import VERSIONS, encode_versions
 
 if TYPE_CHECKING:
@@ -24,9 +26,16 @@ if TYPE_CHECKING:
 Answer = tuple[int, bytes]
 
 
-def always_wanted() -> bool:
-    """Whether the caller still waits: a process of its own dies with its caller."""
-    return True
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who waits for the answer.
+
+    `is_connected` is asked once the attachment is locked and nothing is done yet, and again after ADD: a call whose caller
+    is gone is not served, or undone. `log` gets the traceback of an internal fault.
+    """
+
+    is_connected: Callable[[], bool] = lambda: True
+    log: Callable[[str], object] = lambda _: None
 
 
 def answer(
@@ -36,83 +45,85 @@ def answer(
     host: Host,
     *,
     cwd: str = "/",
-    wanted: Callable[[], bool] = always_wanted,
+    caller: Caller | None = None,
 ) -> Answer:
-    """Serve one call: (0, result) or (1, error object). No exception leaves it.
-
-    `wanted` is asked once the attachment is ours and nothing is done yet: a call whose caller is gone is not served. An ADD whose caller
-    went away meanwhile is undone before the attachment is given up, so that the DEL that follows finds its order kept.
-    """
+    """Serve one call: (0, result) or (1, error object). No exception leaves it."""
     if env.get("CNI_COMMAND") == "VERSION":
         return 0, encode_versions(stdin)
+    caller = caller or Caller()
+    given = Input.parse(stdin)
     try:
-        request = wire.read_request(plugin.type, env, stdin, load(plugin.schema), cwd=cwd)
-        result = perform(plugin, request, host, wanted=wanted)
-        return 0, b"" if result is None else _encoded(plugin, request, host, result)
-    except CniError as error:
-        return 1, wire.encode_error(error, wire.error_version(stdin))
-    except Exception as error:
-        return 1, wire.encode_error(_as_bug(error), wire.error_version(stdin))
+        request = read_request(plugin.type, env, given, cwd=cwd)
+        return 0, _served(plugin, request, host, caller)
+    except (Exception, *INTERRUPTIONS) as error:
+        reported = as_cni_error(error) or Bug.of(error)
+        if isinstance(reported, Bug):
+            caller.log(reported.trace)
+        return 1, encode_error(reported, given.error_version)
 
 
-def _encoded(plugin: Plugin, request: Request, host: Host, result: Result) -> bytes:
-    """ADD's answer. What this version of CNI cannot say (0.2.0 knows no result without addresses) is taken back."""
-    try:
-        return wire.encode_result(result, request.cni_version)
-    except CniError:
-        perform(plugin, replace(request.as_verb("DEL"), prev_result=None), host)
-        raise
+def perform(plugin: Plugin, request: Request, host: Host) -> Result | None:
+    """Carry out a request for a parent plugin, with the parent's host; ADD's result, None for the other verbs.
 
-
-def perform(
-    plugin: Plugin, request: Request, host: Host, *, wanted: Callable[[], bool] = always_wanted
-) -> Result | None:
-    """Carry out one decoded request; ADD's result, None for the other verbs. Raises CniError.
-
-    Delegation to a plugin of ours comes in here too, with the parent's host.
+    Raises CniError.
     """
-    if request.verb in ("ADD", "CHECK", "GC", "STATUS"):
-        check(request.config, plugin.schema)
-    if request.verb == "STATUS":
-        plugin.status(request, host)
-        _see_that_state_can_be_written(host)
-        return None
-    if request.verb == "GC":
-        plugin.gc(request, host)
-        return None
+    request = configured(request, plugin.type, plugin.schema)
+    with _exclusive(plugin, request, host) as transaction:
+        return _performed(plugin, request, host, transaction, Caller())
+
+
+def _served(plugin: Plugin, request: Request, host: Host, caller: Caller) -> bytes:
+    """What stdout gets. ADD's result is encoded while it can still be undone: 0.2.0 has no result without addresses."""
+    request = configured(request, plugin.type, plugin.schema)
+    with _exclusive(plugin, request, host) as transaction:
+        result = _performed(plugin, request, host, transaction, caller)
+        return b"" if result is None else encode_result(result, request.cni_version)
+
+
+@contextmanager
+def _exclusive(plugin: Plugin, request: Request, host: Host) -> Iterator[Transaction]:
+    """The call's transaction, inside the lock of its attachment where it has one: no other verb sees half of it."""
     _guard_netns(request, host)
-    with host.files.lock_attachment(plugin.type, request.attachment):
-        if not wanted():
-            raise TryAgain("the caller went away before its turn", "nothing was done")
-        return _perform_locked(plugin, request, host, wanted)
+    of_attachment = request.verb in ("ADD", "DEL", "CHECK")
+    lock = host.files.lock_attachment(plugin.type, request.attachment) if of_attachment else nullcontext()
+    with lock, Transaction(host) as transaction:
+        yield transaction
 
 
-def _perform_locked(
-    plugin: Plugin, request: Request, host: Host, wanted: Callable[[], bool]
+def _performed(
+    plugin: Plugin, request: Request, host: Host, transaction: Transaction, caller: Caller
 ) -> Result | None:
-    if request.verb == "DEL":
-        plugin.delete(request, host)
-        return None
-    if plugin.chained and request.prev_result is None:
+    if not caller.is_connected():
+        raise TryAgain("the caller went away before its turn", "nothing was done")
+    if request.verb in ("ADD", "CHECK"):
+        _require_prev_result(plugin, request)
+    if request.verb == "ADD":
+        result = plugin.add(request, host, transaction)
+        if not caller.is_connected():
+            raise TryAgain("the caller went away during ADD", "what ADD had made was undone")
+        return result
+    act = {"DEL": plugin.delete, "CHECK": plugin.check, "GC": plugin.gc, "STATUS": plugin.status}
+    act[request.verb](request, host)
+    if request.verb == "STATUS":
+        _require_writable_state(host)
+    return None
+
+
+def _require_prev_result(plugin: Plugin, request: Request) -> None:
+    if request.prev_result is not None:
+        return
+    if plugin.chained:
         raise InvalidConfig(
             f"{request.plugin} must be called as a chained plugin: prevResult is missing",
             "list it after a plugin that makes an interface, such as bridge",
         )
     if request.verb == "CHECK":
-        if request.prev_result is None:
-            raise InvalidConfig(
-                "prevResult is missing", "CHECK judges what ADD answered: pass its result as prevResult"
-            )
-        plugin.check(request, host)
-        return None
-    result = plugin.add(request, host)
-    if not wanted():
-        plugin.delete(replace(request.as_verb("DEL"), prev_result=None), host)
-        raise TryAgain("the caller went away during ADD", "what ADD had made was taken back")
-    return result
+        raise InvalidConfig(
+            "prevResult is missing", "CHECK judges what ADD answered: pass its result as prevResult"
+        )
 
 
-def _see_that_state_can_be_written(host: Host) -> None:
+def _require_writable_state(host: Host) -> None:
     """Every ADD locks its attachment there, and most leave a record."""
     if not host.files.can_write(host.state_dir):
         raise NotReady(
@@ -128,14 +139,6 @@ def _guard_netns(request: Request, host: Host) -> None:
             "plugin's netns and netns from CNI_NETNS should not be the same",
             f"CNI_NETNS is {request.netns}; set CNI_NETNS_OVERRIDE=1 if this is meant",
         )
-
-
-def _as_bug(error: Exception) -> Bug:
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
-    return Bug(f"a fault in linkspan: {type(error).__name__} at {place}", f"{error}; please report it")
 
 
 #: The release of the reference plugins that ours stand in for: nerdctl reads it off `firewall` and asks for 1.7.1 or later.
@@ -154,18 +157,16 @@ def banner(cni_type: str) -> str:
 
 
 def main(cni_type: str, stdin: bytes | None) -> int:
-    """Serve the call this process was started for and return its exit status. `stdin` is what was read of it already, if anything."""
+    """Serve the call this process was started for and return its exit status.
+
+    `stdin` is what was read of it already, if anything.
+    """
     import os
 
     if not os.environ.get("CNI_COMMAND"):
         os.write(2, banner(cni_type).encode())
         return 0
-    if stdin is None:
-        stdin = _read_all(0)
-    if os.environ["CNI_COMMAND"] == "VERSION":
-        status, stdout = 0, encode_versions(stdin)
-    else:
-        status, stdout = _answer_here(cni_type, stdin)
+    status, stdout = _answer_here(cni_type, _read_all(0) if stdin is None else stdin)
     _write_all(1, stdout)
     return status
 
@@ -173,12 +174,12 @@ def main(cni_type: str, stdin: bytes | None) -> int:
 def _answer_here(cni_type: str, stdin: bytes) -> Answer:
     import os
 
-    from linkspan.call.plugin import load as load_plugin
+    from linkspan.call.plugin import load
     from linkspan.host.linux import LinuxHost
 
     host = LinuxHost()
     try:
-        return answer(load_plugin(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
+        return answer(load(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
     finally:
         host.close()
 

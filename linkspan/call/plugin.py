@@ -1,7 +1,7 @@
 """What a plugin is: a name, a schema, and five verbs.
 
-All verbs are required, so that nobody forgets one. They take a request and a host and return values: no printing, no
-exit, no environment, no working directory, no caches of their own.
+All verbs are required, so that nobody forgets one. They take a request and a host, ADD also the transaction that undoes
+it after any exception, and return values: no printing, no exit, no environment, no working directory, no caches.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from linkspan.call.transaction import Transaction
     from linkspan.cni.model import Request, Result
     from linkspan.host.contract import Host
 
@@ -24,7 +25,7 @@ class Plugin:
 
     type: str
     schema: str
-    add: Callable[[Request, Host], Result]
+    add: Callable[[Request, Host, Transaction], Result]
     delete: Callable[[Request, Host], None]
     check: Callable[[Request, Host], None]
     gc: Callable[[Request, Host], None]

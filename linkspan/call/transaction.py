@@ -1,21 +1,29 @@
-"""A plan is a tuple of steps; a step makes one request of the host and returns how to take it back.
+"""A step makes one request of the host and returns its undo; a transaction does steps and, after any exception, undoes them.
 
-So rollback is written once, here, and no plugin keeps a flag of how far it got. What is shared between attachments (a
-bridge, a shared chain) is ensured by a step that returns `keep`: undoing it would cut off whoever joined meanwhile.
+    with Transaction(host) as transaction:
+        transaction.do(*plan)                        # steps, in order
+        transaction.on_failure(give_back)            # for what no step did, such as a delegate's reservation
+        ...                                          # whatever raises from here on undoes all of it, in reverse
+
+So rollback is written once, here, and no plugin keeps a flag of how far it got. What attachments share (a bridge, a
+shared chain) is ensured by a step that returns `keep`: undoing it would cut off whoever joined meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from linkspan.cni.errors import CniError
+from linkspan.cni.errors import Bug, CniError, TryAgain
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 Undo = Callable[[], object]
+#: Raised by a signal or by `sys.exit`: not an Exception, and still an end of the call that must be cleaned up and reported.
+INTERRUPTIONS = (KeyboardInterrupt, SystemExit)
 
 
 class Step(Protocol):
@@ -28,36 +36,75 @@ class Step(Protocol):
 Plan = tuple[Step, ...]
 
 
+class Transaction:
+    """Steps that are all done, or all undone when the `with` block is left by an exception, whichever it is.
+
+    Every exception but CniError leaves the block as a CniError (see `as_cni_error`); the errors of undos are added to its
+    details. `observe` is told each step before it is done.
+    """
+
+    def __init__(self, host: Host, observe: Callable[[Step], object] | None = None) -> None:
+        self._host = host
+        self._observe = observe
+        self._undos: list[Undo] = []
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        reported = as_cni_error(error)
+        self._roll_back(reported)
+        if reported is not None and reported is not error:
+            raise reported from error
+
+    def do(self, *steps: Step) -> None:
+        """Carry out the steps in order."""
+        for step in steps:
+            if self._observe is not None:
+                self._observe(step)
+            self._undos.append(step.do(self._host))
+
+    def on_failure(self, undo: Undo) -> None:
+        """Have `undo` called too if the transaction fails later."""
+        self._undos.append(undo)
+
+    def undo(self) -> None:
+        """Undo everything although nothing failed: the undo of a step that is made of steps. Raises the first failure."""
+        undos, self._undos = self._undos[::-1], []
+        best_effort(*undos)
+
+    def _roll_back(self, reported: CniError | None) -> None:
+        """Call every undo, newest first. An undo that fails, or is interrupted, does not keep the others from theirs."""
+        while self._undos:
+            try:
+                self._undos.pop()()
+            except BaseException as another:
+                if reported is not None:
+                    reported.also(another)
+
+
+def carry_out(plan: Iterable[Step], host: Host) -> Undo:
+    """Do every step or none, and return the undo of all: for a step that is made of steps."""
+    with Transaction(host) as transaction:
+        transaction.do(*plan)
+    return transaction.undo
+
+
 def keep() -> None:
     """The undo of a step that made nothing of its own."""
 
 
-def carry_out(plan: Iterable[Step], host: Host) -> Undo:
-    """Do every step, or none: on a failure the steps done are undone in reverse and the first error is raised.
-
-    Returns the undo of the whole plan, for a caller that fails later. Errors of an undo are added to the first one's details.
-    """
-    undos: list[Undo] = []
-    try:
-        for step in plan:
-            undos.append(step.do(host))
-    except BaseException as error:
-        _undo_all(undos, error)
-        raise
-
-    def undo() -> None:
-        best_effort(*reversed(undos))
-
-    return undo
-
-
-def _undo_all(undos: list[Undo], error: BaseException) -> None:
-    for undo in reversed(undos):
-        try:
-            undo()
-        except Exception as another:
-            if isinstance(error, CniError):
-                error.also(another)
+def as_cni_error(error: BaseException) -> CniError | None:
+    """The error to report for an exception; None for one that must pass unchanged, as nothing can be reported any more."""
+    if isinstance(error, CniError):
+        return error
+    if isinstance(error, INTERRUPTIONS):
+        return TryAgain("the call was interrupted", f"{type(error).__name__}; what it had done was undone")
+    return Bug.of(error) if isinstance(error, Exception) else None
 
 
 def best_effort(*actions: Undo) -> None:
@@ -66,11 +113,12 @@ def best_effort(*actions: Undo) -> None:
     for action in actions:
         try:
             action()
-        except CniError as error:
+        except Exception as error:
+            failure = error if isinstance(error, CniError) else Bug.of(error)
             if first is None:
-                first = error
+                first = failure
             else:
-                first.also(error)
+                first.also(failure)
     if first is not None:
         raise first
 

@@ -28,7 +28,7 @@ class CniError(Exception):
         self.details = details
 
     def also(self, other: BaseException) -> None:
-        """Remember a further failure of the same call; it is told at the end of `details`."""
+        """Add a further failure of the same call to the end of `details`."""
         text = other.msg if isinstance(other, CniError) else repr(other)
         self.details = f"{self.details}; also: {text}" if self.details else f"also: {text}"
 
@@ -149,6 +149,24 @@ class DelegateFailed(CniError):
 
 
 class Bug(CniError):
-    """An exception nobody foresaw: a fault in linkspan, told as an error and never as a traceback."""
+    """An unexpected exception: a fault in linkspan. `trace` is its traceback, for a log and never for stdout."""
 
     code = 199
+    trace = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Bug:
+        """The report of an exception: its type and the place where it was raised."""
+        import traceback
+
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+        bug = cls(f"a fault in linkspan: {type(error).__name__} at {place}", f"{error}; please report it")
+        bug.trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return bug
+
+
+def shortened(text: str, limit: int = 40) -> str:
+    """A value of a caller's as a message can show it: valid UTF-8 of at most `limit` characters."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= limit else text[: limit - 3] + "..."

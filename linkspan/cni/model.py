@@ -1,6 +1,6 @@
 """The nouns of the CNI contract as frozen values. Words and shapes are those of SPEC 1.1.0.
 
-Nothing here reads or writes anything; `wire` turns bytes into these values and back.
+Nothing here reads or writes anything: `request` and `result` turn bytes into these values and back.
 """
 
 from __future__ import annotations
@@ -152,10 +152,10 @@ def mac_from(hex_digits: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One call of a plugin, decoded and checked; `config` has its keys spelt as the plugin's schema does.
+    """One call of a plugin, decoded and checked; `config` has its keys spelled as the plugin's schema does.
 
     `netns` is CNI_NETNS as given ("" when absent). `valid_attachments` is None when GC's key is absent, which means "not
-    known". `stdin` and `env` are what arrived, for delegates.
+    known". `stdin`, `document` (the same, parsed) and `env` are what arrived, for delegates.
     """
 
     verb: str
@@ -171,6 +171,7 @@ class Request:
     prev_result: Result | None = None
     valid_attachments: frozenset[tuple[str, str]] | None = None
     stdin: bytes = b""
+    document: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str = "/"
 

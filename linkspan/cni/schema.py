@@ -1,7 +1,7 @@
 """A JSON document against a plugin's schema: keys spelt as the schema spells them, then checked.
 
 Runtimes send the same key in several spellings (`HostPort`, `hostPort`) because Go matches names without regard to
-case. `fold` does so for the keys a schema names, at every depth, and for nothing else: the keys of a map (sysctl names)
+case. `normalize_keys` does so for the keys a schema names, at every depth, and for nothing else: the keys of a map (sysctl names)
 and whatever a schema leaves open stay as they came.
 """
 
@@ -26,7 +26,7 @@ def load(path: str) -> Schema:
     return loaded
 
 
-def fold(document: Any, schema: Schema, root: Schema | None = None) -> Any:
+def normalize_keys(document: Any, schema: Schema, root: Schema | None = None) -> Any:
     """`document` with the keys its schema names respelt; a null member is dropped, as null means default.
 
     Of two spellings of one key the later wins, as in Go's encoding/json.
@@ -34,24 +34,24 @@ def fold(document: Any, schema: Schema, root: Schema | None = None) -> Any:
     root = schema if root is None else root
     schema = _resolved(schema, root)
     if isinstance(document, Mapping) and "properties" in schema:
-        return _folded_object(document, schema, root)
+        return _normalized(document, schema, root)
     if isinstance(document, list) and "items" in schema:
-        return [fold(each, schema["items"], root) for each in document]
+        return [normalize_keys(each, schema["items"], root) for each in document]
     return document
 
 
-def _folded_object(document: Mapping[str, Any], schema: Schema, root: Schema) -> dict[str, Any]:
+def _normalized(document: Mapping[str, Any], schema: Schema, root: Schema) -> dict[str, Any]:
     names = {name.lower(): name for name in schema["properties"]}
-    folded: dict[str, Any] = {}
+    normalized: dict[str, Any] = {}
     for key, value in document.items():
         name = names.get(key.lower())
         if name is None:
-            folded[key] = value
+            normalized[key] = value
         elif value is None:
-            folded.pop(name, None)
+            normalized.pop(name, None)
         else:
-            folded[name] = fold(value, schema["properties"][name], root)
-    return folded
+            normalized[name] = normalize_keys(value, schema["properties"][name], root)
+    return normalized
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:

@@ -31,3 +31,8 @@ def _asked(stdin: bytes) -> str:
 
 def _answer(version: str) -> bytes:
     return f'{{"cniVersion": {version}, "supportedVersions": [{_SUPPORTED}]}}\n'.encode()
+
+
+def at_least(version: str, wanted: str) -> bool:
+    """Whether a known CNI version is `wanted` or later."""
+    return VERSIONS.index(version) >= VERSIONS.index(wanted)

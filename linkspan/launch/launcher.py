@@ -235,14 +235,15 @@ def _exactly(resident: "_socket.socket", size: int) -> bytes:
 
 def _lost(stdin: bytes) -> bytes:
     """What to tell the runtime when a call was handed over and no answer came: it may have been carried out in part."""
-    from linkspan.cni import wire
     from linkspan.cni.errors import TryAgain
+    from linkspan.cni.request import Input
+    from linkspan.cni.result import encode_error
 
     error = TryAgain(
         "the linkspan resident went away during this call; try again later",
         f"what ADD may have left is taken back by DEL; the resident's log is resident.log below {paths.RUN_DIR}",
     )
-    return wire.encode_error(error, wire.error_version(stdin))
+    return encode_error(error, Input.parse(stdin).error_version)
 
 
 # --- our own way ------------------------------------------------------------------------------------------------------

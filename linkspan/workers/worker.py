@@ -91,16 +91,21 @@ def serve(connection: socket.socket, warm: Warm) -> None:
         stderr=2 if stderr is None else stderr,
         warm=warm,
     )
+    caller = dispatch.Caller(is_connected=lambda: not hung_up(connection), log=_log)
     try:
-        status, stdout = dispatch.answer(
-            plugin, call.stdin, call.env, host, cwd=call.cwd, wanted=lambda: not hung_up(connection)
-        )
+        status, stdout = dispatch.answer(plugin, call.stdin, call.env, host, cwd=call.cwd, caller=caller)
     finally:
         # Before the answer: a runtime may remove the namespace as soon as it has it, and our descriptor would keep it.
         host.close()
         if stderr is not None:
             os.close(stderr)
     connection.sendall(protocol.reply_frame(status, stdout))
+
+
+def _log(text: str) -> None:
+    """To the worker's own stderr, which is the log; the launcher's stderr belongs to the runtime."""
+    with suppress(OSError):
+        os.write(2, text.encode())
 
 
 def hung_up(connection: socket.socket) -> bool:

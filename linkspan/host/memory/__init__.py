@@ -54,7 +54,9 @@ class MemoryConntrack:
 
 
 class MemoryHost:
-    """The contract's Host. `refuse` says which requests fail, and with which errno: every one of a name, or its n-th.
+    """The contract's Host. `refuse` says which requests fail, and how: every one of a name, or its n-th.
+
+    An errno fails as the real host does; an exception is raised as it is.
 
     `requests` has all requests so far, as keys that `refuse` takes, so that a test can refuse each in turn. A request equal to
     `dies_at`, and each after it, raises Killed: the caller was killed there; `revive` is the next process on the same host.
@@ -62,7 +64,7 @@ class MemoryHost:
 
     def __init__(
         self,
-        refuse: Mapping[str | Request, int] | None = None,
+        refuse: Mapping[str | Request, int | BaseException] | None = None,
         *,
         dies_at: Request | None = None,
         boot: str = "first-boot 1",
@@ -163,9 +165,11 @@ class MemoryHost:
         if self._dead:
             raise Killed
         self.requests.append(request)
-        number = self.refuse.get(request, self.refuse.get(method))
-        if number is not None:
-            raise _refusal(method, words, number)
+        refusal = self.refuse.get(request, self.refuse.get(method))
+        if isinstance(refusal, BaseException):
+            raise refusal
+        if refusal is not None:
+            raise _refusal(method, words, refusal)
 
 
 class _Watched:

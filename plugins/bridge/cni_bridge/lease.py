@@ -9,42 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 from cni_bridge.config import ipam_type
 from linkspan.call.delegate import delegate
-from linkspan.cni.errors import CniError, InvalidConfig
+from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Result
 
 if TYPE_CHECKING:
+    from linkspan.call.transaction import Transaction
     from linkspan.cni.model import Request
     from linkspan.host.contract import Host
 
 
-def reserve(request: Request, host: Host) -> Result:
-    """The IPAM plugin's answer to ADD; an empty result without one. After a failure it is told to DEL (SPEC 1.1.0, section 4).
+def reserve(request: Request, host: Host, transaction: Transaction) -> Result:
+    """The IPAM plugin's answer to ADD; an empty result without one.
+
+    If it fails, or anything after it does, it is called with DEL (SPEC 1.1.0, section 4).
 
     Raises what the plugin raised, and InvalidConfig when it gave no address.
     """
     cni_type = ipam_type(request)
     if not cni_type:
         return Result()
-    try:
-        result = delegate(cni_type, request, host)
-        if result is None or not result.ips:
-            raise InvalidConfig(
-                f"$.ipam.type: {cni_type} gave no address", "leave ipam out for a network of layer 2 only"
-            )
-    except CniError as error:
-        give_back(request, host, error)
-        raise
+    transaction.on_failure(lambda: delegate(cni_type, request, host, verb="DEL"))
+    result = delegate(cni_type, request, host)
+    if result is None or not result.ips:
+        raise InvalidConfig(
+            f"$.ipam.type: {cni_type} gave no address", "leave ipam out for a network of layer 2 only"
+        )
     return result
-
-
-def give_back(request: Request, host: Host, error: CniError) -> None:
-    """Let the IPAM plugin take its addresses back after `error`, which stays the one that is told."""
-    if not ipam_type(request):
-        return
-    try:
-        delegate(ipam_type(request), request, host, verb="DEL")
-    except CniError as another:
-        error.also(another)
 
 
 def release(request: Request, host: Host, recorded: Mapping[str, Any] | None) -> None:
@@ -61,5 +51,10 @@ def is_edited(request: Request, recorded: Mapping[str, Any] | None) -> bool:
 
 
 def _with_ipam(request: Request, ipam: Mapping[str, Any]) -> Request:
-    document = {**json.loads(request.stdin), "ipam": ipam}
-    return replace(request, config={**request.config, "ipam": ipam}, stdin=json.dumps(document).encode())
+    document = {**request.document, "ipam": ipam}
+    return replace(
+        request,
+        config={**request.config, "ipam": ipam},
+        document=document,
+        stdin=json.dumps(document).encode(),
+    )

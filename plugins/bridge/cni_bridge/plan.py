@@ -48,11 +48,15 @@ class Layout:
 
 
 def layout_of(
-    config: Config, attachment: Attachment, ipam: Result, ways_out: dict[int, int], backend: Backend | None
+    config: Config,
+    attachment: Attachment,
+    ipam: Result,
+    default_metrics: dict[int, int],
+    backend: Backend | None,
 ) -> Layout:
-    """`ways_out` is the metric of the container's last way out, by family: what it has comes before what it gets."""
+    """`default_metrics` is the worst metric among the container's default routes, by family: those it has stay preferred."""
     addresses = tuple(_with_gateway(config, each) for each in ipam.ips)
-    routes = tuple(_behind(each, ways_out) for each in _routes(config, addresses, ipam.routes))
+    routes = tuple(_behind(each, default_metrics) for each in _routes(config, addresses, ipam.routes))
     return Layout(
         addresses=addresses,
         routes=routes,
@@ -172,8 +176,8 @@ def _is_on_link(route: Route) -> bool:
     return route.scope is not None and route.scope >= _SCOPE_LINK
 
 
-def _behind(route: Route, ways_out: dict[int, int]) -> Route:
-    worst = ways_out.get(route.family)
+def _behind(route: Route, default_metrics: dict[int, int]) -> Route:
+    worst = default_metrics.get(route.family)
     if not route.is_default or route.priority is not None or route.table or worst is None:
         return route
     return replace(route, priority=worst + METRIC_STEP)

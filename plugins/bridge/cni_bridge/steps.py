@@ -11,7 +11,7 @@ from hashlib import sha512
 from typing import TYPE_CHECKING, Any
 
 from linkspan.call.records import Records
-from linkspan.call.transaction import Undo, carry_out, keep
+from linkspan.call.transaction import Transaction, Undo, carry_out, keep
 from linkspan.cni.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
 from linkspan.cni.model import Address, Attachment, Route, mac_from
 from linkspan.host.contract import PortVlans
@@ -41,8 +41,13 @@ class EnsureBridge:
     vlan_filtering: bool = False
 
     def do(self, host: Host) -> Undo:
+        with Transaction(host) as transaction:
+            self._ensure(host, transaction)
+        return keep
+
+    def _ensure(self, host: Host, transaction: Transaction) -> None:
         links = host.links()
-        link = links.get(self.name) or self._made(links)
+        link = links.get(self.name) or self._created(links, transaction)
         if link.kind != "bridge":
             raise InvalidConfig(
                 f"$.bridge: {self.name} already exists but is not a bridge (it is a {link.kind or 'device'})",
@@ -52,7 +57,6 @@ class EnsureBridge:
             self._see_to_vlans(host, link)
         if not link.up or (self.promisc and not link.promiscuity):
             links.change(self.name, up=True, promisc=True if self.promisc else None)
-        return keep
 
     def _see_to_vlans(self, host: Host, link: Link) -> None:
         if link.vlan_filtering is None:
@@ -62,8 +66,22 @@ class EnsureBridge:
                 f"$.vlan: the bridge {self.name} was made without VLAN filtering; its VLANs are not kept apart"
             )
 
-    def _made(self, links: Links) -> Link:
-        # A MAC of its own, so that the bridge does not take that of its lowest port, which changes as containers come and go.
+    def _created(self, links: Links, transaction: Transaction) -> Link:
+        if self._create(links):
+            # Half of a new bridge would be taken for a whole one by the next ADD.
+            transaction.on_failure(lambda: self._delete_unless_joined(links))
+        # The host takes no advice from containers: rogue router advertisements end here (CVE-2020-10749).
+        links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+        # Its link-local address is usable at once: while it is tentative the kernel solicits no neighbour for others.
+        links.set_sysctl(f"ipv6/conf/{self.name}/accept_dad", "0")
+        link = links.get(self.name)
+        if link is None:
+            raise KernelRefused(f"find the bridge {self.name} that was just created", errno.ENODEV)
+        return link
+
+    def _create(self, links: Links) -> bool:
+        """Whether it was us: another ADD may have been quicker."""
+        # A MAC of its own, so that the bridge does not take that of its lowest port, which changes with the containers.
         mac = mac_from(sha512(f"bridge\0{self.name}".encode()).hexdigest())
         try:
             links.create_bridge(self.name, mac=mac, mtu=self.mtu, vlan_filtering=self.vlan_filtering)
@@ -72,14 +90,13 @@ class EnsureBridge:
                 raise UnsupportedField(*_NO_VLANS) from None
             if error.errno != errno.EEXIST:
                 raise
-        # The host takes no advice from containers: rogue router advertisements end here (CVE-2020-10749).
-        links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
-        # Its link-local address is good at once: while it is tentative the kernel asks for no neighbour on behalf of others.
-        links.set_sysctl(f"ipv6/conf/{self.name}/accept_dad", "0")
+            return False
+        return True
+
+    def _delete_unless_joined(self, links: Links) -> None:
         link = links.get(self.name)
-        if link is None:
-            raise KernelRefused(f"find the bridge {self.name} that was just made", errno.ENODEV)
-        return link
+        if link is not None and not links.all(master=link.index):
+            links.delete(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +185,23 @@ class EnsureVlanLink:
     def do(self, host: Host) -> Undo:
         links = host.links()
         links.add_vlans(self.bridge, PortVlans(self.vlan, self.vlan), on_bridge=True)
-        if links.get(self.name) is None:
-            try:
-                links.create_vlan(self.name, link=self.bridge, vlan=self.vlan)
-            except KernelRefused as error:
-                if error.errno != errno.EEXIST:
-                    raise
-        links.change(self.name, up=True)
+        with Transaction(host) as transaction:
+            if links.get(self.name) is None and self._create(links):
+                transaction.on_failure(lambda: links.delete(self.name))
+            # As on the bridge itself: router advertisements of containers end here.
+            links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+            links.change(self.name, up=True)
         return keep
+
+    def _create(self, links: Links) -> bool:
+        """Whether it was us: another ADD may have been quicker."""
+        try:
+            links.create_vlan(self.name, link=self.bridge, vlan=self.vlan)
+        except KernelRefused as error:
+            if error.errno != errno.EEXIST:
+                raise
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +407,7 @@ def remove_pair(host: Host, attachment: Attachment, *, recorded: bool = False) -
         links.delete(attachment.host_veth)
 
 
-def last_ways_out(host: Host, netns: str) -> dict[int, int]:
+def default_metrics(host: Host, netns: str) -> dict[int, int]:
     """The highest metric among the default routes of a container's main table, by family that has any. Raises NetnsGone."""
     links = host.links(netns)
     metrics = {

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from cni_bridge import handover, lease, spoof
 from cni_bridge.config import DEFAULT_BRIDGE, Config, ipam_type
 from cni_bridge.look import missing_rules, wrong_inside, wrong_outside
-from cni_bridge.plan import Layout, layout_of, plan_for, record_of
+from cni_bridge.plan import layout_of, plan_for, record_of
 from cni_bridge.result import result_of
 from cni_bridge.steps import PLUGIN as NAME
-from cni_bridge.steps import WriteRecord, last_ways_out, links_of, refuse_second, remove_pair
+from cni_bridge.steps import WriteRecord, default_metrics, links_of, refuse_second, remove_pair
 from linkspan.call.delegate import delegate
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
-from linkspan.call.transaction import Undo, best_effort, carry_out
-from linkspan.cni.errors import AttachmentWrong, CniError, NotReady, ToolMissing
+from linkspan.call.transaction import Transaction, Undo, best_effort
+from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Attachment
 from linkspan.netfilter import isolation, masquerade
 from linkspan.netfilter.backend import NAMES, Backend, choose
@@ -33,42 +33,25 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 
-def add(request: Request, host: Host) -> Result:
+def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Join the container to the bridge, with the addresses that IPAM gives."""
     config = Config.from_request(request)
-    # One network of a container at a time: the second must see the first one's way out to stay behind it.
+    # One network of a container at a time: the second default route must get a worse metric than the first.
     with host.files.lock_attachment("container", Attachment("", request.container_id, "")):
-        return _added(request, host, config)
+        return _added(request, host, config, transaction)
 
 
-def _added(request: Request, host: Host, config: Config) -> Result:
-    ways_out = last_ways_out(host, request.netns)
+def _added(request: Request, host: Host, config: Config, transaction: Transaction) -> Result:
+    metrics = default_metrics(host, request.netns)
     refuse_second(host, request.attachment, request.netns)
     backend = _backend(host, config)
-    forget = WriteRecord(request.attachment, record_of(request, config, backend)).do(host)
-    try:
-        ipam = lease.reserve(request, host)
-    except CniError:
-        forget()
-        raise
-    try:
-        layout = layout_of(config, request.attachment, ipam, ways_out, backend)
-        return _attached(request, host, config, layout)
-    except CniError as error:
-        lease.give_back(request, host, error)
-        forget()
-        raise
-
-
-def _attached(request: Request, host: Host, config: Config, layout: Layout) -> Result:
-    undo = carry_out(plan_for(request, config, layout), host)
-    try:
-        return result_of(
-            request, config, layout, links_of(host, request.attachment, config.bridge, request.netns)
-        )
-    except CniError:
-        undo()
-        raise
+    transaction.do(WriteRecord(request.attachment, record_of(request, config, backend)))
+    ipam = lease.reserve(request, host, transaction)
+    layout = layout_of(config, request.attachment, ipam, metrics, backend)
+    transaction.do(*plan_for(request, config, layout))
+    return result_of(
+        request, config, layout, links_of(host, request.attachment, config.bridge, request.netns)
+    )
 
 
 def delete(request: Request, host: Host) -> None:

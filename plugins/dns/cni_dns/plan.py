@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cni_dns.names import names_of
 from cni_dns.registry import Entry
 from linkspan.cni.errors import InvalidConfig
-from linkspan.cni.wire import at_least
+from linkspan.cni.versions import at_least
 
 if TYPE_CHECKING:
     from cni_dns.config import Config

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cni_dns import client
 from linkspan.call.transaction import keep
 from linkspan.netfilter.nft_table import exempt_dns
 
@@ -48,6 +50,12 @@ class Announce:
     server: Server = field(repr=False)
 
     def do(self, host: Host) -> Undo:
-        del host
         self.server.register(self.entry.record())
-        return lambda: self.server.unregister(self.entry.attachment)
+        return lambda: self._withdraw(host)
+
+    def _withdraw(self, host: Host) -> None:
+        """Over a connection of its own: the verb's is closed by the time that a call is undone."""
+        server = client.reach(host)
+        if server is not None:
+            with closing(server):
+                server.unregister(self.entry.attachment)

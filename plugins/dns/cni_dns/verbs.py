@@ -18,7 +18,7 @@ from cni_dns.result import result_of
 from cni_dns.steps import Announce, KeepPort, KeepRecord
 from linkspan import paths
 from linkspan.call.plugin import Plugin
-from linkspan.call.transaction import best_effort, carry_out
+from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
 from linkspan.netfilter.nft_table import exempt_dns
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 
-def add(request: Request, host: Host) -> Result:
+def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Have the container's names answered. Raises InvalidConfig, PortTaken, IoFailure, TryAgain."""
     config = Config.from_request(request)
     entry = _entry(request, config, host)
     with closing(client.reach_or_start(host)) as server:
         permit = PermitQuestions(entry.bridge, entry.listen)
-        carry_out((KeepRecord(entry, server), KeepPort(entry), permit, Announce(entry, server)), host)
+        transaction.do(KeepRecord(entry, server), KeepPort(entry), permit, Announce(entry, server))
     return result_of(previous(request), entry, config)
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from cni_firewall import firewalld, iptables_rules, nft_rules, owners
 from cni_firewall.admission import Admission
 from linkspan.call.records import Records
-from linkspan.call.transaction import Undo, best_effort, keep
-from linkspan.cni.errors import CniError
+from linkspan.call.transaction import Transaction, Undo, best_effort, keep
 from linkspan.netfilter import nft_table
 
 if TYPE_CHECKING:
@@ -33,12 +32,10 @@ class Admit:
             earlier = recorded(host, self.attachment)
             if earlier is not None and earlier != self.admission:
                 take_back(host, self.attachment, earlier)
-            Records(host, PLUGIN).write(self.attachment, self.admission.to_record())
-            try:
+            with Transaction(host) as transaction:
+                transaction.on_failure(lambda: _withdraw_locked(host, self.attachment))
+                Records(host, PLUGIN).write(self.attachment, self.admission.to_record())
                 owners.take(host, self.attachment, self.admission.addresses)
-            except CniError:
-                _withdraw_locked(host, self.attachment)
-                raise
         return lambda: withdraw(host, self.attachment)
 
 

@@ -16,7 +16,7 @@ from cni_firewall.steps import lacks_isolation, recorded, source, take_back, wit
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
-from linkspan.call.transaction import best_effort, carry_out
+from linkspan.call.transaction import Transaction, best_effort, carry_out
 from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Result
 from linkspan.netfilter import forwarding, nft_table
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 
-def add(request: Request, host: Host) -> Result:
+def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Let through what the container sends and is answered, and its published ports; prevResult comes back unchanged."""
     config = Config.from_request(request)
     admission = admission_for(request, config, choose(host, config.backend), host)
-    carry_out(plan_for(request.attachment, admission), host)
+    transaction.do(*plan_for(request.attachment, admission))
     return request.prev_result or Result()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cni_host_local_ipam.ranges import Ip, RangeSet, parse_cidr, parse_ip, read_sets
 from linkspan.cni.errors import InvalidConfig, InvalidEnvironment
 from linkspan.cni.model import NO_EXTRA, Request, Route
-from linkspan.cni.wire import at_least
+from linkspan.cni.versions import at_least
 
 DATA_DIR = "/var/lib/cni/networks"
 

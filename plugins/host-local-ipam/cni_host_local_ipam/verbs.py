@@ -12,7 +12,7 @@ from cni_host_local_ipam.ranges import Ip, RangeSet
 from cni_host_local_ipam.resolv import parse_resolv_conf
 from cni_host_local_ipam.result import result_of
 from linkspan.call.plugin import Plugin
-from linkspan.call.transaction import best_effort
+from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import (
     AlreadyAttached,
     AttachmentWrong,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 
-def add(request: Request, host: Host) -> Result:
+def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Reserve one address of each range set, all or none."""
     config = Config.from_request(request, ranges_needed=True)
     config.refuse_unless_told_by(request.cni_version)
@@ -37,14 +37,11 @@ def add(request: Request, host: Host) -> Result:
     pool = Pool(host, pool_folder(request))
     with pool.locked():
         _refuse_second(pool, request.attachment)
-        try:
-            reserved = [
-                (one, _reserve(pool, request, number, one, asked.get(number)))
-                for number, one in enumerate(config.sets)
-            ]
-        except BaseException:
-            pool.release_all(request.attachment)
-            raise
+        transaction.on_failure(lambda: delete(request, host))
+        reserved = [
+            (one, _reserve(pool, request, number, one, asked.get(number)))
+            for number, one in enumerate(config.sets)
+        ]
     return result_of(config, reserved, dns)
 
 

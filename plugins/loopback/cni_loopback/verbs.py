@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from cni_loopback.result import result_of
+from cni_loopback.steps import SetUp
 from linkspan.call.plugin import Plugin
+from linkspan.call.transaction import Transaction
 from linkspan.cni.errors import AttachmentWrong, InvalidNetns
 from linkspan.cni.model import Result
 
@@ -15,11 +17,10 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 
-def add(request: Request, host: Host) -> Result:
-    """Take lo up; the kernel gives it its addresses. An earlier plugin's result comes back unchanged."""
-    links = host.links(request.netns)
-    links.change("lo", up=True)
-    return request.prev_result or result_of(request.netns, links.addresses("lo"))
+def add(request: Request, host: Host, transaction: Transaction) -> Result:
+    """Set lo up. An earlier plugin's result comes back unchanged."""
+    transaction.do(SetUp(request.netns))
+    return request.prev_result or result_of(request.netns, host.links(request.netns).addresses("lo"))
 
 
 def delete(request: Request, host: Host) -> None:

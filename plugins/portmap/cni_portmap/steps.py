@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.publication import Publication
 from linkspan.call.records import Records
-from linkspan.call.transaction import Undo, best_effort, keep
+from linkspan.call.transaction import Transaction, Undo, best_effort, keep
 from linkspan.cni.errors import CniError, KernelRefused
 from linkspan.netfilter import nft_table
 from linkspan.netfilter.rules import Change, Element, Family, NftChange
@@ -35,12 +35,10 @@ class Claim:
             if earlier is not None and earlier != self.publication:
                 unpublish(host, earlier)
                 claims.release_others(host, earlier, self.publication)
-            Records(host, PLUGIN).write(attachment, self.publication.to_record())
-            try:
+            with Transaction(host) as transaction:
+                transaction.on_failure(lambda: withdraw_locked(host, attachment))
+                Records(host, PLUGIN).write(attachment, self.publication.to_record())
                 claims.take(host, self.publication)
-            except CniError:
-                withdraw_locked(host, attachment)
-                raise
         return lambda: withdraw(host, attachment)
 
 

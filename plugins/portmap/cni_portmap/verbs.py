@@ -19,7 +19,7 @@ from cni_portmap.steps import recorded, unpublish_by_name, withdraw
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
-from linkspan.call.transaction import best_effort, carry_out
+from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Result
 from linkspan.netfilter.backend import choose
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 
-def add(request: Request, host: Host) -> Result:
+def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Publish the ports that the runtime asks for; prevResult comes back unchanged."""
     result = request.prev_result or Result()
     config = Config.from_request(request)
@@ -42,7 +42,7 @@ def add(request: Request, host: Host) -> Result:
     publication = publication_for(request, config, backend, host, earlier)
     for address in publication.unreachable():
         host.warn(f"portmap: nothing is published on {address}: the container has no address of that family")
-    carry_out(plan_for(publication), host)
+    transaction.do(*plan_for(publication))
     warn_of_listeners(host, publication)
     return result
 

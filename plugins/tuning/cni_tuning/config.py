@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cni_tuning.attributes import Attributes
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import NO_EXTRA
+from linkspan.cni.request import RepeatedKeys
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
@@ -41,8 +41,7 @@ class Config:
     @classmethod
     def from_request(cls, request: Request) -> Config:
         """The configuration of a call whose document the schema has passed. Raises InvalidConfig."""
-        if request.config.get("sysctl"):
-            _refuse_twice(request.stdin)
+        _refuse_repeated(request.config.get("sysctl"))
         return cls(sysctls=_sysctls(request), attributes=_attributes(request), data_dir=data_dir(request))
 
 
@@ -79,18 +78,10 @@ def _sysctls(request: Request) -> tuple[Sysctl, ...]:
     return tuple(found.values())
 
 
-def _refuse_twice(stdin: bytes) -> None:
-    """Raise InvalidConfig for a name that the configuration's sysctl object has twice: JSON readers drop one in silence."""
-    for name, value in json.loads(stdin, object_pairs_hook=_Pairs):
-        if name.lower() == "sysctl" and isinstance(value, _Pairs):
-            names = [key for key, _ in value]
-            for key in names:
-                if names.count(key) > 1:
-                    raise _twice(key)
-
-
-class _Pairs(list[Any]):
-    """The members of a JSON object, every one of them."""
+def _refuse_repeated(sysctls: Any) -> None:
+    """Raise InvalidConfig for a name that the configuration's sysctl object has twice: JSON readers drop one silently."""
+    if isinstance(sysctls, RepeatedKeys):
+        raise _twice(sysctls.repeated[0])
 
 
 def _twice(key: str) -> InvalidConfig:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cni_tuning.attributes import Attributes
 from cni_tuning.config import Sysctl
 from linkspan.call.records import Records
-from linkspan.call.transaction import Undo, keep
+from linkspan.call.transaction import Transaction, Undo, keep
 from linkspan.cni.errors import CniError, KernelRefused, UnsupportedField
 
 if TYPE_CHECKING:
@@ -82,14 +82,12 @@ class Tune:
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
         before = self.wanted.present_in(existing(links, self.ifname))
-        try:
+        with Transaction(host) as transaction:
+            # The kernel changes one after the other and stops at the one it refuses.
+            transaction.on_failure(lambda: restore(links, self.ifname, before))
             links.change(self.ifname, **dict(self.wanted.given()))
             if self.wanted.mac is not None:
                 links.announce(self.ifname)
-        except CniError:
-            # The kernel changes one after the other and stops at the one it refuses.
-            restore(links, self.ifname, before)
-            raise
         return lambda: restore(links, self.ifname, before)
 
 

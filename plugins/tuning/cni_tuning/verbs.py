@@ -16,7 +16,7 @@ from cni_tuning.steps import PLUGIN as NAME
 from cni_tuning.steps import forget, restore
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
-from linkspan.call.transaction import best_effort, carry_out
+from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong, InvalidConfig, InvalidNetns, NotReady
 from linkspan.cni.model import Result
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host, Link, Links
 
 
-def add(request: Request, host: Host) -> Result:
+def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Set the sysctls and change the interface, or leave everything as it was."""
     result = request.prev_result or Result()
     config = Config.from_request(request)
     if config.sysctls:
         allowlist.refuse_others(host.files.read(allowlist.PATH), (each.key for each in config.sysctls))
-    carry_out(plan_for(request, config), host)
+    transaction.do(*plan_for(request, config))
     return with_changes(result, request.ifname, config.attributes)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from linkspan import __version__
-from linkspan.call.dispatch import answer, banner
+from linkspan.call.dispatch import Caller, answer, banner
 from linkspan.call.plugin import Plugin
+from linkspan.call.transaction import Transaction
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Address, Request, Result
 
@@ -27,10 +28,11 @@ class Desk:
         schema = tmp_path / "schema.json"
         schema.write_text('{"properties": {"mtu": {"type": "integer"}}}')
         self.asked: list[str] = []
+        self.logged: list[str] = []
         self.locked = False
         self.writable = True
         self.result = Result(ips=(Address(address="10.0.0.2/8"),))
-        self.fails: Exception | None = None
+        self.fails: BaseException | None = None
         self.plugin = Plugin(
             type="desk",
             schema=str(schema),
@@ -48,30 +50,41 @@ class Desk:
         )
 
     def call(
-        self, env: dict[str, str] | None = None, wanted: Any = lambda: True, **config: Any
+        self, env: dict[str, str] | None = None, is_connected: Any = lambda: True, **config: Any
     ) -> tuple[int, Any]:
         """(status, stdout as JSON or None if empty)."""
         document = {"cniVersion": "1.1.0", "name": "net", "type": "desk", **config}
         status, stdout = answer(
-            self.plugin, json.dumps(document).encode(), {**ENV, **(env or {})}, self.host, wanted=wanted
+            self.plugin,
+            json.dumps(document).encode(),
+            {**ENV, **(env or {})},
+            self.host,
+            caller=Caller(is_connected, self.logged.append),
         )
         return status, json.loads(stdout) if stdout else None
 
     @contextmanager
     def _lock(self, *_: Any) -> Iterator[None]:
         self.locked = True
-        yield
-        self.locked = False
+        try:
+            yield
+        finally:
+            self.locked = False
 
     def _note(self, request: Request, _: Any) -> None:
         self.asked.append(request.verb)
         if self.fails:
             raise self.fails
 
-    def _add(self, request: Request, host: Any) -> Result:
+    def _add(self, request: Request, host: Any, transaction: Transaction) -> Result:
         assert self.locked
+        transaction.on_failure(self._undo)
         self._note(request, host)
         return self.result
+
+    def _undo(self) -> None:
+        assert self.locked
+        self.asked.append("undo")
 
 
 @pytest.fixture
@@ -125,6 +138,14 @@ def test_unforeseen_exception_becomes_an_error_object(desk: Desk) -> None:
     status, error = desk.call()
     assert (status, error["code"]) == (1, 199)
     assert "ZeroDivisionError" in error["msg"]
+    assert "Traceback" in desk.logged[0]
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(1)])
+def test_an_interrupted_add_is_undone_and_reported(desk: Desk, interruption: BaseException) -> None:
+    desk.fails = interruption
+    status, error = desk.call()
+    assert (status, error["code"], desk.asked) == (1, 11, ["ADD", "undo"])
 
 
 def test_plugin_s_own_error_keeps_its_code(desk: Desk) -> None:
@@ -140,19 +161,19 @@ def test_status_is_not_ready_where_state_cannot_be_written(desk: Desk) -> None:
 
 
 def test_caller_that_is_gone_is_not_served(desk: Desk) -> None:
-    status, error = desk.call(wanted=lambda: False)
+    status, error = desk.call(is_connected=lambda: False)
     assert (status, error["code"], desk.asked) == (1, 11, [])
 
 
 def test_caller_that_goes_away_during_add_has_it_undone(desk: Desk) -> None:
-    status, _ = desk.call(wanted=lambda: desk.asked == [])
-    assert (status, desk.asked) == (1, ["ADD", "DEL"])
+    status, _ = desk.call(is_connected=lambda: desk.asked == [])
+    assert (status, desk.asked) == (1, ["ADD", "undo"])
 
 
 def test_add_whose_result_the_version_cannot_say_is_undone(desk: Desk) -> None:
     desk.result = Result()
     status, error = desk.call(cniVersion="0.2.0")
-    assert (status, error["code"], desk.asked) == (1, 1, ["ADD", "DEL"])
+    assert (status, error["code"], desk.asked) == (1, 1, ["ADD", "undo"])
 
 
 def test_banner_s_first_line_is_what_runtimes_parse() -> None:

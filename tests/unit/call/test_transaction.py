@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from linkspan.call.transaction import Undo, best_effort, carry_out, describe
-from linkspan.cni.errors import CniError, IoFailure
+from linkspan.call.transaction import Transaction, Undo, best_effort, carry_out, describe
+from linkspan.cni.errors import Bug, CniError, IoFailure, TryAgain
 from linkspan.host.contract import Host
 
 HOST = cast("Host", None)
@@ -35,6 +35,16 @@ class Log:
             raise IoFailure(f"undo of {self.name} failed")
 
 
+@dataclass
+class Raises:
+    """A step that an exception ends."""
+
+    error: BaseException
+
+    def do(self, _: Any) -> Undo:
+        raise self.error
+
+
 def test_failed_plan_is_undone_in_reverse() -> None:
     log: list[str] = []
     with pytest.raises(IoFailure, match="c failed"):
@@ -54,6 +64,53 @@ def test_undo_of_a_whole_plan_takes_everything_back() -> None:
     assert log == ["do a", "do b", "undo b", "undo a"]
 
 
+def test_whatever_leaves_the_block_undoes_what_was_done_and_is_reported_as_a_fault() -> None:
+    log: list[str] = []
+    steps = (Log("a", log), Raises(ZeroDivisionError()))
+    with pytest.raises(Bug, match="ZeroDivisionError"):
+        carry_out(steps, HOST)
+    assert log == ["do a", "undo a"]
+
+
+def test_an_interruption_undoes_and_asks_to_try_again() -> None:
+    log: list[str] = []
+    with pytest.raises(TryAgain):
+        carry_out((Log("a", log), Raises(KeyboardInterrupt())), HOST)
+    assert log == ["do a", "undo a"]
+
+
+def test_an_undo_that_fails_does_not_keep_the_others_from_theirs() -> None:
+    log: list[str] = []
+    with pytest.raises(Bug) as caught:
+        carry_out((Log("a", log), Log("b", log, undo_fails=True), Raises(MemoryError())), HOST)
+    assert log == ["do a", "do b", "undo b", "undo a"]
+    assert "undo of b failed" in caught.value.details
+
+
+def test_what_no_step_did_is_undone_in_its_turn() -> None:
+    log: list[str] = []
+    transaction = Transaction(HOST)
+    transaction.do(Log("a", log))
+    transaction.on_failure(lambda: log.append("give back"))
+    transaction.do(Log("b", log))
+    transaction.undo()
+    assert log == ["do a", "do b", "undo b", "give back", "undo a"]
+
+
+def test_a_block_that_succeeds_undoes_nothing() -> None:
+    log: list[str] = []
+    with Transaction(HOST) as transaction:
+        transaction.do(Log("a", log))
+    assert log == ["do a"]
+
+
+def test_each_step_is_observed_before_it_is_done() -> None:
+    log: list[str] = []
+    with Transaction(HOST, lambda step: log.append(f"see {step.name}")) as transaction:  # type: ignore[attr-defined]
+        transaction.do(Log("a", log))
+    assert log == ["see a", "do a"]
+
+
 def test_best_effort_does_everything_and_raises_the_first_with_the_others() -> None:
     done: list[str] = []
 
@@ -64,6 +121,13 @@ def test_best_effort_does_everything_and_raises_the_first_with_the_others() -> N
         best_effort(lambda: fail("one"), lambda: done.append("x"), lambda: fail("two"))
     assert done == ["x"]
     assert "two" in caught.value.details
+
+
+def test_best_effort_goes_on_after_an_unforeseen_exception() -> None:
+    done: list[str] = []
+    with pytest.raises(Bug, match="ZeroDivisionError"):
+        best_effort(lambda: 1 / 0, lambda: done.append("x"))
+    assert done == ["x"]
 
 
 def test_plan_can_be_read() -> None:

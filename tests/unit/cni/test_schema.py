@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from linkspan.cni.errors import InvalidConfig
-from linkspan.cni.schema import check, fold
+from linkspan.cni.schema import check, normalize_keys
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -51,10 +51,10 @@ def test_error_s_details_are_the_schema_s_own_words(path: str) -> None:
 
 
 def test_fold_reaches_through_lists_and_references_and_stops_at_maps() -> None:
-    folded = fold({"MTU": 1, "List": [{"HOSTPORT": 2}], "map": {"MTU": 3}}, SCHEMA)
+    folded = normalize_keys({"MTU": 1, "List": [{"HOSTPORT": 2}], "map": {"MTU": 3}}, SCHEMA)
     assert folded == {"mtu": 1, "list": [{"hostPort": 2}], "map": {"MTU": 3}}
 
 
 def test_later_of_two_spellings_wins_and_null_is_default() -> None:
-    assert fold({"mtu": 1, "MTU": 2}, SCHEMA) == {"mtu": 2}
-    assert fold({"mtu": 1, "MTU": None}, SCHEMA) == {}
+    assert normalize_keys({"mtu": 1, "MTU": 2}, SCHEMA) == {"mtu": 2}
+    assert normalize_keys({"mtu": 1, "MTU": None}, SCHEMA) == {}

@@ -13,10 +13,9 @@ from cni_tuning import allowlist
 from cni_tuning.attributes import Attributes
 from cni_tuning.config import Config, sysctl_path
 from cni_tuning.verbs import PLUGIN
-from linkspan.cni import schema
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Request
-from linkspan.cni.wire import read_request
+from linkspan.cni.request import Input, configured, read_request
 
 ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/a", "CNI_IFNAME": "eth0"}
 
@@ -24,9 +23,8 @@ ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/a
 def request(stdin: str | None = None, cni_args: str = "", **keys: Any) -> Request:
     document = {"cniVersion": "1.1.0", "name": "n1", "type": "tuning", "prevResult": {}, **keys}
     text = stdin or json.dumps(document)
-    read = read_request("tuning", {**ENV, "CNI_ARGS": cni_args}, text.encode(), schema.load(PLUGIN.schema))
-    schema.check(read.config, PLUGIN.schema)
-    return read
+    read = read_request("tuning", {**ENV, "CNI_ARGS": cni_args}, Input.parse(text.encode()))
+    return configured(read, PLUGIN.type, PLUGIN.schema)
 
 
 def config(stdin: str | None = None, cni_args: str = "", **keys: Any) -> Config:

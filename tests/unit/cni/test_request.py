@@ -1,22 +1,22 @@
-"""Bytes to requests and results to bytes, for every version of the contract."""
+"""Environment and standard input to a request, for every version of the contract."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from linkspan.cni import versions, wire
 from linkspan.cni.errors import (
-    CniError,
     IncompatibleVersion,
     InvalidConfig,
     InvalidEnvironment,
     UndecodableInput,
 )
-from linkspan.cni.model import Address, Dns, Interface, Request, Result, Route
-from linkspan.cni.versions import VERSIONS
+from linkspan.cni.model import Request
+from linkspan.cni.request import Input, read_request
+from linkspan.cni.schema import normalize_keys
 
 ENV = {
     "CNI_COMMAND": "ADD",
@@ -33,11 +33,17 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+def read(env: dict[str, str], stdin: bytes) -> Request:
+    """The request of a plugin whose schema names SCHEMA's keys."""
+    found = read_request("x", env, Input.parse(stdin))
+    return replace(found, config=normalize_keys(found.config, SCHEMA))
+
+
 def request(env: dict[str, str] | None = None, **config: Any) -> Request:
     """The request of a sound environment, with changes (None removes a variable), and a configuration."""
     changed = {key: value for key, value in {**ENV, **(env or {})}.items() if value is not None}
     document = {"cniVersion": "1.0.0", "name": "net", "type": "x", **config}
-    return wire.read_request("x", changed, json.dumps(document).encode(), SCHEMA)
+    return read(changed, json.dumps(document).encode())
 
 
 def test_request_carries_the_words_of_the_attachment() -> None:
@@ -50,12 +56,12 @@ def test_request_carries_the_words_of_the_attachment() -> None:
 @pytest.mark.parametrize("verb", ["", "add", "FOO"])
 def test_unknown_verb_is_told_before_anything_else(verb: str) -> None:
     with pytest.raises(InvalidEnvironment, match=f"unknown CNI_COMMAND: {verb}"):
-        wire.read_request("x", {"CNI_COMMAND": verb}, b"", SCHEMA)
+        read({"CNI_COMMAND": verb}, b"")
 
 
 def test_all_missing_variables_are_told_at_once() -> None:
     with pytest.raises(InvalidEnvironment, match=r"\[CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME\]"):
-        wire.read_request("x", {"CNI_COMMAND": "ADD"}, b"", SCHEMA)
+        read({"CNI_COMMAND": "ADD"}, b"")
 
 
 def test_delete_needs_no_namespace() -> None:
@@ -92,7 +98,7 @@ def test_ill_formed_network_name_is_an_invalid_config(name: Any) -> None:
 )
 def test_stdin_that_is_no_json_object_is_undecodable(stdin: bytes) -> None:
     with pytest.raises(UndecodableInput):
-        wire.read_request("x", ENV, stdin, SCHEMA)
+        read(ENV, stdin)
 
 
 @pytest.mark.parametrize("version", ["9.0.0", "1.0", "v1.0.0"])
@@ -197,82 +203,3 @@ def test_prev_result_with_an_index_that_names_no_interface_is_refused() -> None:
         request(
             prevResult={"ips": [{"address": "10.0.0.1/8", "interface": 1}], "interfaces": [{"name": "a"}]}
         )
-
-
-WHOLE = Result(
-    interfaces=(
-        Interface(name="cni0", mac="02:00:00:00:00:01", mtu=1500),
-        Interface(name="eth0", sandbox="/ns", extra={"vendor": 1}),
-    ),
-    ips=(
-        Address(address="10.1.0.2/24", gateway="10.1.0.1", interface=1),
-        Address(address="fd00::2/64", interface=1),
-    ),
-    routes=(Route(dst="0.0.0.0/0"), Route(dst="::/0", gw="fd00::1", table=0, scope=0)),
-    dns=Dns(nameservers=("10.1.0.1",), search=("net",)),
-    extra={"vendor": {"a": 1}},
-)
-
-
-@pytest.mark.parametrize("version", ["1.1.0"])
-def test_result_survives_the_wire_with_everything_in_it(version: str) -> None:
-    assert wire.decode_result(json.loads(wire.encode_result(WHOLE, version)), version) == WHOLE
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_result_has_exactly_the_version_asked_for(version: str) -> None:
-    assert json.loads(wire.encode_result(WHOLE, version))["cniVersion"] == version
-
-
-@pytest.mark.parametrize(
-    ("version", "there"), [("0.3.0", True), ("0.4.0", True), ("1.0.0", False), ("1.1.0", False)]
-)
-def test_addresses_carry_a_version_before_one_zero(version: str, there: bool) -> None:
-    document = wire.result_document(WHOLE, version)
-    assert all(("version" in ip) is there for ip in document["ips"])
-
-
-def test_old_result_has_one_address_a_family_and_routes_split() -> None:
-    document = wire.result_document(WHOLE, "0.2.0")
-    assert document["ip4"] == {"ip": "10.1.0.2/24", "gateway": "10.1.0.1", "routes": [{"dst": "0.0.0.0/0"}]}
-    assert document["ip6"]["routes"][0]["gw"] == "fd00::1"
-    assert "interfaces" not in document
-
-
-def test_old_result_without_an_address_cannot_be_told() -> None:
-    with pytest.raises(IncompatibleVersion):
-        wire.encode_result(Result(), "0.2.0")
-
-
-def test_interface_mtu_is_told_from_one_one_on() -> None:
-    assert wire.result_document(WHOLE, "1.1.0")["interfaces"][0]["mtu"] == 1500
-    assert "mtu" not in wire.result_document(WHOLE, "1.0.0")["interfaces"][0]
-
-
-@pytest.mark.parametrize("version", ["0.2.0", "0.4.0", "1.0.0"])
-def test_result_of_another_version_is_read(version: str) -> None:
-    document = wire.result_document(WHOLE, version)
-    assert wire.decode_result(document, "1.1.0").ips[0].address == "10.1.0.2/24"
-
-
-def test_empty_dns_is_left_out_from_one_zero_on() -> None:
-    assert "dns" not in wire.result_document(Result(), "1.0.0")
-    assert wire.result_document(Result(), "0.4.0")["dns"] == {}
-
-
-def test_error_has_version_code_and_message() -> None:
-    class Odd(CniError):
-        code = 7
-
-    assert json.loads(wire.encode_error(Odd("m", "d"), "0.4.0")) == {
-        "cniVersion": "0.4.0", "code": 7, "msg": "m", "details": "d",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("stdin", "version"),
-    [(b'{"cniVersion":"0.4.0"}', "0.4.0"), (b"", "1.1.0"), (b"[]", "1.1.0"), (b"{", "1.1.0")],
-)
-def test_version_echoes_the_caller_and_never_fails(stdin: bytes, version: str) -> None:
-    answer = json.loads(versions.encode_versions(stdin))
-    assert (answer["cniVersion"], answer["supportedVersions"]) == (version, list(VERSIONS))

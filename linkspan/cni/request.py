@@ -1,0 +1,273 @@
+"""Environment and standard input to a request: the CNI contract of every version, and no I/O.
+
+`read_request` checks in one order, so that the first error reported is the first one to mend: verb, variables, values,
+document, name, version, verb against version. Sources: SPEC 0.1.0 to 1.1.0; skel.go of the reference for the texts
+that runtimes match on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from linkspan.cni.errors import (
+    CniError,
+    IncompatibleVersion,
+    InvalidConfig,
+    InvalidEnvironment,
+    UndecodableInput,
+    shortened,
+)
+from linkspan.cni.model import Request, Result
+from linkspan.cni.result import decode_result
+from linkspan.cni.schema import Schema, check, load, normalize_keys
+from linkspan.cni.versions import LATEST, VERSIONS, at_least
+
+#: verb -> (required variables, first version that has it)
+VERBS = {
+    "ADD": (("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"), "0.1.0"),
+    "DEL": (("CNI_CONTAINERID", "CNI_IFNAME"), "0.1.0"),
+    "CHECK": (("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"), "0.4.0"),
+    "GC": ((), "1.1.0"),
+    "STATUS": ((), "1.1.0"),
+    "VERSION": ((), "0.1.0"),
+}
+
+#: The keys of a configuration that belong to the contract and not to a plugin; not GC's list, where null is a value.
+COMMON: Schema = {
+    "properties": {
+        "cniVersion": {},
+        "name": {},
+        "type": {},
+        "prevResult": {},
+        "runtimeConfig": {},
+        "args": {"properties": {"cni": {}}},
+    }
+}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*", re.ASCII)
+_NOT_IN_IFNAME = re.compile(r"[/:%\s\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Standard input, parsed once: the document as it was sent, or the fault for which there is none."""
+
+    raw: bytes
+    document: Mapping[str, Any] = field(default_factory=dict)
+    fault: UndecodableInput | None = None
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Input:
+        """Never raises: a fault is reported in its turn, after those of the environment."""
+        try:
+            return cls(raw, decode_document(raw))
+        except UndecodableInput as fault:
+            return cls(raw, fault=fault)
+
+    @property
+    def error_version(self) -> str:
+        """The cniVersion of an error object: the configuration's if it names one we know, else the latest."""
+        try:
+            return LATEST if self.fault else config_version(normalize_keys(self.document, COMMON))
+        except CniError:
+            return LATEST
+
+
+def read_request(cni_type: str, env: Mapping[str, str], given: Input, *, cwd: str = "/") -> Request:
+    """The request in the environment and on stdin; raises the first fault as a CniError.
+
+    The configuration's keys are normalized as far as the contract names them; `configured` does the rest once the
+    plugin is known. DEL ignores every error that does not prevent it from locating the attachment.
+    """
+    verb = checked_environment(env)
+    if given.fault is not None:
+        raise given.fault
+    document = normalize_keys(given.document, COMMON)
+    network = _network_name(document)
+    version = config_version(document)
+    if not at_least(version, VERBS[verb][1]):
+        raise IncompatibleVersion(
+            f"config version does not allow {verb}",
+            f"cniVersion is {version}; {verb} came with {VERBS[verb][1]}",
+        )
+    return Request(
+        verb=verb,
+        plugin=cni_type,
+        cni_version=version,
+        network=network,
+        config=document,
+        container_id=env.get("CNI_CONTAINERID", ""),
+        ifname=env.get("CNI_IFNAME", ""),
+        netns=env.get("CNI_NETNS", ""),
+        args=_cni_args(env.get("CNI_ARGS", ""), strict=verb in ("ADD", "CHECK")),
+        path=tuple(each for each in env.get("CNI_PATH", "").split(":") if each),
+        prev_result=_prev_result(document, version, verb),
+        valid_attachments=_valid_attachments(document) if verb == "GC" else None,
+        stdin=given.raw,
+        document=given.document,
+        env=env,
+        cwd=cwd,
+    )
+
+
+def configured(request: Request, plugin: str, schema: str) -> Request:
+    """The request as `plugin` reads it: keys spelled as its schema (a path) does, values checked unless the verb is DEL.
+
+    Raises InvalidConfig.
+    """
+    config = normalize_keys(request.config, load(schema))
+    if request.verb != "DEL":
+        check(config, schema)
+    return replace(request, plugin=plugin, config=config)
+
+
+def checked_environment(env: Mapping[str, str]) -> str:
+    """The verb, once the CNI_* variables it needs are there and sound. Raises InvalidEnvironment."""
+    verb = env.get("CNI_COMMAND", "")
+    if verb not in VERBS:
+        raise InvalidEnvironment(f"unknown CNI_COMMAND: {verb}", f"one of {', '.join(VERBS)}")
+    missing = [each for each in VERBS[verb][0] if not env.get(each)]
+    if missing:
+        raise InvalidEnvironment(
+            f"required env variables [{','.join(missing)}] missing", f"CNI_COMMAND is {verb}"
+        )
+    if VERBS[verb][0]:
+        _check_container_id(env["CNI_CONTAINERID"])
+        _check_ifname(env["CNI_IFNAME"])
+    return verb
+
+
+def _check_container_id(container_id: str) -> None:
+    if not _NAME.fullmatch(container_id):
+        raise InvalidEnvironment(
+            f"invalid characters in containerID: {shortened(container_id)}",
+            "CNI_CONTAINERID begins with a letter or digit and goes on with letters, digits, '_', '.' and '-'",
+        )
+
+
+def _check_ifname(ifname: str) -> None:
+    """What the kernel takes for a name (dev_valid_name in net/core/dev.c), in UTF-8, and no '%', which it would expand."""
+    size = len(ifname.encode("utf-8", "surrogateescape"))
+    if size > 15 or ifname in (".", "..") or _NOT_IN_IFNAME.search(ifname):
+        raise InvalidEnvironment(
+            f"invalid interface name in CNI_IFNAME: {shortened(ifname)}",
+            "1 to 15 bytes, not '.' or '..', without '/', ':', '%' and white space",
+        )
+
+
+def decode_document(stdin: bytes) -> dict[str, Any]:
+    """Standard input as one JSON object; UndecodableInput otherwise. The last of two equal keys wins."""
+    try:
+        document = json.loads(
+            stdin.decode("utf-8", "replace"), parse_constant=_no_constant, object_pairs_hook=_object
+        )
+    except RecursionError:
+        raise UndecodableInput("the configuration on stdin is nested too deep") from None
+    except ValueError as error:
+        raise UndecodableInput(
+            f"the configuration on stdin is not JSON: {shortened(str(error), 70)}"
+        ) from None
+    if not isinstance(document, dict):
+        raise UndecodableInput(
+            f"the configuration on stdin is a JSON {type(document).__name__}, not an object"
+        )
+    return document
+
+
+class RepeatedKeys(dict[str, Any]):
+    """A JSON object some of whose keys stood in it more than once: `repeated`, in order."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    whole = RepeatedKeys(found)
+    whole.repeated = tuple(name for name in found if names.count(name) > 1)
+    return whole
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a JSON value")
+
+
+def config_version(document: Mapping[str, Any]) -> str:
+    """The configuration's cniVersion; absent or empty means 0.1.0. Compared as text, never normalised."""
+    version = document.get("cniVersion") or "0.1.0"
+    if not isinstance(version, str):
+        raise UndecodableInput(f"$.cniVersion: {version!r} is not a string")
+    if version not in VERSIONS:
+        raise IncompatibleVersion(
+            f"incompatible CNI versions: the config is {shortened(version)!r}",
+            f"supported: {', '.join(VERSIONS)}",
+        )
+    return version
+
+
+def _network_name(document: Mapping[str, Any]) -> str:
+    name = document.get("name")
+    if name is None or name == "":
+        raise InvalidConfig("missing network name", "$.name is required")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 255:
+        raise InvalidConfig(
+            f"invalid characters found in network name: {shortened(str(name))}",
+            "$.name begins with a letter or digit, goes on with letters, digits, '_', '.' and '-', 255 at most",
+        )
+    return name
+
+
+def _cni_args(text: str, *, strict: bool) -> dict[str, str]:
+    """CNI_ARGS as a mapping, split at each pair's first '='. A trailing ';' is fine; keys we do not know are not ours."""
+    args: dict[str, str] = {}
+    for pair in filter(None, text.split(";")):
+        key, equals, value = pair.partition("=")
+        if strict and not (key and equals):
+            raise InvalidEnvironment(
+                f"CNI_ARGS: invalid pair {shortened(pair)!r}", "pairs are KEY=VALUE, parted by ';'"
+            )
+        args[key] = value
+    return args
+
+
+def _prev_result(document: Mapping[str, Any], version: str, verb: str) -> Result | None:
+    value = document.get("prevResult")
+    if value is None:
+        return None
+    try:
+        return decode_result(value, version)
+    except CniError:
+        if verb == "DEL":
+            return None
+        raise
+
+
+def _valid_attachments(document: Mapping[str, Any]) -> frozenset[tuple[str, str]] | None:
+    """Who is alive, as (container id, ifname); None if no key says so, and null is an empty list (libcni sends it)."""
+    for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
+        if key in document:
+            return frozenset(_attachment(each, key) for each in _listed(document[key], key))
+    return None
+
+
+def _attachment(value: Any, key: str) -> tuple[str, str]:
+    if isinstance(value, Mapping):
+        folded = {str(name).lower(): each for name, each in value.items()}
+        container_id, ifname = folded.get("containerid"), folded.get("ifname")
+        if isinstance(container_id, str) and isinstance(ifname, str):
+            return container_id, ifname
+    raise InvalidConfig(f"$['{key}']: an element lacks containerID or ifname", "nothing was removed")
+
+
+def _listed(value: Any, key: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidConfig(f"$['{key}']: {shortened(repr(value))} is not a list", "nothing was removed")
+    return value
