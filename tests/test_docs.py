@@ -231,6 +231,16 @@ def leads_to_a_command(words: list[str]) -> bool:
     return here is not None
 
 
+def test_states_of_the_resident_on_its_page_are_what_the_command_prints() -> None:
+    """Users search the page for the words that they see."""
+    sources = "".join(text_of(path) for path in sorted((ROOT / "linkspan" / "cli").rglob("*.py")))
+    page = text_of(ROOT / "docs" / "resident.md")
+    told = CODE.findall(page.partition("`status` prints")[2].partition("\n## ")[0])
+    told.remove("linkspan resident stop")
+    assert told
+    assert [each for each in told if each not in sources] == []
+
+
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
