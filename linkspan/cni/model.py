@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha512
 from typing import Any
 
+from linkspan.cni.addresses import Family, family_of, local_mac, without_prefix
+
 NO_EXTRA: Mapping[str, Any] = {}
 
 
@@ -38,12 +40,12 @@ class Address:
     @property
     def ip(self) -> str:
         """The address without its prefix length."""
-        return self.address.partition("/")[0]
+        return without_prefix(self.address)
 
     @property
-    def family(self) -> int:
+    def family(self) -> Family:
         """4 or 6."""
-        return 6 if ":" in self.address else 4
+        return family_of(self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +62,9 @@ class Route:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def family(self) -> int:
+    def family(self) -> Family:
         """4 or 6."""
-        return 6 if ":" in self.dst else 4
+        return family_of(self.dst)
 
     @property
     def is_default(self) -> bool:
@@ -130,24 +132,18 @@ class Attachment:
     @property
     def host_mac(self) -> str:
         """The host end's MAC: locally administered, and the proof that a link of that name is ours."""
-        return mac_from(self._digest("host-mac"))
+        return local_mac(self._digest("host-mac"))
 
     @property
     def container_mac(self) -> str:
         """The container end's MAC where no IPv4 address gives one."""
-        return mac_from(self._digest("container-mac"))
+        return local_mac(self._digest("container-mac"))
 
     def _digest(self, purpose: str) -> str:
         return sha512("\0".join((purpose, self.network, self.container_id, self.ifname)).encode()).hexdigest()
 
     def __str__(self) -> str:
         return f"container {self.container_id} ({self.ifname}) on network {self.network}"
-
-
-def mac_from(hex_digits: str) -> str:
-    """A locally administered unicast MAC (IEEE 802: bits 0x02 set, 0x01 clear) from 12 hex digits."""
-    first = (int(hex_digits[:2], 16) & 0xFC) | 0x02
-    return ":".join((f"{first:02x}", *(hex_digits[i : i + 2] for i in range(2, 12, 2))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

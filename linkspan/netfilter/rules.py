@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-Family = Literal[4, 6]
+from linkspan.cni import addresses
+
+Family = addresses.Family
 #: What nft calls each family, and its tables.
 NFT_FAMILY: Mapping[Family, str] = {4: "ip", 6: "ip6"}
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.addresses import is_unicast, parse_mac
+from linkspan.cni.errors import InvalidConfig, shortened
 from linkspan.cni.model import NO_DNS, Dns, strings
 from linkspan.host.contract import PortVlans
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
-_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 DEFAULT_BRIDGE = "cni0"
 _DEFAULT_VLAN, _LAST_VLAN = 1, 4094
 
@@ -120,7 +119,7 @@ def ipam_type(request: Request) -> str:
 def _vlans(document: Mapping[str, Any]) -> tuple[PortVlans, ...]:
     """The port's own VLAN first, then the tagged ones; a trunk without one of its own keeps the bridge's default VLAN."""
     trunk = tuple(_tagged(index, each) for index, each in enumerate(document.get("vlanTrunk") or ()))
-    own = _whole("$.vlan", document.get("vlan") or 0)
+    own = _vlan_id("$.vlan", document.get("vlan") or 0)
     if not own and not trunk:
         return ()
     own = own or _DEFAULT_VLAN
@@ -130,37 +129,38 @@ def _vlans(document: Mapping[str, Any]) -> tuple[PortVlans, ...]:
 def _tagged(index: int, value: Mapping[str, Any]) -> PortVlans:
     path = f"$.vlanTrunk[{index}]"
     if "id" in value:
-        vlan = _whole(f"{path}.id", value["id"])
+        vlan = _vlan_id(f"{path}.id", value["id"])
         return PortVlans(vlan, vlan)
     if "minID" not in value or "maxID" not in value:
         raise InvalidConfig(
             f"{path}: minID and maxID should be configured simultaneously", "or give one VLAN as id"
         )
-    first, last = _whole(f"{path}.minID", value["minID"]), _whole(f"{path}.maxID", value["maxID"])
+    first, last = _vlan_id(f"{path}.minID", value["minID"]), _vlan_id(f"{path}.maxID", value["maxID"])
     if first > last:
         raise InvalidConfig(f"{path}: minID {first} is greater than maxID {last}", "swap the two")
     return PortVlans(first, last)
 
 
-def _whole(path: str, value: Any) -> int:
+def _vlan_id(path: str, value: Any) -> int:
     if type(value) is not int:
-        raise InvalidConfig(f"{path}: {value!r} is no VLAN", f"a whole number up to {_LAST_VLAN}")
+        raise InvalidConfig(f"{path}: {value!r} is not a valid VLAN ID", f"an integer from 1 to {_LAST_VLAN}")
     return value
 
 
 def _mtu(value: int) -> int:
     if type(value) is not int or (value and value < 68):
-        raise InvalidConfig(f"$.mtu: {value!r} is no size of a packet", "0, or 68 to 65535 bytes")
+        raise InvalidConfig(f"$.mtu: {value!r} is not a valid MTU", "0, or 68 to 65535 bytes")
     return value
 
 
 def _mac(value: str) -> str:
-    text = str(value).lower().replace("-", ":")
-    if text and (not _MAC.fullmatch(text) or int(text[:2], 16) & 1 or text == "00:00:00:00:00:00"):
+    """In the kernel's form, "" for none. The runtime may give it in several places: the message names none of them."""
+    mac = parse_mac(value)
+    if value and (mac is None or not is_unicast(mac)):
         raise InvalidConfig(
-            f"mac: {str(value)[:40]!r} is no unicast MAC address", "such as 02:42:0a:01:00:02"
+            f"mac: {shortened(value)!r} is not a unicast MAC address", "such as 02:42:0a:01:00:02"
         )
-    return text
+    return mac or ""
 
 
 def _dns(value: Any) -> Dns:

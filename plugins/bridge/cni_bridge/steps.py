@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from linkspan.call.records import Records
 from linkspan.call.transaction import Transaction, Undo, carry_out, keep
+from linkspan.cni.addresses import local_mac
 from linkspan.cni.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
-from linkspan.cni.model import Address, Attachment, Route, mac_from
+from linkspan.cni.model import Address, Attachment, Route
 from linkspan.host.contract import PortVlans
 from linkspan.netfilter import isolation, nft_table
 
@@ -82,7 +83,7 @@ class EnsureBridge:
     def _create(self, links: Links) -> bool:
         """Whether it was us: another ADD may have been quicker."""
         # A MAC of its own, so that the bridge does not take that of its lowest port, which changes with the containers.
-        mac = mac_from(sha512(f"bridge\0{self.name}".encode()).hexdigest())
+        mac = local_mac(sha512(f"bridge\0{self.name}".encode()).hexdigest())
         try:
             links.create_bridge(self.name, mac=mac, mtu=self.mtu, vlan_filtering=self.vlan_filtering)
         except KernelRefused as error:

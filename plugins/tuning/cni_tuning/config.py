@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cni_tuning.attributes import Attributes
-from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.addresses import ANY_LINK_LAYER, parse_mac
+from linkspan.cni.errors import InvalidConfig, shortened
 from linkspan.cni.model import NO_EXTRA
 from linkspan.cni.request import RepeatedKeys
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
 DEFAULT_DATA_DIR = "/run/cni/tuning"
-
-#: Ethernet, FireWire and InfiniBand
-_MAC_DIGITS = (12, 16, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +99,10 @@ def _attributes(request: Request) -> Attributes:
 
 
 def _mac(value: str) -> str | None:
-    """A MAC address in any of the usual spellings (02-42-.., 0242.ac11..) as the kernel prints it."""
-    if not value:
-        return None
-    digits = re.sub(r"[:.\-]", "", value.lower())
-    pairs = ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
-    plain = re.fullmatch(r"[0-9a-f]+([:.\-]?[0-9a-f]+)*", value.lower())
-    if not plain or len(digits) not in _MAC_DIGITS:
+    """In the kernel's form; None for "", which leaves the address as it is."""
+    mac = parse_mac(value, ANY_LINK_LAYER)
+    if value and mac is None:
         raise InvalidConfig(
-            f"$.mac: {value[:60]!r} is no MAC address", "six bytes, such as 02:42:0a:00:00:02"
+            f"$.mac: {shortened(value, 60)!r} is not a MAC address", "six bytes, such as 02:42:0a:00:00:02"
         )
-    return pairs
+    return mac

@@ -98,8 +98,9 @@ def test_the_container_s_mac_comes_from_its_address(desk: Desk) -> None:
         ({"args": {"cni": {"mac": "02:11:22:33:44:55"}}}, "MAC=02:00:00:00:00:01"),
         ({"mac": "02:00:00:00:00:02"}, "MAC=02:11:22:33:44:55"),
         ({"mac": "02-11-22-33-44-55"}, ""),
+        ({"mac": "0211.2233.4455"}, ""),
     ],
-    ids=["runtimeConfig", "args.cni", "CNI_ARGS", "config"],
+    ids=["runtimeConfig", "args.cni", "CNI_ARGS", "config", "dots"],
 )
 def test_an_asked_for_mac_wins_in_the_order_of_its_places(
     desk: Desk, config: dict[str, Any], args: str

@@ -1,0 +1,76 @@
+"""MAC addresses in all their spellings, and what an IP address says of itself."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linkspan.cni.addresses import ANY_LINK_LAYER, family_of, is_unicast, local_mac, parse_mac, without_prefix
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["02:42:ac:11:00:0a", "02:42:AC:11:00:0A", "02-42-ac-11-00-0a", "0242.ac11.000a", "0242.AC11.000A"],
+)
+def test_every_spelling_of_a_mac_address_is_read_as_the_kernel_prints_it(written: str) -> None:
+    assert parse_mac(written) == "02:42:ac:11:00:0a"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "02:42",
+        "nonsense",
+        "02:42:ac:11:00:0g",
+        "02:42:ac:11:00:02\n",
+        " 02:42:ac:11:00:02",
+        "02:42:ac:11:00",
+        "02:42:ac:11:00:02:",
+        "02:42-ac:11:00:02",
+        "0242.ac11:0002",
+        "024.2ac.110.002",
+        "0242ac110002",
+        "2:42:ac:11:0:2",
+        "02:42:ac:11:00:0\u0662",
+    ],
+)  # fmt: skip
+def test_what_go_refuses_is_no_mac_address(written: str) -> None:
+    assert parse_mac(written, ANY_LINK_LAYER) is None
+
+
+@pytest.mark.parametrize("octets", [6, 8, 20])
+def test_lengths_of_other_link_layers_are_taken_only_where_they_are_allowed(octets: int) -> None:
+    written = ":".join(["02"] * octets)
+    assert parse_mac(written, ANY_LINK_LAYER) == written
+    assert (parse_mac(written) is not None) == (octets == 6)
+
+
+@given(st.binary(min_size=1, max_size=24))
+def test_a_mac_address_in_its_own_form_stays_as_it_is(value: bytes) -> None:
+    text = value.hex(":")
+    assert parse_mac(text, ANY_LINK_LAYER) == (text if len(value) in (6, 8, 20) else None)
+
+
+@pytest.mark.parametrize(
+    ("mac", "unicast"),
+    [("02:42:ac:11:00:02", True), ("01:00:5e:00:00:01", False), ("00:00:00:00:00:00", False)],
+)
+def test_an_interface_has_no_group_address_and_no_zero_one(mac: str, unicast: bool) -> None:
+    assert is_unicast(mac) == unicast
+
+
+@given(st.binary(min_size=6, max_size=6))
+def test_a_computed_mac_address_is_local_and_unicast(value: bytes) -> None:
+    mac = local_mac(value.hex())
+    assert is_unicast(mac)
+    assert int(mac[:2], 16) & 0x02
+
+
+@pytest.mark.parametrize(
+    ("address", "family", "bare"),
+    [("10.0.0.1", 4, "10.0.0.1"), ("10.0.0.0/8", 4, "10.0.0.0"), ("fd00::2/64", 6, "fd00::2")],
+)
+def test_an_ip_address_has_a_family_and_perhaps_a_prefix_length(address: str, family: int, bare: str) -> None:
+    assert (family_of(address), without_prefix(address)) == (family, bare)
