@@ -1,6 +1,9 @@
 """linkspan: container networking for one Linux host, as standalone CNI plugins.
 
-This package imports nothing: the launcher passes through it, and a plugin's start-up is its cost.
+Every executable imports this package at every call, so it imports nothing.
 """
 
 __version__ = "0.1.0"
+
+#: The environment variable that keeps an executable, and every executable below it, from asking the resident.
+STANDALONE = "LINKSPAN_STANDALONE"

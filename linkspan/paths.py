@@ -52,6 +52,13 @@ def state_dir() -> str:
     return f"{RUN_DIR}/{netns_cookie()}"
 
 
+def library_dir() -> str:
+    """The folder that holds the package `linkspan`, symbolic links resolved."""
+    import os
+
+    return os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+
+
 def is_state(path: str) -> bool:
     """Whether a path is RUN_DIR or below it."""
     return f"{path}/".startswith(f"{RUN_DIR}/")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from linkspan import STANDALONE
+from linkspan.call.executables import type_of_executable
 from linkspan.cni.errors import CniError, DelegateFailed, InvalidConfig, ToolMissing, UndecodableInput
 from linkspan.cni.model import Result
 from linkspan.cni.request import decode_document
 from linkspan.cni.result import decode_result
-from linkspan.launch.launcher import STANDALONE, type_of_launcher
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
@@ -29,7 +30,7 @@ def delegate(cni_type: str, request: Request, host: Host, *, verb: str = "") -> 
     if verb:
         request = request.as_verb(verb)
     executable = find(cni_type, request, host)
-    ours = type_of_launcher(executable)
+    ours = type_of_executable(executable)
     if ours:
         return _call_ours(ours, request, host)
     return _call_foreign(executable, request, host)

@@ -1,7 +1,6 @@
 """From bytes to bytes: the one path that every call of every plugin takes, in a fresh process or a warm worker.
 
-`answer` is all of it and performs no I/O of its own; `main` is the only reader of stdin, environment and working
-directory, and the only writer of stdout.
+`answer` is all of it and performs no I/O of its own; `main` is the only reader of environment and working directory.
 """
 
 from __future__ import annotations
@@ -156,19 +155,14 @@ def banner(cni_type: str) -> str:
     )
 
 
-def main(cni_type: str, stdin: bytes | None) -> int:
-    """Serve the call this process was started for and return its exit status.
-
-    `stdin` is what was read of it already, if anything.
-    """
+def main(cni_type: str, stdin: bytes) -> Answer:
+    """Serve the call this process was started for. `stdin` is what was sent to it."""
     import os
 
     if not os.environ.get("CNI_COMMAND"):
         os.write(2, banner(cni_type).encode())
-        return 0
-    status, stdout = _answer_here(cni_type, _read_all(0) if stdin is None else stdin)
-    _write_all(1, stdout)
-    return status
+        return 0, b""
+    return _answer_here(cni_type, stdin)
 
 
 def _answer_here(cni_type: str, stdin: bytes) -> Answer:
@@ -191,19 +185,3 @@ def _working_directory() -> str:
         return os.getcwd()
     except OSError:
         return "/"
-
-
-def _read_all(fd: int) -> bytes:
-    import os
-
-    chunks = []
-    while chunk := os.read(fd, 1 << 16):
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    import os
-
-    while data:
-        data = data[os.write(fd, data) :]

@@ -14,7 +14,7 @@ import click
 from linkspan import __version__, paths
 from linkspan.cni.errors import CniError
 from linkspan.cni.versions import VERSIONS
-from linkspan.launch import install, launcher, native
+from linkspan.launch import install, native, protocol
 
 BIN_DIR = "/opt/cni/bin"
 
@@ -88,8 +88,9 @@ def reload_command() -> None:
     """Build every packet rule of every living attachment again, after somebody flushed them. Nothing comes twice."""
     from linkspan.call.reload import reload
     from linkspan.host.linux import LinuxHost
+    from linkspan.launch.interpreter import enable_site_packages
 
-    launcher.see_everything()
+    enable_site_packages()
     host = LinuxHost()
     try:
         click.echo(f"rebuilt the rules of {', '.join(reload(host))}")
@@ -137,9 +138,9 @@ def status() -> None:
     state = "answers"
     if not greeting:
         state = "is stopped or hung"
-    elif greeting != launcher.greeting().decode().strip():
+    elif greeting != protocol.greeting().decode().strip():
         state = "is of another build or mount namespace"
-    click.echo(f"resident: process {pid} {state}; log {paths.log(paths.state_dir(), paths.WORKERS)}")
+    click.echo(f"resident: process {pid} {state}; log {start.RESIDENT.log}")
     sys.exit(0 if state == "answers" else 1)
 
 

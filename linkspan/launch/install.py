@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from linkspan import paths
+from linkspan import STANDALONE, paths
+from linkspan.call.executables import MARKER, MARKER_WITHIN
 from linkspan.call.plugin import ALIASES, MODULES
-from linkspan.launch import launcher, native
+from linkspan.launch import native, protocol
 
 #: Appended to the name of what had to make place.
 KEPT = ".before-linkspan"
@@ -41,13 +42,13 @@ class Done:
 
 def python_launchers() -> dict[str, bytes]:
     """CNI type -> the executable as a Python script."""
-    library = launcher.library_dir()
+    library = paths.library_dir()
     return {each: python_launcher(each, sys.executable, library).encode() for each in MODULES}
 
 
 def native_launchers() -> dict[str, bytes]:
     """CNI type -> the executable as a native program (linkspan.launch.native). Raises CannotCompile, OSError."""
-    library = launcher.library_dir()
+    library = paths.library_dir()
     return {each: native.compiled(native_constants(each, sys.executable, library)) for each in MODULES}
 
 
@@ -60,15 +61,19 @@ def python_launcher(cni_type: str, python: str, library: str) -> str:
     return f'#!/bin/sh\n""":"\nexec {quoted} -IS "$0"\n":"""\n{program}'
 
 
-def native_constants(cni_type: str, python: str, library: str) -> dict[str, str]:
-    """What launcher.c is told of one executable."""
+def native_constants(cni_type: str, python: str, library: str) -> dict[str, str | int]:
+    """What launcher.c lists as defined in front of it, for one executable."""
     return {
         "TYPE": cni_type,
         "PYTHON": python,
-        "IDENTITY": f"{library}/linkspan/launch/launcher.py",
-        "PROTOCOL": launcher.PROTOCOL,
+        "IDENTITY": f"{library}/linkspan/launch/protocol.py",
+        "PROTOCOL": protocol.PROTOCOL,
+        "GREETING_US": round(protocol.GREETING_TIMEOUT * 1_000_000),
+        "STDERR": protocol.STDERR,
+        "NETNS": protocol.NETNS,
         "RUN_DIR": paths.RUN_DIR,
         "WORKERS": paths.WORKERS,
+        "STANDALONE": STANDALONE,
         "PROGRAM": _marked(cni_type, library),
         "LOST": _program(library, "lost()"),
         "NO_PYTHON": json.dumps(
@@ -83,7 +88,7 @@ def native_constants(cni_type: str, python: str, library: str) -> dict[str, str]
 
 
 def _marked(cni_type: str, library: str) -> str:
-    marker = f"{launcher.MARKER.decode()}{cni_type} {library}\n"
+    marker = f"{MARKER.decode()}{cni_type} {library}\n"
     return marker + _program(library, f"main({cni_type!r})")
 
 
@@ -130,7 +135,7 @@ def uninstall(bin_dir: str) -> list[Done]:
 
 def sample_lists() -> dict[str, str]:
     """The sample network lists that travel with linkspan: name -> path."""
-    library = launcher.library_dir()
+    library = paths.library_dir()
     folders = (f"{library}/linkspan/cni-conf", f"{library}/cni-conf")
     folder = next(each for each in folders if os.path.isdir(each))
     files = sorted(each for each in os.listdir(folder) if each.endswith(".conflist"))
@@ -175,7 +180,7 @@ def _is_ours(path: str) -> bool:
     """Whether a launcher of linkspan stands there: of this library or, after an upgrade, of another."""
     try:
         with open(path, "rb") as file:
-            return launcher.MARKER in file.read(launcher.MARKER_WITHIN)
+            return MARKER in file.read(MARKER_WITHIN)
     except OSError:
         return False
 

@@ -1,19 +1,23 @@
 /*
- * The launcher as a native program: the resident's way of linkspan/launch.py, call for call, without starting an interpreter.
+ * The launcher as a native program: it hands calls to the resident as linkspan/launch/launcher.py does, without starting an
+ * interpreter.
  *
- * It knows nothing else. Without a resident that fits, and for everything that is not a call, it becomes the Python launcher,
- * which decides as if it had been started in the first place. linkspan/native.py compiles it, once for each executable, and
- * puts in front of this text:
+ * It knows nothing else. Without a resident that matches, and for everything that is not a call, it becomes the Python
+ * launcher, which decides as if it had been started in the first place. linkspan/launch/native.py compiles it, once for each
+ * executable, and puts in front of this text (linkspan/launch/install.py, native_constants):
  *
  *   TYPE        the CNI type
  *   PYTHON      the interpreter
- *   IDENTITY    the file whose identity is the installation's (launch.build)
+ *   IDENTITY    the file whose identity is the installation's (protocol.build)
  *   PROTOCOL    begins the greeting of a resident that speaks as we do
+ *   GREETING_US how long the greeting may take, in microseconds
+ *   STDERR, NETNS   the names of the descriptors that travel with a call
  *   RUN_DIR     parent of the state directories, which are named by the cookie of their network namespace
  *   WORKERS     the name of the socket in it, without its suffix
+ *   STANDALONE  the environment variable that keeps us from asking a resident
  *   PROGRAM     the Python launcher: what the interpreter is given with -c
- *   LOST        the Python program that says a call was lost
- *   NO_PYTHON   what to answer where that cannot be started
+ *   LOST        the Python program that reports a lost call
+ *   NO_PYTHON   what to answer if that cannot be started
  */
 
 #define _GNU_SOURCE
@@ -37,11 +41,11 @@
 
 extern char **environ;
 
-static const struct timeval PATIENCE = {.tv_usec = 100000}, FOREVER;
+static const struct timeval GREETING_TIMEOUT = {.tv_usec = GREETING_US}, FOREVER;
 
 struct bytes {
     char *data;
-    size_t size, room;
+    size_t size, capacity;
 };
 
 /* --- bytes ------------------------------------------------------------------------------------------------------------ */
@@ -56,9 +60,9 @@ static void append(struct bytes *to, const void *data, size_t size)
 {
     if (!size)
         return;
-    if (size > to->room - to->size) {
-        to->room = (to->size + size) * 2;
-        to->data = realloc(to->data, to->room);
+    if (size > to->capacity - to->size) {
+        to->capacity = (to->size + size) * 2;
+        to->data = realloc(to->data, to->capacity);
         if (!to->data)
             fail();
     }
@@ -109,7 +113,7 @@ static int write_all(int fd, const char *data, size_t size)
     return 1;
 }
 
-/* Open what is closed of descriptors 0 to 2, lest a socket of ours be taken for it. */
+/* Open what is closed of descriptors 0 to 2, so that no socket of ours takes their place. */
 static void open_streams(void)
 {
     int fd;
@@ -140,7 +144,7 @@ static void become_python_again(const char *program, const char *self, const str
     become_python(program, self);
 }
 
-/* --- the resident's way ---------------------------------------------------------------------------------------------------- */
+/* --- with a resident ---------------------------------------------------------------------------------------------------- */
 
 static void allow(int resident, struct timeval time)
 {
@@ -148,7 +152,7 @@ static void allow(int resident, struct timeval time)
     setsockopt(resident, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
 }
 
-/* A connection to the resident of this network namespace (launch.state_dir), or -1. */
+/* A connection to the resident of this network namespace (paths.state_dir), or -1. */
 static int connect_resident(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -159,7 +163,7 @@ static int connect_resident(void)
     if (resident < 0 || getsockopt(resident, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
         return -1;
     snprintf(address.sun_path, sizeof address.sun_path, RUN_DIR "/%llu/" WORKERS ".sock", (unsigned long long)cookie);
-    allow(resident, PATIENCE);
+    allow(resident, GREETING_TIMEOUT);
     if (connect(resident, (struct sockaddr *)&address, sizeof address) < 0) {
         close(resident);
         return -1;
@@ -167,7 +171,7 @@ static int connect_resident(void)
     return resident;
 }
 
-/* The line that a resident for us greets with (launch.greeting), or "". */
+/* The line that a resident for us greets with (protocol.greeting), or "". */
 static const char *greeting(void)
 {
     static char line[512];
@@ -196,22 +200,22 @@ static ssize_t receive(int resident, void *data, size_t size)
 }
 
 /* Whether it greets in time, and as it should. */
-static int is_of_our_kind(int resident)
+static int greeting_matches(int resident)
 {
-    const char *wanted = greeting();
-    char heard[512];
+    const char *expected = greeting();
+    char received[512];
     size_t size = 0;
 
-    while (!size || heard[size - 1] != '\n') {
-        ssize_t received = size < sizeof heard ? receive(resident, heard + size, sizeof heard - size) : 0;
-        if (received <= 0)
+    while (!size || received[size - 1] != '\n') {
+        ssize_t piece = size < sizeof received ? receive(resident, received + size, sizeof received - size) : 0;
+        if (piece <= 0)
             return 0;
-        size += received;
+        size += piece;
     }
-    return size == strlen(wanted) && !memcmp(heard, wanted, size);
+    return size == strlen(expected) && !memcmp(received, expected, size);
 }
 
-/* One call (launch.call_frame); `descriptors` names what travels with it. */
+/* One call (protocol.call_frame); `descriptors` names what travels with it. */
 static struct bytes call_frame(const struct bytes *in, const char *descriptors)
 {
     struct bytes variables = {0}, body = {0}, frame = {0};
@@ -230,22 +234,22 @@ static struct bytes call_frame(const struct bytes *in, const char *descriptors)
     return frame;
 }
 
-/* Hand the call over, with our stderr and the container's namespace. 0 if it did not get through whole: nobody can have begun it. */
+/* Hand the call over, with our stderr and the container's namespace. 0 if it was not sent completely: nobody can have begun it. */
 static int send_call(int resident, const struct bytes *in)
 {
     union {
         struct cmsghdr header;
-        char room[CMSG_SPACE(2 * sizeof(int))];
+        char space[CMSG_SPACE(2 * sizeof(int))];
     } control = {0};
     const char *path = getenv("CNI_NETNS");
     int netns = path && *path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
     int fds[] = {STDERR_FILENO, netns};
     size_t size = (netns < 0 ? 1 : 2) * sizeof *fds;
 
-    struct bytes frame = call_frame(in, netns < 0 ? "stderr" : "stderr netns");
+    struct bytes frame = call_frame(in, netns < 0 ? STDERR : STDERR " " NETNS);
     struct iovec whole = {frame.data, frame.size};
     struct msghdr message = {
-        .msg_iov = &whole, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = CMSG_SPACE(size)};
+        .msg_iov = &whole, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = CMSG_SPACE(size)};
     control.header.cmsg_level = SOL_SOCKET;
     control.header.cmsg_type = SCM_RIGHTS;
     control.header.cmsg_len = CMSG_LEN(size);
@@ -272,7 +276,7 @@ static int receive_exactly(int resident, char *data, size_t size)
     return 1;
 }
 
-/* Print the answer and exit with its status; return only if none came whole. */
+/* Print the answer and exit with its status; return only if none came completely. */
 static void relay(int resident)
 {
     char head[4];
@@ -294,19 +298,19 @@ static void relay(int resident)
 
 int main(int argc, char **argv)
 {
-    const char *command = getenv("CNI_COMMAND"), *standalone = getenv("LINKSPAN_STANDALONE");
+    const char *command = getenv("CNI_COMMAND"), *standalone = getenv(STANDALONE);
     const char *self = argc ? argv[0] : TYPE;
     int resident = -1;
 
     open_streams();
     if (command && *command && !(standalone && *standalone))
         resident = connect_resident();
-    if (resident < 0 || !is_of_our_kind(resident))
+    if (resident < 0 || !greeting_matches(resident))
         become_python(PROGRAM, self);
     struct bytes in = read_all(STDIN_FILENO);
     if (!send_call(resident, &in))
         become_python_again(PROGRAM, self, &in);
-    /* From here on the call may be running: it is never run a second time. */
+    /* From here on the call may be running: it is never carried out a second time. */
     relay(resident);
     become_python_again(LOST, self, &in);
 }

@@ -1,4 +1,4 @@
-"""Compiling the native launcher (launcher.c), where there is a C compiler: it spares a runtime one interpreter start for each call."""
+"""Compiling the native launcher (launcher.c), if there is a C compiler: it saves one interpreter start for each call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 
-from linkspan.launch import launcher
+from linkspan.call.executables import MARKER, MARKER_WITHIN
 
 _SOURCE = f"{os.path.dirname(os.path.abspath(__file__))}/launcher.c"
 _OPTIONS = ("-std=gnu11", "-O2", "-s", "-Wall", "-Wextra")
@@ -26,11 +26,11 @@ def compiler() -> list[str]:
         return named
     found = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if found is None:
-        raise CannotCompile("no C compiler (cc, gcc or clang in PATH, or CC) is here")
+        raise CannotCompile("there is no C compiler (cc, gcc or clang in PATH, or CC)")
     return [found]
 
 
-def compiled(constants: Mapping[str, str]) -> bytes:
+def compiled(constants: Mapping[str, str | int]) -> bytes:
     """The program that launcher.c becomes with the constants that it lists in front. Raises CannotCompile, OSError."""
     with open(_SOURCE, encoding="utf-8") as file:
         source = file.read()
@@ -51,19 +51,21 @@ def compiled(constants: Mapping[str, str]) -> bytes:
             raise CannotCompile(f"{' '.join(command)} fails: {done.stderr.strip()[-500:]}")
         with open(program, "rb") as file:
             made = file.read()
-    if launcher.MARKER not in made[: launcher.MARKER_WITHIN]:
+    if MARKER not in made[:MARKER_WITHIN]:
         raise CannotCompile(
-            f"{' '.join(command)} makes a program of {len(made)} bytes, too large to be known for ours"
+            f"{' '.join(command)} makes a program of {len(made)} bytes, too large to be recognised as ours"
         )
     return made
 
 
-def definitions(constants: Mapping[str, str]) -> str:
-    """C preprocessor lines that define each name as a string literal of any content but NUL."""
+def definitions(constants: Mapping[str, str | int]) -> str:
+    """C preprocessor lines that define each name as a number, or as a string literal of any content but NUL."""
     return "".join(f"#define {name} {_literal(value)}\n" for name, value in constants.items())
 
 
-def _literal(value: str) -> str:
+def _literal(value: str | int) -> str:
+    if isinstance(value, int):
+        return str(value)
     plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-+./,;:()[]{}=#'")
     # Three octal digits end an escape whatever follows it, which a hexadecimal one does not.
     return '"' + "".join(chr(each) if each in plain else f"\\{each:03o}" for each in os.fsencode(value)) + '"'

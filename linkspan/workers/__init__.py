@@ -1,1 +1,5 @@
-"""The warm workers: processes that have imported everything and wait for launchers to hand them calls."""
+"""The resident: processes that have imported everything and wait for executables to hand them calls.
+
+A master greets executables and keeps workers alive; each worker carries out one call at a time. Executables start it with a
+new process and never import it.
+"""

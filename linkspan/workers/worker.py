@@ -10,14 +10,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from linkspan.call import dispatch
-from linkspan.launch import launcher, protocol
+from linkspan.launch import protocol
 
 if TYPE_CHECKING:
     from linkspan.host.linux import Warm
 
 #: Seconds for a launcher that has begun to speak to finish, and for one to take its answer.
 PATIENCE = 5.0
-#: Calls after which a worker makes place for a fresh one, should some library leak.
+#: Calls after which a worker is replaced by a fresh one, should some library leak.
 CALLS = 2000
 #: What a worker tells its master after a call, and after its last one, behind which it must be given no other.
 DONE, LAST = b"done", b"last"
@@ -84,8 +84,8 @@ def serve(connection: socket.socket, warm: Warm) -> None:
     except KeyError:
         _close(descriptors.values())
         raise ValueError(f"no plugin {call.cni_type}") from None
-    stderr = descriptors.pop(launcher.STDERR.decode(), None)
-    netns = descriptors.pop(launcher.NETNS.decode(), None)
+    stderr = descriptors.pop(protocol.STDERR, None)
+    netns = descriptors.pop(protocol.NETNS, None)
     host = LinuxHost(
         {} if netns is None else {call.env.get("CNI_NETNS", ""): netns},
         stderr=2 if stderr is None else stderr,

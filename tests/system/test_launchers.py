@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from linkspan import paths
 from linkspan.cni.versions import VERSIONS
-from linkspan.launch import launcher, native, protocol
+from linkspan.launch import native, protocol
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 
@@ -26,7 +27,7 @@ FORMS = ("native", "python")
 RESIDENT = """
 import os, socket, time
 from linkspan import paths
-from linkspan.launch import launcher
+from linkspan.launch import protocol
 {meet}
 folder = paths.state_dir()
 os.makedirs(folder)
@@ -45,7 +46,7 @@ def whole(connection):
     with open("/run/rights", "w") as file:
         file.write("\\n".join(str(os.fstat(each).st_ino) for each in rights))
 
-meet(connection, launcher.greeting())
+meet(connection, protocol.greeting())
 connection.close()
 """
 ANSWER = """
@@ -54,7 +55,7 @@ def meet(connection, greeting):
     time.sleep(0.01)
     connection.sendall(greeting[7:])
     whole(connection)
-    answer = launcher.pack([b"7", b"answer" * 200000])
+    answer = protocol.pack([b"7", b"answer" * 200000])
     connection.sendall(answer[:5])
     time.sleep(0.01)
     connection.sendall(answer[5:])
@@ -65,15 +66,15 @@ HANGS_UP = (
 LOST = {
     "nothing": "",
     "half a length": "    connection.sendall(b'\\0\\0')",
-    "half an answer": "    connection.sendall(launcher.pack([b'0', b'{}'])[:-1])",
+    "half an answer": "    connection.sendall(protocol.pack([b'0', b'{}'])[:-1])",
     "fields that do not fit": "    connection.sendall(b'\\0\\0\\0\\x08\\0\\0\\0\\x09abcd')",
-    "a field too few": "    connection.sendall(launcher.pack([b'0']))",
+    "a field too few": "    connection.sendall(protocol.pack([b'0']))",
 }
 DEAF = "def meet(connection, greeting):\n    connection.sendall(greeting)\n    time.sleep(0.3)\n"
 OTHERS = {
     "silent": "    time.sleep(1)",
-    "another protocol": "    connection.sendall(greeting.replace(launcher.PROTOCOL.encode(), b'linkspan 0'))",
-    "another build": "    connection.sendall(greeting.replace(launcher.build().encode(), b'1.2.3.4'))",
+    "another protocol": "    connection.sendall(greeting.replace(protocol.PROTOCOL.encode(), b'linkspan 0'))",
+    "another build": "    connection.sendall(greeting.replace(protocol.build().encode(), b'1.2.3.4'))",
     "endless": "    connection.sendall(b'x' * 5000)",
     "more than a greeting": "    connection.sendall(greeting + b'x')",
     "a greeting cut short": "    connection.sendall(greeting[:-1])",
@@ -212,7 +213,7 @@ def test_a_call_without_any_stream_ends(host: PrivateHost, form: str, launched: 
 def test_a_native_launcher_without_its_interpreter_says_so(host: PrivateHost) -> None:
     from linkspan.launch import install
 
-    constants = install.native_constants("bridge", '/gone/py"th\\on', launcher.library_dir())
+    constants = install.native_constants("bridge", '/gone/py"th\\on', paths.library_dir())
     with open(host.path("/opt/cni/bin/bridge"), "wb") as file:
         file.write(native.compiled(constants))
     host.run(["chmod", "755", "/opt/cni/bin/bridge"])

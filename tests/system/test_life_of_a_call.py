@@ -45,17 +45,12 @@ CONFIG = {
 }
 #: A resident as `linkspan resident start` makes it, but in the foreground and with words of the test's own before it runs.
 RESIDENT = """
-import os
-from linkspan import paths
-from linkspan.launch import launcher
-from linkspan.host.linux.files import LinuxFiles
-from linkspan.workers.master import Resident, take_lock
+from linkspan.launch import protocol
+from linkspan.workers.master import Master
+from linkspan.workers.start import RESIDENT
 {before}
-state_dir = paths.state_dir()
-LinuxFiles(state_dir).make_folder(state_dir)
-lock = take_lock(state_dir)
-os.chdir("/")
-Resident(state_dir, hung={hung}).run()
+assert RESIDENT.begin()
+Master(RESIDENT.socket, hung={hung}).run()
 """
 
 
@@ -241,10 +236,10 @@ def test_a_resident_stopped_behind_its_greeting_answers_when_it_goes_on(stage: S
 
 
 GREETINGS = {
-    "another build": "real = launcher.greeting\nlauncher.greeting = lambda: real().replace(launcher.build().encode(), b'1.2.3.4')",
-    "another network namespace": "real = launcher.greeting\nlauncher.greeting = lambda: real().replace(b'net:[', b'net:[9')",
-    "another mount namespace": "real = launcher.greeting\nlauncher.greeting = lambda: real().replace(b'mnt:[', b'mnt:[9')",
-    "no greeting": "launcher.greeting = lambda: b''",
+    "another build": "real = protocol.greeting\nprotocol.greeting = lambda: real().replace(protocol.build().encode(), b'1.2.3.4')",
+    "another network namespace": "real = protocol.greeting\nprotocol.greeting = lambda: real().replace(b'net:[', b'net:[9')",
+    "another mount namespace": "real = protocol.greeting\nprotocol.greeting = lambda: real().replace(b'mnt:[', b'mnt:[9')",
+    "no greeting": "protocol.greeting = lambda: b''",
 }  # fmt: skip
 
 

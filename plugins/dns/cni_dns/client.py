@@ -160,10 +160,10 @@ def _peer(sock: socket.socket) -> int:
 
 
 def _start(host: Host) -> None:
-    from linkspan.workers.start import module_argv, spawn_detached
+    from linkspan.launch.interpreter import start
 
     host.files.make_folder(host.state_dir)
-    spawn_detached(module_argv("cni_dns.server"), log=paths.log(host.state_dir, paths.NAME_SERVER))
+    start("cni_dns.server", paths.log(host.state_dir, paths.NAME_SERVER))
 
 
 def answers(server: str, name: str) -> frozenset[str]:

@@ -6,7 +6,6 @@ server loads them when it starts, hears of changes over a unix socket, and leave
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import signal
@@ -28,8 +27,8 @@ from linkspan import paths
 from linkspan.call.records import Records
 from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
-from linkspan.launch import launcher
-from linkspan.workers.start import become_again
+from linkspan.daemon.service import Service
+from linkspan.daemon.upgrade import become_installed, installed_build
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -40,8 +39,9 @@ GRACE = 5.0
 #: The serving process's exit status when its files are not the ones it was started from.
 UPGRADED = 75
 _QUICK_DEATHS = 5
-_LEAVING = 0.5
-"""Seconds to wait for the lock: a server that is just leaving gives it up within them."""
+
+
+SERVICE = Service(paths.NAME_SERVER, "cni_dns.server", role="dns")
 
 
 class Server:
@@ -57,7 +57,7 @@ class Server:
         self._forwarder = Forwarder(self._loop)
         self._resolv_conf = ResolvConf()
         self._idle_since: float | None = time.monotonic()
-        self._build = launcher.build()
+        self._build = installed_build()
         self._status = 0
 
     def run(self) -> int:
@@ -138,7 +138,7 @@ class Server:
             except CniError as error:
                 self._say(error.msg)
         self._tidy()
-        if _is_replaced(self._build):
+        if installed_build() not in ("", self._build):  # "": uninstalled, and what runs goes on
             self._say("linkspan was upgraded; the new one takes over")
             self._status = UPGRADED
             self._loop.stop()
@@ -233,13 +233,6 @@ class Server:
         raise ValueError(f"unknown request {verb!r}")
 
 
-def _is_replaced(build: str) -> bool:
-    try:
-        return launcher.build() != build
-    except OSError:
-        return False  # in the middle of an upgrade, or uninstalled: what runs goes on
-
-
 def _link_exists(name: str) -> bool:
     try:
         socket.if_nametoindex(name)
@@ -267,22 +260,6 @@ def _log(message: str) -> None:
         os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {message}\n".encode())
 
 
-def _only_one(path: str) -> bool:
-    """Take the lock that makes us the one server; False when another holds it. It is held until the last of us ends."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + _LEAVING
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(lock)
-                return False
-            time.sleep(0.01)
-        else:
-            return True
-
-
 def _keep(serve: Callable[[], int]) -> int:
     """Run `serve` in a child, again whenever it is killed. Returns when it ended by itself, or keeps dying at once.
 
@@ -298,7 +275,7 @@ def _keep(serve: Callable[[], int]) -> int:
         if status == 0:
             return 0
         if os.waitstatus_to_exitcode(status) == UPGRADED:
-            become_again("cni_dns.server")
+            become_installed(SERVICE.module)
         _log(f"the serving process {child} ended with status {status}; it is started again")
         deaths.append(time.monotonic())
     return 1
@@ -307,13 +284,10 @@ def _keep(serve: Callable[[], int]) -> int:
 def main() -> int:
     """Be the name server of the network namespace we are in, unless there is one."""
     from linkspan.host.linux import LinuxHost
-    from linkspan.host.linux.processes import name_this_process
 
-    name_this_process("linkspan dns")
-    host = LinuxHost()
-    host.files.make_folder(host.state_dir)
-    if not _only_one(paths.only_one(host.state_dir, paths.NAME_SERVER)):
+    if not SERVICE.begin():
         return 0
+    host = LinuxHost()
     return _keep(lambda: Server(host, _log).run())
 
 

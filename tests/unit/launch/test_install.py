@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from linkspan import paths
+from linkspan.call.executables import type_of_executable
 from linkspan.call.plugin import ALIASES, MODULES
-from linkspan.launch import install, launcher
+from linkspan.launch import install
 from tests.harness import ours
 
 NAMES = sorted((*MODULES, *ALIASES))
@@ -38,7 +40,7 @@ def test_every_type_and_alias_is_there_and_can_be_run(tmp_path: Path, launchers:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_known_as_what_it_is(tmp_path: Path, launchers: dict[str, bytes], name: str) -> None:
     install.install(str(tmp_path), launchers)
-    assert launcher.type_of_launcher(str(tmp_path / name)) == ALIASES.get(name, name)
+    assert type_of_executable(str(tmp_path / name)) == ALIASES.get(name, name)
 
 
 def test_installing_again_changes_nothing_and_keeps_nothing(
@@ -110,7 +112,7 @@ def test_a_launcher_in_a_folder_with_a_blank_runs(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "python").symlink_to(sys.executable)
     executable = tmp_path / "bridge"
-    executable.write_text(install.python_launcher("bridge", str(folder / "python"), launcher.library_dir()))
+    executable.write_text(install.python_launcher("bridge", str(folder / "python"), paths.library_dir()))
     executable.chmod(0o755)
     done = subprocess.run(
         [str(executable)],

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from linkspan.launch import install, launcher
+from linkspan import paths
+from linkspan.call.executables import type_of_executable
+from linkspan.launch import install, launcher, protocol
 
-ROOT = launcher.library_dir()
+ROOT = paths.library_dir()
 
 
 @pytest.mark.parametrize(
@@ -20,13 +22,13 @@ ROOT = launcher.library_dir()
     [("plugins/bridge/bridge", "bridge"), ("plugins/host-local-ipam/host-local", "host-local"), ("dev", "")],
 )
 def test_an_executable_of_this_checkout_is_known(path: str, cni_type: str) -> None:
-    assert launcher.type_of_launcher(f"{ROOT}/{path}") == cni_type
+    assert type_of_executable(f"{ROOT}/{path}") == cni_type
 
 
 def test_an_executable_of_another_library_is_foreign(tmp_path: Path) -> None:
     text = install.python_launcher("bridge", "/usr/bin/python3", "/elsewhere")
     (tmp_path / "bridge").write_text(text)
-    assert launcher.type_of_launcher(str(tmp_path / "bridge")) == ""
+    assert type_of_executable(str(tmp_path / "bridge")) == ""
 
 
 @pytest.mark.parametrize(
@@ -34,22 +36,22 @@ def test_an_executable_of_another_library_is_foreign(tmp_path: Path) -> None:
 )
 def test_a_file_without_a_whole_marker_is_foreign(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bridge").write_bytes(content)
-    assert launcher.type_of_launcher(str(tmp_path / "bridge")) == ""
+    assert type_of_executable(str(tmp_path / "bridge")) == ""
 
 
 def test_an_absent_file_is_foreign(tmp_path: Path) -> None:
-    assert launcher.type_of_launcher(str(tmp_path / "none")) == ""
+    assert type_of_executable(str(tmp_path / "none")) == ""
 
 
 def test_a_build_is_another_after_the_file_was_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = tmp_path / "launcher.py"
-    copy.write_bytes(Path(launcher.__file__).read_bytes())
-    monkeypatch.setattr(launcher, "__file__", str(copy))
-    before = launcher.build()
+    copy = tmp_path / "protocol.py"
+    copy.write_bytes(Path(protocol.__file__).read_bytes())
+    monkeypatch.setattr(protocol, "IDENTITY", str(copy))
+    before = protocol.build()
     os.utime(copy, ns=(1, 1))
-    assert launcher.build() != before
+    assert protocol.build() != before
 
 
 @pytest.fixture
@@ -61,24 +63,26 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, its
 
 
-def test_a_resident_that_greets_as_we_would_is_of_our_kind(ends: tuple[socket.socket, socket.socket]) -> None:
-    whole = launcher.greeting()
+def test_the_greeting_of_a_resident_that_greets_as_we_would_matches(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    whole = protocol.greeting()
     ends[1].sendall(whole[:5])
     threading.Timer(0.01, ends[1].sendall, (whole[5:],)).start()
-    assert launcher._is_of_our_kind(ends[0])
+    assert launcher.greeting_matches(ends[0])
 
 
 @pytest.mark.parametrize("said", [b"", b"linkspan", b"linkspan other net:[1] mnt:[1]\n", b"\n"])
-def test_a_resident_that_is_silent_or_another_is_not(
+def test_the_greeting_of_a_resident_that_is_silent_or_another_does_not(
     ends: tuple[socket.socket, socket.socket], said: bytes
 ) -> None:
     ends[1].sendall(said)
-    assert not launcher._is_of_our_kind(ends[0])
+    assert not launcher.greeting_matches(ends[0])
 
 
-def test_a_resident_that_hangs_up_is_not(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_the_greeting_of_a_resident_that_hangs_up_does_not(ends: tuple[socket.socket, socket.socket]) -> None:
     ends[1].close()
-    assert not launcher._is_of_our_kind(ends[0])
+    assert not launcher.greeting_matches(ends[0])
 
 
 @pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\0\x20abc", b"\0\0\0\4\0\0\0\x09"])
@@ -91,5 +95,5 @@ def test_an_answer_that_never_comes_whole_is_none(
 
 
 def test_an_answer_is_status_and_stdout(ends: tuple[socket.socket, socket.socket]) -> None:
-    ends[1].sendall(launcher.pack([b"1", b"out"]))
+    ends[1].sendall(protocol.pack([b"1", b"out"]))
     assert launcher._receive(ends[0]) == (1, b"out")

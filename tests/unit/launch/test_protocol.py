@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from linkspan.launch import launcher, protocol
+from linkspan.launch import protocol
 
 
 @pytest.mark.parametrize("fields", [[], [b""], [b"a", b"", b"\0" * 300]], ids=["none", "empty", "some"])
 def test_a_frame_s_fields_come_out_as_they_went_in(fields: list[bytes]) -> None:
-    frame = launcher.pack(fields)
+    frame = protocol.pack(fields)
     assert protocol.frame_size(frame) == len(frame) - 4
-    assert launcher.unpack(frame[4:]) == fields
+    assert protocol.unpack(frame[4:]) == fields
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5])
 def test_a_frame_that_is_cut_is_told(cut: int) -> None:
     with pytest.raises(ValueError, match="ends inside a field"):
-        launcher.unpack(launcher.pack([b"abc"])[4:-cut])
+        protocol.unpack(protocol.pack([b"abc"])[4:-cut])
 
 
 def test_a_frame_of_any_size_is_not_listened_to() -> None:
@@ -27,8 +27,8 @@ def test_a_frame_of_any_size_is_not_listened_to() -> None:
 
 def test_a_call_comes_out_as_it_went_in() -> None:
     environ = {b"CNI_COMMAND": b"ADD", b"WITH": b"a=b", b"BAD": b"\xff", b"EMPTY": b""}
-    frame = launcher.call_frame(
-        "bridge", b"/some\xffwhere", environ, b"{}\n\0", [launcher.STDERR, launcher.NETNS]
+    frame = protocol.call_frame(
+        "bridge", b"/some\xffwhere", environ, b"{}\n\0", [protocol.STDERR, protocol.NETNS]
     )
     assert protocol.read_call(frame[4:]) == protocol.Call(
         cni_type="bridge",
@@ -40,7 +40,7 @@ def test_a_call_comes_out_as_it_went_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", launcher.pack([b"a"])[4:], launcher.pack([b"\xff", b"", b"", b"", b""])[4:]]
+    "body", [b"", protocol.pack([b"a"])[4:], protocol.pack([b"\xff", b"", b"", b"", b""])[4:]]
 )
 def test_what_is_no_call_is_told(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
@@ -49,4 +49,4 @@ def test_what_is_no_call_is_told(body: bytes) -> None:
 
 def test_a_reply_is_status_and_stdout() -> None:
     frame = protocol.reply_frame(1, b"out\0")
-    assert launcher.unpack(frame[4:]) == [b"1", b"out\0"]
+    assert protocol.unpack(frame[4:]) == [b"1", b"out\0"]

@@ -17,7 +17,14 @@ from linkspan.launch import install
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 
-ITSELF = {"_socket", "linkspan", "linkspan.launch", "linkspan.launch.launcher", "linkspan.paths"}
+ITSELF = {
+    "_socket",
+    "linkspan",
+    "linkspan.launch",
+    "linkspan.launch.launcher",
+    "linkspan.launch.protocol",
+    "linkspan.paths",
+}
 HEAVY = {"pyroute2", "jsonschema", "iptc", "dns", "click", "rich"}
 VERSION = {"CNI_COMMAND": "VERSION", "LINKSPAN_STANDALONE": "1"}
 
@@ -62,7 +69,7 @@ def test_an_executable_starts_its_interpreter_without_site_and_environment(execu
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_plain_version_question_is_answered_without_json(executable: str, version: str) -> None:
     more, answer = timed(executable, f'{{"cniVersion":"{version}"}}'.encode())
-    assert more == {*ITSELF, "linkspan.cni", "linkspan.cni.versions"}
+    assert more == {*ITSELF, "linkspan.launch.standalone", "linkspan.cni", "linkspan.cni.versions"}
     assert answer == {"cniVersion": version, "supportedVersions": list(VERSIONS)}
 
 

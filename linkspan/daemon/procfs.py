@@ -1,0 +1,98 @@
+"""Which processes there are, and which of them has a port or a socket: /proc (proc(5): PID/comm, PID/fd, net/tcp, net/udp, net/unix)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Iterator
+from ipaddress import ip_address
+
+_LISTENS = 0x10000  # SO_ACCEPTCON, linux/net.h: the flag in net/unix of a socket that listens
+_TCP_LISTEN = "0A"  # TCP_LISTEN, net/tcp_states.h: the state in net/tcp
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - looked for, not listened on
+
+
+def processes() -> Iterator[int]:
+    """The id of every process that can be seen."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def command(pid: int) -> str:
+    """What a process calls itself, at most 15 characters; "" if it is gone."""
+    return "".join(_lines(f"/proc/{pid}/comm")).rstrip("\n")
+
+
+def owner_of_port(address: str, port: int) -> str:
+    """Who, such as `dnsmasq (pid 123)`, has a TCP or UDP port of an address; "another program" if it cannot be told."""
+    return _described(_sockets_at((address, *_EVERY_ADDRESS), port))
+
+
+def owner_of_port_everywhere(port: int) -> str:
+    """Who, as in `owner_of_port`, has a port at every IPv4 address or at every address; "" if nobody does."""
+    inodes = _sockets_at(_EVERY_ADDRESS, port)
+    return _described(inodes) if inodes else ""
+
+
+def process_with_socket(inodes: Collection[int]) -> int | None:
+    """A process that has one of these sockets open, or None."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for pid in processes() if wanted else ():
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        if any(_target(f"/proc/{pid}/fd/{name}") in wanted for name in names):
+            return pid
+    return None
+
+
+def listeners_at(path: str) -> frozenset[int]:
+    """The inodes of the stream sockets that `control.Endpoint` made at a path, in any mount namespace but our network namespace."""
+    found = set()
+    for line in _lines("/proc/self/net/unix")[1:]:
+        # Num RefCount Protocol Flags Type St Inode Path, where Path is the name it was bound to before it was renamed.
+        fields = line.rstrip("\n").split(None, 7)
+        if len(fields) == 8 and int(fields[3], 16) & _LISTENS and fields[7].rpartition(".")[0] == path:
+            found.add(int(fields[6]))
+    return frozenset(found)
+
+
+def _described(inodes: Collection[int]) -> str:
+    pid = process_with_socket(inodes)
+    return f"{command(pid) or 'another program'} (pid {pid})" if pid else "another program"
+
+
+def _sockets_at(addresses: Collection[str], port: int) -> frozenset[int]:
+    """The inodes of the sockets that are bound to a port of these addresses: all of UDP, and those of TCP that listen."""
+    wanted = {f"{_hexadecimal(address)}:{port:04X}" for address in addresses}
+    found = set()
+    for protocol in ("udp", "udp6", "tcp", "tcp6"):
+        for line in _lines(f"/proc/self/net/{protocol}")[1:]:
+            # sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode
+            fields = line.split()
+            receives = protocol.startswith("udp") or fields[3:4] == [_TCP_LISTEN]
+            if len(fields) > 9 and fields[1] in wanted and receives:
+                found.add(int(fields[9]))
+    return frozenset(found - {0})
+
+
+def _hexadecimal(address: str) -> str:
+    """An address as /proc/net prints it: words of 32 bits in the machine's byte order."""
+    packed = ip_address(address).packed
+    words = (packed[i : i + 4] for i in range(0, len(packed), 4))
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readlines()
+    except OSError:
+        return []
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

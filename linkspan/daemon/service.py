@@ -1,0 +1,81 @@
+"""A service: one process of ours for each network namespace, found by the names of its files (linkspan.paths)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+from linkspan import paths
+from linkspan.daemon import log, spawn
+from linkspan.daemon.singleton import take_lock
+from linkspan.host.linux.files import LinuxFiles
+from linkspan.host.linux.processes import name_this_process
+from linkspan.launch.interpreter import DETACH, module_argv, start
+
+#: Begins the names of our long-lived processes, as ps and top show them.
+TITLE = "linkspan"
+#: Seconds to wait for the lock: a service that is just ending gives it up within them.
+_ENDING = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`name` is that of the files, `module` has the `main()` of the process, `role` is what ps shows behind "linkspan".
+
+    `systemd` tells whether systemd is to run it where that is PID 1.
+    """
+
+    name: str
+    module: str
+    role: str = ""
+    systemd: bool = False
+
+    @property
+    def socket(self) -> str:
+        """Where it is reached."""
+        return paths.socket(paths.state_dir(), self.name)
+
+    @property
+    def log(self) -> str:
+        """Where it writes what happens."""
+        return paths.log(paths.state_dir(), self.name)
+
+    def start(self) -> None:
+        """Start it, unless it runs or is being started. Does not wait until it can be reached. Raises IoFailure, OSError."""
+        _make_state_dir()
+        start(self.module, self.log)
+
+    def begin(self) -> bool:
+        """In the started process: become the service. False if there is one, or if systemd has started it. Raises IoFailure, OSError.
+
+        The lock that makes it the only one is held until the last process that this one forks has ended.
+        """
+        detaches = DETACH in sys.argv
+        if detaches:
+            spawn.detach()
+        _make_state_dir()
+        lock = self._take_lock()
+        if lock is not None and detaches and self.systemd and spawn.systemd_is_init():
+            os.close(lock)  # for the process that systemd starts
+            lock = None if self._started_by_systemd() else self._take_lock()
+        if lock is None:
+            return False
+        if detaches:
+            log.redirect(self.log)
+        os.chdir("/")
+        os.umask(0o077)
+        name_this_process(f"{TITLE} {self.role}".strip())
+        return True
+
+    def _take_lock(self) -> int | None:
+        return take_lock(paths.only_one(paths.state_dir(), self.name), patience=_ENDING)
+
+    def _started_by_systemd(self) -> bool:
+        unit = f"linkspan-{self.name}-{paths.netns_cookie()}"
+        return spawn.started_by_systemd(unit, module_argv(self.module), self.log)
+
+
+def _make_state_dir() -> None:
+    state = paths.state_dir()
+    LinuxFiles(state).make_folder(state)

@@ -1,0 +1,74 @@
+"""Python programs of this installation: what they can import, and starting one that outlives its caller.
+
+The interpreter is started with -I (the caller's PYTHON* variables are not ours) and -S (site-packages take 10 ms).
+"""
+
+import posix
+import sys
+
+from linkspan import paths
+
+#: `main()` of the module that the first argument names, found where the second says.
+_BOOT = (
+    "import sys; from importlib import import_module; sys.path[:] = sys.argv[2].split(':'); "
+    "sys.exit(import_module(sys.argv[1]).main())"
+)
+#: Tells a long-lived process to leave its caller's control group and mount namespace.
+DETACH = "--detach"
+_ENVIRONMENT = {"PATH": "/bin:/usr/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
+
+
+def enable_site_packages() -> None:
+    """Make third-party packages importable, and in a checkout the plugins' packages, after a start with -S."""
+    import os
+    import site
+
+    if sys.flags.no_site:
+        site.main()
+    library = paths.library_dir()
+    plugins = f"{library}/plugins"
+    folders = [f"{plugins}/{each}" for each in sorted(os.listdir(plugins))] if os.path.isdir(plugins) else []
+    sys.path += [each for each in (library, *folders) if each not in sys.path]
+
+
+def module_argv(module: str, *arguments: str) -> list[str]:
+    """The command that runs `main()` of a module as this process would find it, whatever environment and folder it starts in."""
+    import os
+
+    found_in = ":".join([os.path.abspath(each) for each in sys.path if each])
+    return [sys.executable, "-I", "-S", "-c", _BOOT, module, found_in, *arguments]
+
+
+def start(module: str, log: str) -> None:
+    """Run `main()` of a module in a session of its own and do not wait for it. It is told to detach itself: `--detach`.
+
+    Nothing of ours stays open in it; what it prints goes to the file `log` if that can be opened. Raises OSError when no process
+    can be made.
+    """
+    argv = module_argv(module, DETACH)
+    child = posix.fork()
+    if child:
+        posix.waitpid(child, 0)
+        return
+    try:
+        posix.setsid()
+        # This process ends at once, so that init or a subreaper becomes the parent and collects the exit status.
+        if posix.fork() == 0:
+            _leave_streams(log)
+            posix.execve(argv[0], argv, _ENVIRONMENT)
+    finally:
+        posix._exit(0)  # noqa: SLF001
+
+
+def _leave_streams(log: str) -> None:
+    """Close every descriptor but 0 to 2, and let those be nobody's but ours."""
+    null = posix.open("/dev/null", posix.O_RDWR)
+    try:
+        output = posix.open(log, posix.O_CREAT | posix.O_WRONLY | posix.O_APPEND | posix.O_NOFOLLOW, 0o600)
+    except OSError:
+        output = null
+    for stream, source in ((0, null), (1, output), (2, output)):
+        posix.dup2(source, stream)
+    for name in posix.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            posix.closerange(int(name), int(name) + 1)
