@@ -10,7 +10,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linkspan.call.transaction import INTERRUPTIONS, Transaction, as_cni_error
+from linkspan.call.trace.switch import folder_for
+from linkspan.call.transaction import INTERRUPTIONS, Observer, Transaction, as_cni_error
 from linkspan.cni.errors import Bug, InvalidConfig, InvalidNetns, NotReady, TryAgain
 from linkspan.cni.request import Input, configured, read_request
 from linkspan.cni.result import encode_error, encode_result
@@ -45,6 +46,7 @@ def answer(
     *,
     cwd: str = "/",
     caller: Caller | None = None,
+    observer: Observer | None = None,
 ) -> Answer:
     """Serve one call: (0, result) or (1, error object). No exception leaves it."""
     if env.get("CNI_COMMAND") == "VERSION":
@@ -53,12 +55,43 @@ def answer(
     given = Input.parse(stdin)
     try:
         request = read_request(plugin.type, env, given, cwd=cwd)
-        return 0, _served(plugin, request, host, caller)
+        return 0, _served(plugin, request, host, caller, observer)
     except (Exception, *INTERRUPTIONS) as error:
         reported = as_cni_error(error) or Bug.of(error)
         if isinstance(reported, Bug):
             caller.log(reported.trace)
         return 1, encode_error(reported, given.error_version)
+
+
+def serve(
+    plugin: Plugin,
+    stdin: bytes,
+    env: Mapping[str, str],
+    host: Host,
+    *,
+    cwd: str = "/",
+    caller: Caller | None = None,
+) -> Answer:
+    """`answer`, and a record of the call where tracing is on. A trace that cannot be written is a warning."""
+    folder = folder_for(env, host)
+    if not folder:
+        return answer(plugin, stdin, env, host, cwd=cwd, caller=caller)
+    from linkspan.call.trace.record import Recorder
+
+    recorder = Recorder(plugin.type, stdin, env, cwd, host)
+    caller = caller or Caller()
+
+    def log(traceback: str) -> None:
+        caller.log(traceback)
+        recorder.failed(traceback)
+
+    watched = Caller(caller.is_connected, log)
+    answered = answer(plugin, stdin, env, recorder.host, cwd=cwd, caller=watched, observer=recorder)
+    try:
+        recorder.write(folder, answered)
+    except OSError as error:
+        host.warn(f"the call is not traced: {folder}: {error.strerror}")
+    return answered
 
 
 def perform(plugin: Plugin, request: Request, host: Host) -> Result | None:
@@ -71,21 +104,23 @@ def perform(plugin: Plugin, request: Request, host: Host) -> Result | None:
         return _performed(plugin, request, host, transaction, Caller())
 
 
-def _served(plugin: Plugin, request: Request, host: Host, caller: Caller) -> bytes:
+def _served(plugin: Plugin, request: Request, host: Host, caller: Caller, observer: Observer | None) -> bytes:
     """What stdout gets. ADD's result is encoded while it can still be undone: 0.2.0 has no result without addresses."""
     request = configured(request, plugin.type, plugin.schema)
-    with _exclusive(plugin, request, host) as transaction:
+    with _exclusive(plugin, request, host, observer) as transaction:
         result = _performed(plugin, request, host, transaction, caller)
         return b"" if result is None else encode_result(result, request.cni_version)
 
 
 @contextmanager
-def _exclusive(plugin: Plugin, request: Request, host: Host) -> Iterator[Transaction]:
+def _exclusive(
+    plugin: Plugin, request: Request, host: Host, observer: Observer | None = None
+) -> Iterator[Transaction]:
     """The call's transaction, inside the lock of its attachment where it has one: no other verb sees half of it."""
     _guard_netns(request, host)
     of_attachment = request.verb in ("ADD", "DEL", "CHECK")
     lock = host.files.lock_attachment(plugin.type, request.attachment) if of_attachment else nullcontext()
-    with lock, Transaction(host) as transaction:
+    with lock, Transaction(host, observer) as transaction:
         yield transaction
 
 
@@ -173,7 +208,7 @@ def _answer_here(cni_type: str, stdin: bytes) -> Answer:
 
     host = LinuxHost()
     try:
-        return answer(load(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
+        return serve(load(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
     finally:
         host.close()
 

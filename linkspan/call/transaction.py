@@ -12,7 +12,6 @@ shared chain) is ensured by a step that returns `keep`: undoing it would cut off
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields, is_dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,16 +35,26 @@ class Step(Protocol):
 Plan = tuple[Step, ...]
 
 
+class Observer(Protocol):
+    """Whoever records a call."""
+
+    def facts(self, facts: object) -> None:
+        """What a plan is made from."""
+
+    def step(self, step: Step) -> None:
+        """A step that is about to be carried out."""
+
+
 class Transaction:
     """Steps that are all done, or all undone when the `with` block is left by an exception, whichever it is.
 
     Every exception but CniError leaves the block as a CniError (see `as_cni_error`); the errors of undos are added to its
-    details. `observe` is told each step before it is done.
+    details.
     """
 
-    def __init__(self, host: Host, observe: Callable[[Step], object] | None = None) -> None:
+    def __init__(self, host: Host, observer: Observer | None = None) -> None:
         self._host = host
-        self._observe = observe
+        self._observer = observer
         self._undos: list[Undo] = []
 
     def __enter__(self) -> Transaction:
@@ -64,9 +73,14 @@ class Transaction:
     def do(self, *steps: Step) -> None:
         """Carry out the steps in order."""
         for step in steps:
-            if self._observe is not None:
-                self._observe(step)
+            if self._observer is not None:
+                self._observer.step(step)
             self._undos.append(step.do(self._host))
+
+    def planned_from(self, facts: object) -> None:
+        """Tell the observer which facts the steps to come were decided from."""
+        if self._observer is not None:
+            self._observer.facts(facts)
 
     def on_failure(self, undo: Undo) -> None:
         """Have `undo` called too if the transaction fails later."""
@@ -121,15 +135,3 @@ def best_effort(*actions: Undo) -> None:
                 first.also(failure)
     if first is not None:
         raise first
-
-
-def describe(plan: Iterable[Step]) -> list[str]:
-    """The plan as lines a person can read: the step's name and its fields."""
-    return [_line(step) for step in plan]
-
-
-def _line(step: Step) -> str:
-    if not is_dataclass(step):
-        return type(step).__name__
-    shown = " ".join(f"{each.name}={getattr(step, each.name)!r}" for each in fields(step))
-    return f"{type(step).__name__} {shown}"

@@ -32,7 +32,7 @@ def normalize_keys(document: Any, schema: Schema, root: Schema | None = None) ->
     Of two spellings of one key the later wins, as in Go's encoding/json.
     """
     root = schema if root is None else root
-    schema = _resolved(schema, root)
+    schema = resolved(schema, root)
     if isinstance(document, Mapping) and "properties" in schema:
         return _normalized(document, schema, root)
     if isinstance(document, list) and "items" in schema:
@@ -54,15 +54,16 @@ def _normalized(document: Mapping[str, Any], schema: Schema, root: Schema) -> di
     return normalized
 
 
-def _resolved(schema: Schema, root: Schema) -> Schema:
+def resolved(schema: Schema, root: Schema) -> Schema:
+    """The schema, or what its `$ref` names in `root`."""
     reference = schema.get("$ref")
     if reference is None:
         return schema
     target: Any = root
     for part in reference.removeprefix("#/").split("/"):
         target = target[part]
-    resolved: Schema = target
-    return resolved
+    found: Schema = target
+    return found
 
 
 def check(document: Any, schema_path: str) -> None:

@@ -93,7 +93,7 @@ def serve(connection: socket.socket, warm: Warm) -> None:
     )
     caller = dispatch.Caller(is_connected=lambda: not hung_up(connection), log=_log)
     try:
-        status, stdout = dispatch.answer(plugin, call.stdin, call.env, host, cwd=call.cwd, caller=caller)
+        status, stdout = dispatch.serve(plugin, call.stdin, call.env, host, cwd=call.cwd, caller=caller)
     finally:
         # Before the answer: a runtime may remove the namespace as soon as it has it, and our descriptor would keep it.
         host.close()

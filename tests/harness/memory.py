@@ -1,4 +1,4 @@
-"""A runtime without a kernel: calls go through `shell.answer`, as every real call does, to a host in memory.
+"""A runtime without a kernel: calls go through `dispatch.serve`, as every real call does, to a host in memory.
 
     desk = Desk()
     answer = desk.call("ADD", {"type": "bridge", ...})
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from linkspan.call.dispatch import answer
+from linkspan.call.dispatch import serve
 from linkspan.call.plugin import load
 from linkspan.host.contract import Finished
 from linkspan.host.memory import MemoryHost
@@ -84,7 +84,7 @@ class Desk:
             **(env or {}),
         }
         plugin = load(str(config["type"]))
-        status, stdout = answer(plugin, json.dumps(document).encode(), variables, self.host)
+        status, stdout = serve(plugin, json.dumps(document).encode(), variables, self.host)
         assert self.host.files.held == set(), "a lock is held after the call"
         said = Answer(status, json.loads(stdout) if stdout else {})
         if verb == "ADD" and status == 0:

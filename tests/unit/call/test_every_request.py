@@ -6,7 +6,7 @@ Every verb of every plugin is called once to learn its requests, and then once m
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,12 +40,12 @@ class Scenario:
             assert desk.call("ADD", BRIDGE).status == 0
         return desk
 
-    def call(self, desk: Desk, verb: str) -> Answer:
+    def call(self, desk: Desk, verb: str, env: Mapping[str, str] | None = None) -> Answer:
         """One call, as a runtime would make it after a successful ADD."""
         config = {**self.config, **({"prevResult": desk.result} if self.chained else {})}
         if verb == "GC":
             config = {**config, "cni.dev/valid-attachments": []}
-        return desk.call(verb, config)
+        return desk.call(verb, config, env=env)
 
 
 SCENARIOS = {

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from linkspan.call.transaction import Transaction, Undo, best_effort, carry_out, describe
+from linkspan.call.transaction import Transaction, Undo, best_effort, carry_out
 from linkspan.cni.errors import Bug, CniError, IoFailure, TryAgain
 from linkspan.host.contract import Host
 
@@ -104,11 +104,25 @@ def test_a_block_that_succeeds_undoes_nothing() -> None:
     assert log == ["do a"]
 
 
-def test_each_step_is_observed_before_it_is_done() -> None:
+class Observing:
+    """An observer that notes what it is told."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def facts(self, facts: object) -> None:
+        self.log.append(f"facts {facts}")
+
+    def step(self, step: Any) -> None:
+        self.log.append(f"step {step.name}")
+
+
+def test_an_observer_is_told_the_facts_and_each_step_before_it_is_done() -> None:
     log: list[str] = []
-    with Transaction(HOST, lambda step: log.append(f"see {step.name}")) as transaction:  # type: ignore[attr-defined]
+    with Transaction(HOST, Observing(log)) as transaction:
+        transaction.planned_from("f")
         transaction.do(Log("a", log))
-    assert log == ["see a", "do a"]
+    assert log == ["facts f", "step a", "do a"]
 
 
 def test_best_effort_does_everything_and_raises_the_first_with_the_others() -> None:
@@ -128,7 +142,3 @@ def test_best_effort_goes_on_after_an_unforeseen_exception() -> None:
     with pytest.raises(Bug, match="ZeroDivisionError"):
         best_effort(lambda: 1 / 0, lambda: done.append("x"))
     assert done == ["x"]
-
-
-def test_plan_can_be_read() -> None:
-    assert describe((Log("a"),)) == ["Log name='a' log=[] fails=False undo_fails=False"]
