@@ -73,7 +73,7 @@ def serve(
     caller: Caller | None = None,
 ) -> Answer:
     """`answer`, and a record of the call where tracing is on. A trace that cannot be written is a warning."""
-    folder = folder_for(env, host)
+    folder = _trace_folder(env, host)
     if not folder:
         return answer(plugin, stdin, env, host, cwd=cwd, caller=caller)
     from linkspan.call.trace.record import Recorder
@@ -92,6 +92,15 @@ def serve(
     except OSError as error:
         host.warn(f"the call is not traced: {folder}: {error.strerror}")
     return answered
+
+
+def _trace_folder(env: Mapping[str, str], host: Host) -> str:
+    """Tracing is an extra: whatever keeps us from knowing whether it is on does not keep the call from being served."""
+    try:
+        return folder_for(env, host)
+    except (Exception, *INTERRUPTIONS) as error:
+        host.warn(f"the call is not traced: {error}")
+        return ""
 
 
 def perform(plugin: Plugin, request: Request, host: Host) -> Result | None:
