@@ -15,7 +15,7 @@ from linkspan.call.transaction import INTERRUPTIONS, Observer, Transaction, as_c
 from linkspan.cni.errors import Bug, InvalidConfig, InvalidNetns, NotReady, TryAgain
 from linkspan.cni.request import Input, configured, read_request
 from linkspan.cni.result import encode_error, encode_result
-from linkspan.cni.versions import VERSIONS, encode_versions
+from linkspan.cni.versions import encode_versions
 
 if TYPE_CHECKING:
     from linkspan.call.plugin import Plugin
@@ -182,50 +182,3 @@ def _guard_netns(request: Request, host: Host) -> None:
             "plugin's netns and netns from CNI_NETNS should not be the same",
             f"CNI_NETNS is {request.netns}; set CNI_NETNS_OVERRIDE=1 if this is meant",
         )
-
-
-#: The release of the reference plugins that ours stand in for: nerdctl reads it off `firewall` and asks for 1.7.1 or later.
-STANDS_IN_FOR = "1.9.1"
-
-
-def banner(cni_type: str) -> str:
-    """What an executable says of itself when it is run by hand, for stderr; the first two lines are the reference's."""
-    from linkspan import __version__
-
-    return (
-        f"CNI {cni_type} plugin v{STANDS_IN_FOR}\n"
-        f"CNI protocol versions supported: {', '.join(VERSIONS)}\n"
-        f"linkspan {__version__}: a container runtime runs this plugin. See `linkspan --help`.\n"
-    )
-
-
-def main(cni_type: str, stdin: bytes) -> Answer:
-    """Serve the call this process was started for. `stdin` is what was sent to it."""
-    import os
-
-    if not os.environ.get("CNI_COMMAND"):
-        os.write(2, banner(cni_type).encode())
-        return 0, b""
-    return _answer_here(cni_type, stdin)
-
-
-def _answer_here(cni_type: str, stdin: bytes) -> Answer:
-    import os
-
-    from linkspan.call.plugin import load
-    from linkspan.host.linux import LinuxHost
-
-    host = LinuxHost()
-    try:
-        return serve(load(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
-    finally:
-        host.close()
-
-
-def _working_directory() -> str:
-    import os
-
-    try:
-        return os.getcwd()
-    except OSError:
-        return "/"

@@ -36,3 +36,18 @@ def _answer(version: str) -> bytes:
 def at_least(version: str, wanted: str) -> bool:
     """Whether a known CNI version is `wanted` or later."""
     return VERSIONS.index(version) >= VERSIONS.index(wanted)
+
+
+#: The release of the reference plugins that ours replace: nerdctl reads it from `firewall` and requires 1.7.1 or later.
+REFERENCE_RELEASE = "1.9.1"
+
+
+def banner(cni_type: str) -> str:
+    """What an executable says of itself when it is run by hand; the first two lines are the reference's."""
+    from linkspan import __version__
+
+    return (
+        f"CNI {cni_type} plugin v{REFERENCE_RELEASE}\n"
+        f"CNI protocol versions supported: {', '.join(VERSIONS)}\n"
+        f"linkspan {__version__}: a container runtime runs this plugin. See `linkspan --help`.\n"
+    )

@@ -13,11 +13,42 @@ def serve(cni_type: str, command: bytes, stdin: bytes) -> tuple[int, bytes]:
         from linkspan.launch.interpreter import enable_site_packages
 
         enable_site_packages()
-        from linkspan.call.dispatch import main
-
-        return main(cni_type, stdin)
+        return _serve_plugin(cni_type, stdin) if command else _introduce(cni_type)
     except Exception as error:
         return 1, _cannot_run(error)
+
+
+def _serve_plugin(cni_type: str, stdin: bytes) -> tuple[int, bytes]:
+    import os
+
+    from linkspan.call.dispatch import serve
+    from linkspan.call.plugin import load
+    from linkspan.host.linux import LinuxHost
+
+    host = LinuxHost()
+    try:
+        return serve(load(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
+    finally:
+        host.close()
+
+
+def _working_directory() -> str:
+    import os
+
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
+def _introduce(cni_type: str) -> tuple[int, bytes]:
+    """What an executable says on stderr when it is run by hand."""
+    import os
+
+    from linkspan.cni.versions import banner
+
+    os.write(2, banner(cni_type).encode())
+    return 0, b""
 
 
 def _cannot_run(error: Exception) -> bytes:

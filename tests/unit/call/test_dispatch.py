@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from linkspan import __version__
-from linkspan.call.dispatch import Caller, answer, banner
+from linkspan.call.dispatch import Caller, answer
 from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import Transaction
 from linkspan.cni.errors import InvalidConfig
@@ -174,11 +173,3 @@ def test_add_whose_result_the_version_cannot_say_is_undone(desk: Desk) -> None:
     desk.result = Result()
     status, error = desk.call(cniVersion="0.2.0")
     assert (status, error["code"], desk.asked) == (1, 1, ["ADD", "undo"])
-
-
-def test_banner_s_first_line_is_what_runtimes_parse() -> None:
-    assert banner("firewall").splitlines()[0] == "CNI firewall plugin v1.9.1"
-
-
-def test_banner_s_last_line_is_our_own_version() -> None:
-    assert banner("firewall").splitlines()[2].startswith(f"linkspan {__version__}: ")

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from linkspan import __version__
 from linkspan.cni import versions
-from linkspan.cni.versions import VERSIONS
+from linkspan.cni.versions import VERSIONS, banner
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,11 @@ from linkspan.cni.versions import VERSIONS
 def test_version_echoes_the_caller_and_never_fails(stdin: bytes, version: str) -> None:
     answer = json.loads(versions.encode_versions(stdin))
     assert (answer["cniVersion"], answer["supportedVersions"]) == (version, list(VERSIONS))
+
+
+def test_banner_s_first_line_is_what_runtimes_parse() -> None:
+    assert banner("firewall").splitlines()[0] == "CNI firewall plugin v1.9.1"
+
+
+def test_banner_s_last_line_is_our_own_version() -> None:
+    assert banner("firewall").splitlines()[2].startswith(f"linkspan {__version__}: ")
