@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from linkspan import paths
+from linkspan.call.transaction import attempt
 from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
+    from linkspan.call.transaction import Undo
     from linkspan.cni.model import Request
     from linkspan.host.contract import Host
 
@@ -76,3 +79,28 @@ class Records:
         words = ("network", "containerID", "ifname")
         whole = isinstance(record, dict) and all(isinstance(record.get(word), str) for word in words)
         return record if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """Replace an attachment's record, as a step of a plan. Undone, the record that was there before is back."""
+
+    plugin: str
+    attachment: Attachment
+    content: Mapping[str, Any]
+
+    def do(self, host: Host) -> Undo:
+        records = Records(host, self.plugin)
+        before = records.read(self.attachment)
+        return attempt(
+            host,
+            lambda: records.write(self.attachment, self.content),
+            lambda: _put_back(records, self.attachment, before),
+        )
+
+
+def _put_back(records: Records, attachment: Attachment, before: Mapping[str, Any] | None) -> None:
+    if before is None:
+        records.remove(attachment)
+    else:
+        records.write(attachment, before)

@@ -13,10 +13,11 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from linkspan import paths
-from linkspan.cni.errors import CniError, InvalidNetns, IoFailure, KernelRefused, NetnsGone
+from linkspan.cni.errors import InvalidNetns, IoFailure, KernelRefused, NetnsGone
 from linkspan.host import contract
 from linkspan.host.memory.files import MemoryFiles
 from linkspan.host.memory.links import MemoryLinks
@@ -29,7 +30,16 @@ _BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
 #: A request: "part.method", and the how many-th of its name it is, from 1.
 Request = tuple[str, int]
+#: How a request fails: with an errno, as on the real host, or with an exception as it is.
+Failure = int | BaseException
 _Part = TypeVar("_Part")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyLost:
+    """A request that is carried out and fails nevertheless, as when the kernel's reply does not fit (ENOBUFS)."""
+
+    failure: Failure
 
 
 class Killed(BaseException):
@@ -56,7 +66,7 @@ class MemoryConntrack:
 class MemoryHost:
     """The contract's Host. `refuse` says which requests fail, and how: every one of a name, or its n-th.
 
-    An errno fails as the real host does; an exception is raised as it is.
+    Such a request does nothing, unless its failure is a ReplyLost.
 
     `requests` has all requests so far, as keys that `refuse` takes, so that a test can refuse each in turn. A request equal to
     `dies_at`, and each after it, raises Killed: the caller was killed there; `revive` is the next process on the same host.
@@ -64,7 +74,7 @@ class MemoryHost:
 
     def __init__(
         self,
-        refuse: Mapping[str | Request, int | BaseException] | None = None,
+        refuse: Mapping[str | Request, Failure | ReplyLost] | None = None,
         *,
         dies_at: Request | None = None,
         boot: str = "first-boot 1",
@@ -157,8 +167,8 @@ class MemoryHost:
     def _watched(self, name: str, protocol: type, part: _Part) -> _Part:
         return cast("_Part", _Watched(name, protocol, part, self._ask))
 
-    def _ask(self, method: str, words: str) -> None:
-        """Note a request; raise what it is to be refused with."""
+    def _ask(self, method: str, words: str) -> BaseException | None:
+        """Note a request; raise what it is refused with, or return what it fails with once it is carried out."""
         self._counts[method] += 1
         request = (method, self._counts[method])
         self._dead = self._dead or request == self.dies_at
@@ -166,16 +176,19 @@ class MemoryHost:
             raise Killed
         self.requests.append(request)
         refusal = self.refuse.get(request, self.refuse.get(method))
-        if isinstance(refusal, BaseException):
-            raise refusal
+        if isinstance(refusal, ReplyLost):
+            return _exception(method, words, refusal.failure)
         if refusal is not None:
-            raise _refusal(method, words, refusal)
+            raise _exception(method, words, refusal)
+        return None
 
 
 class _Watched:
     """A part of the host whose contract methods are told to `ask` before they do anything."""
 
-    def __init__(self, name: str, protocol: type, part: object, ask: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, name: str, protocol: type, part: object, ask: Callable[[str, str], BaseException | None]
+    ) -> None:
         vars(self).update(_name=name, _protocol=protocol, _part=part, _ask=ask)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -187,17 +200,22 @@ class _Watched:
             return found
 
         def asked(*words: Any, **more: Any) -> Any:
-            self._ask(f"{self._name}.{name}", str(words[0]) if words else "")
-            return found(*words, **more)
+            failure = self._ask(f"{self._name}.{name}", str(words[0]) if words else "")
+            answer = found(*words, **more)
+            if failure is not None:
+                raise failure
+            return answer
 
         return asked
 
 
-def _refusal(method: str, words: str, number: int) -> CniError:
+def _exception(method: str, words: str, failure: Failure) -> BaseException:
     """What the real host raises for an errno: files and programs fail, the kernel refuses."""
+    if isinstance(failure, BaseException):
+        return failure
     if method.startswith(("files.", "processes.")):
-        return IoFailure(f"cannot {method.partition('.')[2]} {words[:60]}: {os.strerror(number)}")
-    return KernelRefused(f"do {method} {words[:40]}".strip(), number or errno.EIO)
+        return IoFailure(f"cannot {method.partition('.')[2]} {words[:60]}: {os.strerror(failure)}")
+    return KernelRefused(f"do {method} {words[:40]}".strip(), failure or errno.EIO)
 
 
 def _matches(wanted: Flow, flow: Flow) -> bool:

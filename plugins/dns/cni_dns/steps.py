@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cni_dns import client
-from linkspan.call.transaction import keep
+from linkspan.call.transaction import attempt, keep
 from linkspan.netfilter.nft_table import exempt_dns
 
 if TYPE_CHECKING:
@@ -25,10 +25,9 @@ class KeepRecord:
     server: Server = field(repr=False)
 
     def do(self, host: Host) -> Undo:
-        del host
         records, attachment = self.server.place.records, self.entry.attachment
-        records.write(attachment, self.entry.record())
-        return lambda: records.remove(attachment)
+        record = self.entry.record()
+        return attempt(host, lambda: records.write(attachment, record), lambda: records.remove(attachment))
 
 
 @dataclass(frozen=True, slots=True)

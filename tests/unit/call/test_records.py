@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from linkspan.call.records import Records
+from linkspan.call.records import Records, WriteRecord
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import MemoryHost
 
@@ -64,3 +64,19 @@ def test_records_are_for_root_alone() -> None:
     host = MemoryHost()
     Records(host, "bridge").write(ONE, {})
     assert host.files.mode(f"{host.state_dir}/records/bridge/{ONE.key}.json") == 0o600
+
+
+def test_an_undone_step_puts_the_earlier_record_back() -> None:
+    host = MemoryHost()
+    records = Records(host, "bridge")
+    records.write(ONE, {"bridge": "br0"})
+    undo = WriteRecord("bridge", ONE, {"bridge": "br1"}).do(host)
+    assert (records.read(ONE) or {})["bridge"] == "br1"
+    undo()
+    assert (records.read(ONE) or {})["bridge"] == "br0"
+
+
+def test_an_undone_step_removes_a_record_that_was_not_there() -> None:
+    host = MemoryHost()
+    WriteRecord("bridge", ONE, {}).do(host)()
+    assert Records(host, "bridge").read(ONE) is None

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from linkspan.call.transaction import Transaction, Undo, best_effort, carry_out
+from linkspan.call.transaction import Transaction, Undo, attempt, best_effort, carry_out
 from linkspan.cni.errors import Bug, CniError, IoFailure, TryAgain
 from linkspan.host.contract import Host
 
@@ -123,6 +123,32 @@ def test_an_observer_is_told_the_facts_and_each_step_before_it_is_done() -> None
         transaction.planned_from("f")
         transaction.do(Log("a", log))
     assert log == ["facts f", "step a", "do a"]
+
+
+def test_an_attempt_that_fails_is_undone_as_it_may_have_been_carried_out() -> None:
+    log: list[str] = []
+    with pytest.raises(Bug, match="ZeroDivisionError"):
+        attempt(HOST, lambda: 1 / 0, lambda: log.append("undo"))
+    assert log == ["undo"]
+
+
+def test_an_attempt_is_not_undone_after_the_error_that_proves_that_nothing_was_done() -> None:
+    log: list[str] = []
+
+    def refuse() -> None:
+        raise IoFailure("already there")
+
+    with pytest.raises(IoFailure):
+        attempt(HOST, refuse, lambda: log.append("undo"), unless=IoFailure)
+    assert log == []
+
+
+def test_an_attempt_that_succeeds_returns_its_undo() -> None:
+    log: list[str] = []
+    undo = attempt(HOST, lambda: log.append("do"), lambda: log.append("undo"))
+    assert log == ["do"]
+    undo()
+    assert log == ["do", "undo"]
 
 
 def test_best_effort_does_everything_and_raises_the_first_with_the_others() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from linkspan.cni.errors import IoFailure, KernelRefused
 from linkspan.host.contract import Host
-from linkspan.host.memory import Killed, MemoryHost
+from linkspan.host.memory import Killed, MemoryHost, ReplyLost
 
 
 def test_it_is_a_host() -> None:
@@ -31,6 +31,14 @@ def test_only_the_nth_request_is_refused() -> None:
         host.links().create_bridge("br1")
     host.links().create_bridge("br2")
     assert [each.name for each in host.links().all(kind="bridge")] == ["br0", "br2"]
+
+
+def test_a_request_whose_reply_is_lost_is_carried_out() -> None:
+    host = MemoryHost(refuse={"links.create_bridge": ReplyLost(errno.ENOBUFS)})
+    with pytest.raises(KernelRefused) as caught:
+        host.links().create_bridge("br0")
+    assert caught.value.errno == errno.ENOBUFS
+    assert host.links().get("br0") is not None
 
 
 def test_files_are_refused_as_files_are() -> None:
