@@ -1,7 +1,8 @@
 """Running another plugin for a plugin: IPAM for bridge (SPEC 1.1.0, section 4).
 
-An executable that is ours is called in this process, with the same request; any other is run with the caller's environment, working
-directory and stderr, and a marker that keeps plugins of ours below it from asking a busy resident.
+An executable that is ours is called in this process, with the same request; any other is run with the
+caller's environment, working directory and stderr, and a marker that keeps plugins of ours below it from
+asking a busy resident.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 def delegate(cni_type: str, request: Request, host: Host, *, verb: str = "") -> Result | None:
     """Call `cni_type` with this request (as another `verb`, if given): its result for ADD, None otherwise.
 
-    Raises DelegateFailed with the delegate's own code, message and details, ToolMissing when CNI_PATH has no such
-    executable, InvalidConfig for a type that is no plain name.
+    Raises DelegateFailed with the delegate's own code, message and details, ToolMissing when CNI_PATH has no
+    such executable, InvalidConfig for a type that is no plain name.
     """
     if verb:
         request = request.as_verb(verb)
@@ -67,7 +68,7 @@ def _call_foreign(executable: str, request: Request, host: Host) -> Result | Non
     try:
         return decode_result(decode_document(finished.stdout), request.cni_version)
     except CniError as error:
-        raise UndecodableInput(f"{executable} answered ADD with no result: {error.msg}") from None
+        raise UndecodableInput(f"{executable} returned an invalid result for ADD: {error.msg}") from None
 
 
 def _failure(executable: str, status: int, stdout: bytes) -> DelegateFailed:

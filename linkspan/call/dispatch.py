@@ -1,6 +1,8 @@
-"""From bytes to bytes: the one path that every call of every plugin takes, in a fresh process or a warm worker.
+"""From bytes to bytes: the one path that every call of every plugin takes, in a fresh process or a warm
+worker.
 
-`answer` is all of it and performs no I/O of its own; `main` is the only reader of environment and working directory.
+`answer` is all of it and performs no I/O of its own; `main` is the only reader of environment and working
+directory.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ Answer = tuple[int, bytes]
 class Caller:
     """Who waits for the answer.
 
-    `is_connected` is asked once the attachment is locked and nothing is done yet, and again after ADD: a call whose caller
-    is gone is not served, or undone. `log` gets the traceback of an internal fault.
+    `is_connected` is asked once the attachment is locked and nothing is done yet, and again after ADD: a call
+    whose caller is gone is not served, or undone. `log` gets the traceback of an internal fault.
     """
 
     is_connected: Callable[[], bool] = lambda: True
@@ -95,7 +97,9 @@ def serve(
 
 
 def _trace_folder(env: Mapping[str, str], host: Host) -> str:
-    """Tracing is an extra: whatever keeps us from knowing whether it is on does not keep the call from being served."""
+    """Tracing is an extra: whatever keeps us from knowing whether it is on does not keep the call from being
+    served.
+    """
     try:
         return folder_for(env, host)
     except (Exception, *INTERRUPTIONS) as error:
@@ -104,7 +108,8 @@ def _trace_folder(env: Mapping[str, str], host: Host) -> str:
 
 
 def perform(plugin: Plugin, request: Request, host: Host) -> Result | None:
-    """Carry out a request for a parent plugin, with the parent's host; ADD's result, None for the other verbs.
+    """Carry out a request for a parent plugin, with the parent's host; ADD's result, None for the other
+    verbs.
 
     Raises CniError.
     """
@@ -114,7 +119,9 @@ def perform(plugin: Plugin, request: Request, host: Host) -> Result | None:
 
 
 def _served(plugin: Plugin, request: Request, host: Host, caller: Caller, observer: Observer | None) -> bytes:
-    """What stdout gets. ADD's result is encoded while it can still be undone: 0.2.0 has no result without addresses."""
+    """What stdout gets. ADD's result is encoded while it can still be undone: 0.2.0 has no result without
+    addresses.
+    """
     request = configured(request, plugin.type, plugin.schema)
     with _exclusive(plugin, request, host, observer) as transaction:
         result = _performed(plugin, request, host, transaction, caller)
@@ -125,7 +132,9 @@ def _served(plugin: Plugin, request: Request, host: Host, caller: Caller, observ
 def _exclusive(
     plugin: Plugin, request: Request, host: Host, observer: Observer | None = None
 ) -> Iterator[Transaction]:
-    """The call's transaction, inside the lock of its attachment where it has one: no other verb sees half of it."""
+    """The call's transaction, inside the lock of its attachment where it has one: no other verb sees half of
+    it.
+    """
     _guard_netns(request, host)
     of_attachment = request.verb in ("ADD", "DEL", "CHECK")
     lock = host.files.lock_attachment(plugin.type, request.attachment) if of_attachment else nullcontext()
@@ -137,13 +146,13 @@ def _performed(
     plugin: Plugin, request: Request, host: Host, transaction: Transaction, caller: Caller
 ) -> Result | None:
     if not caller.is_connected():
-        raise TryAgain("the caller went away before its turn", "nothing was done")
+        raise TryAgain("the caller disconnected before the call was started", "nothing was changed")
     if request.verb in ("ADD", "CHECK"):
         _require_prev_result(plugin, request)
     if request.verb == "ADD":
         result = plugin.add(request, host, transaction)
         if not caller.is_connected():
-            raise TryAgain("the caller went away during ADD", "what ADD had made was undone")
+            raise TryAgain("the caller disconnected during ADD", "the ADD was rolled back")
         return result
     act = {"DEL": plugin.delete, "CHECK": plugin.check, "GC": plugin.gc, "STATUS": plugin.status}
     act[request.verb](request, host)
@@ -158,27 +167,27 @@ def _require_prev_result(plugin: Plugin, request: Request) -> None:
     if plugin.chained:
         raise InvalidConfig(
             f"{request.plugin} must be called as a chained plugin: prevResult is missing",
-            "list it after a plugin that makes an interface, such as bridge",
+            "list it after a plugin that creates an interface, such as bridge",
         )
     if request.verb == "CHECK":
-        raise InvalidConfig(
-            "prevResult is missing", "CHECK judges what ADD answered: pass its result as prevResult"
-        )
+        raise InvalidConfig("prevResult is missing", "CHECK needs the result of ADD as prevResult")
 
 
 def _require_writable_state(host: Host) -> None:
     """Every ADD locks its attachment there, and most leave a record."""
     if not host.files.can_write(host.state_dir):
         raise NotReady(
-            f"state cannot be written in {host.state_dir}", "is it on a file system that is read-only?"
+            f"{host.state_dir} is not writable", "check whether its file system is read-only or full"
         )
 
 
 def _guard_netns(request: Request, host: Host) -> None:
-    """Never work on the host's own namespace (a recycled /proc/PID path leads there) unless told that it is meant."""
+    """Never work on the host's own namespace (a recycled /proc/PID path leads there) unless told that it is
+    meant.
+    """
     overridden = request.env.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
     if request.verb in ("ADD", "CHECK") and not overridden and host.same_netns(request.netns):
         raise InvalidNetns(
             "plugin's netns and netns from CNI_NETNS should not be the same",
-            f"CNI_NETNS is {request.netns}; set CNI_NETNS_OVERRIDE=1 if this is meant",
+            f"CNI_NETNS is {request.netns}; set CNI_NETNS_OVERRIDE=1 if this is intended",
         )

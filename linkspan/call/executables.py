@@ -1,4 +1,6 @@
-"""How an executable of linkspan is recognised: by a line of text in it that names its CNI type and its library."""
+"""How an executable of linkspan is recognised: by a line of text in it that names its CNI type and its
+library.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,16 @@ from linkspan import paths
 
 #: Begins the line: `# linkspan launcher: <type> <library>`.
 MARKER = b"# linkspan launcher: "
-#: How far into a file that line is searched for, in bytes. A native launcher (launcher.c) has it among its constants.
+#: How far into a file that line is searched for, in bytes. A native launcher (launcher.c) has it among its
+#: constants.
 MARKER_WITHIN = 1 << 20
 
 
 def type_of_executable(path: str) -> str:
     """The CNI type that the executable at `path` (symbolic links followed) runs out of *this* library, or "".
 
-    The executables of a checkout are alike: there "-" stands for the file's own name, and the library is a path relative
-    to the file's folder.
+    The executables of a checkout are alike: there "-" stands for the file's own name, and the library is a
+    path relative to the file's folder.
     """
     real = os.path.realpath(path)
     try:

@@ -1,7 +1,8 @@
 """What a plugin is: a name, a schema, and five verbs.
 
-All verbs are required, so that nobody forgets one. They take a request and a host, ADD also the transaction that undoes
-it after any exception, and return values: no printing, no exit, no environment, no working directory, no caches.
+All verbs are required, so that nobody forgets one. They take a request and a host, ADD also the transaction
+that undoes it after any exception, and return values: no printing, no exit, no environment, no working
+directory, no caches.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Plugin:
     """The contract between a plugin's package and everything that runs it.
 
-    `chained` plugins refuse an ADD or CHECK without prevResult. `schema` is the path of the plugin's schema.json.
+    `chained` plugins refuse an ADD or CHECK without prevResult. `schema` is the path of the plugin's
+    schema.json.
     """
 
     type: str

@@ -1,7 +1,8 @@
 """Records: what a plugin did for an attachment, enough to take it back or to build it again.
 
-One JSON file for each (plugin, attachment) under the host's state folder, which does not outlive a boot. A record is written
-before the objects it names and removed after them, so whoever dies between leaves a record that says too much, never too little.
+One JSON file for each (plugin, attachment) under the host's state folder, which does not outlive a boot. A
+record is written before the objects it names and removed after them, so whoever dies between leaves a record
+that says too much, never too little.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Records:
                 yield Attachment(record["network"], record["containerID"], record["ifname"]), record
 
     def stale(self, request: Request) -> list[tuple[Attachment, dict[str, Any]]]:
-        """What GC takes back: this network's attachments that are not among the valid ones; nothing when those are not known."""
+        """What GC takes back: this network's attachments that are not among the valid ones; nothing when
+        those are not known.
+        """
         valid = request.valid_attachments
         if valid is None:
             return []
@@ -83,7 +86,9 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecord:
-    """Replace an attachment's record, as a step of a plan. Undone, the record that was there before is back."""
+    """Replace an attachment's record, as a step of a plan. Undone, the record that was there before
+    is back.
+    """
 
     plugin: str
     attachment: Attachment

@@ -1,4 +1,6 @@
-"""Building every packet rule again that our records tell of: after somebody flushed iptables or the nftables ruleset."""
+"""Building every packet rule again that our records tell of: after somebody flushed iptables or the nftables
+ruleset.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ Reload = Callable[["Host"], None]
 
 
 def reload(host: Host) -> tuple[str, ...]:
-    """Have every plugin that makes rules build those of its living attachments again; the types of those plugins.
+    """Have every plugin that makes rules build those of its living attachments again; the types of those
+    plugins.
 
-    What stands already stays as it is, so repeating it changes nothing. A plugin that fails does not keep the others from theirs: the
-    first failure is raised at the end, with the others in its details.
+    What stands already stays as it is, so repeating it changes nothing. A plugin that fails does not keep the
+    others from theirs: the first failure is raised at the end, with the others in its details.
     """
     plugins = tuple(_plugins())
     best_effort(*(partial(each, host) for _, each in plugins))

@@ -1,12 +1,15 @@
-"""A step makes one request of the host and returns its undo; a transaction does steps and, after any exception, undoes them.
+"""A step makes one request of the host and returns its undo; a transaction does steps and, after any
+exception, undoes them.
 
     with Transaction(host) as transaction:
         transaction.do(*plan)                        # steps, in order
         transaction.on_failure(give_back)            # for what no step did, such as a delegate's reservation
-        ...                                          # whatever raises from here on undoes all of it, in reverse
+        ...                                          # whatever raises from here on undoes all of it, in
+        reverse
 
-So rollback is written once, here, and no plugin keeps a flag of how far it got. What attachments share (a bridge, a
-shared chain) is ensured by a step that returns `keep`: undoing it would cut off whoever joined meanwhile.
+So rollback is written once, here, and no plugin keeps a flag of how far it got. What attachments share (a
+bridge, a shared chain) is ensured by a step that returns `keep`: undoing it would cut off whoever joined
+meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 Undo = Callable[[], object]
-#: Raised by a signal or by `sys.exit`: not an Exception, and still an end of the call that must be cleaned up and reported.
+#: Raised by a signal or by `sys.exit`: not an Exception, and still an end of the call that must be cleaned up
+#: and reported.
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit)
 
 
@@ -48,8 +52,8 @@ class Observer(Protocol):
 class Transaction:
     """Steps that are all done, or all undone when the `with` block is left by an exception, whichever it is.
 
-    Every exception but CniError leaves the block as a CniError (see `as_cni_error`); the errors of undos are added to its
-    details.
+    Every exception but CniError leaves the block as a CniError (see `as_cni_error`); the errors of undos are
+    added to its details.
     """
 
     def __init__(self, host: Host, observer: Observer | None = None) -> None:
@@ -87,12 +91,16 @@ class Transaction:
         self._undos.append(undo)
 
     def undo(self) -> None:
-        """Undo everything although nothing failed: the undo of a step that is made of steps. Raises the first failure."""
+        """Undo everything although nothing failed: the undo of a step that is made of steps. Raises the first
+        failure.
+        """
         undos, self._undos = self._undos[::-1], []
         best_effort(*undos)
 
     def _roll_back(self, reported: CniError | None) -> None:
-        """Call every undo, newest first. An undo that fails, or is interrupted, does not keep the others from theirs."""
+        """Call every undo, newest first. An undo that fails, or is interrupted, does not keep the others from
+        theirs.
+        """
         while self._undos:
             try:
                 self._undos.pop()()
@@ -130,7 +138,9 @@ def keep() -> None:
 
 
 def as_cni_error(error: BaseException) -> CniError | None:
-    """The error to report for an exception; None for one that must pass unchanged, as nothing can be reported any more."""
+    """The error to report for an exception; None for one that must pass unchanged, as nothing can be reported
+    any more.
+    """
     if isinstance(error, CniError):
         return error
     if isinstance(error, INTERRUPTIONS):
@@ -139,7 +149,9 @@ def as_cni_error(error: BaseException) -> CniError | None:
 
 
 def best_effort(*actions: Undo) -> None:
-    """Do all of them, then raise the first failure with the others in its details. DEL and GC work this way."""
+    """Do all of them, then raise the first failure with the others in its details. DEL and GC work
+    this way.
+    """
     first: CniError | None = None
     for action in actions:
         try:

@@ -1,1 +1,3 @@
-"""The CNI contract as values: requests, results, errors, versions and schemas. No I/O; imports nothing else of ours."""
+"""The CNI contract as values: requests, results, errors, versions and schemas. No I/O; imports nothing else
+of ours.
+"""

@@ -10,15 +10,17 @@
     │                                                      ├── AlreadyAttached 105
     └── Bug 199                                            └── ToolMissing    106
 
-Codes 1 to 99 are the specification's (SPEC 1.1.0, "Error"; 8 from its reference library), 100 and above are ours.
-Code 3 (unknown container) is never used: it tells a runtime that no DEL is needed.
+Codes 1 to 99 are the specification's (SPEC 1.1.0, "Error"; 8 from its reference library), 100 and above are
+ours. Code 3 (unknown container) is never used: it tells a runtime that no DEL is needed.
 """
 
 from __future__ import annotations
 
 
 class CniError(Exception):
-    """What went wrong (`msg`, one sentence that stands alone in 120 characters) and what to do (`details`)."""
+    """What went wrong (`msg`, one sentence that stands alone in 120 characters) and what to do
+    (`details`).
+    """
 
     code = 199
 
@@ -149,7 +151,9 @@ class DelegateFailed(CniError):
 
 
 class Bug(CniError):
-    """An unexpected exception: a fault in linkspan. `trace` is its traceback, for a log and never for stdout."""
+    """An unexpected exception: a fault in linkspan. `trace` is its traceback, for a log and never for
+    stdout.
+    """
 
     code = 199
     trace = ""
@@ -161,7 +165,9 @@ class Bug(CniError):
 
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
-        bug = cls(f"a fault in linkspan: {type(error).__name__} at {place}", f"{error}; please report it")
+        bug = cls(
+            f"internal error in linkspan: {type(error).__name__} at {place}", f"{error}; please report it"
+        )
         bug.trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         return bug
 

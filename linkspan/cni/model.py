@@ -121,7 +121,9 @@ class Attachment:
 
     @property
     def key(self) -> str:
-        """32 hex digits, for file names and comments: a network name or an id may be longer than either allows."""
+        """32 hex digits, for file names and comments: a network name or an id may be longer than either
+        allows.
+        """
         return self._digest("key")[:32]
 
     @property
@@ -150,8 +152,8 @@ class Attachment:
 class Request:
     """One call of a plugin, decoded and checked; `config` has its keys spelled as the plugin's schema does.
 
-    `netns` is CNI_NETNS as given ("" when absent). `valid_attachments` is None when GC's key is absent, which means "not
-    known". `stdin`, `document` (the same, parsed) and `env` are what arrived, for delegates.
+    `netns` is CNI_NETNS as given ("" when absent). `valid_attachments` is None when GC's key is absent, which
+    means "not known". `stdin`, `document` (the same, parsed) and `env` are what arrived, for delegates.
     """
 
     verb: str
@@ -192,8 +194,8 @@ class Request:
     def choose(self, name: str, arg: str = "") -> Any:
         """The value of an item that runtimes give in several places, or None.
 
-        The order is runtimeConfig, args.cni, CNI_ARGS (CONVENTIONS.md: what is in `args` overrides CNI_ARGS), then the
-        configuration itself.
+        The order is runtimeConfig, args.cni, CNI_ARGS (CONVENTIONS.md: what is in `args` overrides CNI_ARGS),
+        then the configuration itself.
         """
         for place in (self.runtime_config, self.cni_args):
             if place.get(name) not in (None, ""):

@@ -1,8 +1,8 @@
 """Environment and standard input to a request: the CNI contract of every version, and no I/O.
 
-`read_request` checks in one order, so that the first error reported is the first one to mend: verb, variables, values,
-document, name, version, verb against version. Sources: SPEC 0.1.0 to 1.1.0; skel.go of the reference for the texts
-that runtimes match on.
+`read_request` checks in one order, so that the first error reported is the first one to mend: verb,
+variables, values, document, name, version, verb against version. Sources: SPEC 0.1.0 to 1.1.0; skel.go of the
+reference for the texts that runtimes match on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ VERBS = {
     "VERSION": ((), "0.1.0"),
 }
 
-#: The keys of a configuration that belong to the contract and not to a plugin; not GC's list, where null is a value.
+#: The keys of a configuration that belong to the contract and not to a plugin; not GC's list, where null is a
+#: value.
 COMMON: Schema = {
     "properties": {
         "cniVersion": {},
@@ -49,6 +50,7 @@ COMMON: Schema = {
 }
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*", re.ASCII)
+_NAME_RULE = "must start with a letter or digit, followed by letters, digits, '_', '.' and '-'"
 _NOT_IN_IFNAME = re.compile(r"[/:%\s\ud800-\udfff]")
 
 
@@ -80,8 +82,8 @@ class Input:
 def read_request(cni_type: str, env: Mapping[str, str], given: Input, *, cwd: str = "/") -> Request:
     """The request in the environment and on stdin; raises the first fault as a CniError.
 
-    The configuration's keys are normalized as far as the contract names them; `configured` does the rest once the
-    plugin is known. DEL ignores every error that does not prevent it from locating the attachment.
+    The configuration's keys are normalized as far as the contract names them; `configured` does the rest once
+    the plugin is known. DEL ignores every error that does not prevent it from locating the attachment.
     """
     verb = checked_environment(env)
     if given.fault is not None:
@@ -115,7 +117,8 @@ def read_request(cni_type: str, env: Mapping[str, str], given: Input, *, cwd: st
 
 
 def configured(request: Request, plugin: str, schema: str) -> Request:
-    """The request as `plugin` reads it: keys spelled as its schema (a path) does, values checked unless the verb is DEL.
+    """The request as `plugin` reads it: keys spelled as its schema (a path) does, values checked unless the
+    verb is DEL.
 
     Raises InvalidConfig.
     """
@@ -145,12 +148,14 @@ def _check_container_id(container_id: str) -> None:
     if not _NAME.fullmatch(container_id):
         raise InvalidEnvironment(
             f"invalid characters in containerID: {shortened(container_id)}",
-            "CNI_CONTAINERID begins with a letter or digit and goes on with letters, digits, '_', '.' and '-'",
+            f"CNI_CONTAINERID {_NAME_RULE}",
         )
 
 
 def _check_ifname(ifname: str) -> None:
-    """What the kernel takes for a name (dev_valid_name in net/core/dev.c), in UTF-8, and no '%', which it would expand."""
+    """What the kernel takes for a name (dev_valid_name in net/core/dev.c), in UTF-8, and no '%', which it
+    would expand.
+    """
     size = len(ifname.encode("utf-8", "surrogateescape"))
     if size > 15 or ifname in (".", "..") or _NOT_IN_IFNAME.search(ifname):
         raise InvalidEnvironment(
@@ -218,19 +223,22 @@ def _network_name(document: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 255:
         raise InvalidConfig(
             f"invalid characters found in network name: {shortened(str(name))}",
-            "$.name begins with a letter or digit, goes on with letters, digits, '_', '.' and '-', 255 at most",
+            f"$.name {_NAME_RULE}, 255 at most",
         )
     return name
 
 
 def _cni_args(text: str, *, strict: bool) -> dict[str, str]:
-    """CNI_ARGS as a mapping, split at each pair's first '='. A trailing ';' is fine; keys we do not know are not ours."""
+    """CNI_ARGS as a mapping, split at each pair's first '='. A trailing ';' is fine; keys we do not know are
+    not ours.
+    """
     args: dict[str, str] = {}
     for pair in filter(None, text.split(";")):
         key, equals, value = pair.partition("=")
         if strict and not (key and equals):
             raise InvalidEnvironment(
-                f"CNI_ARGS: invalid pair {shortened(pair)!r}", "pairs are KEY=VALUE, parted by ';'"
+                f"CNI_ARGS: invalid pair {shortened(pair)!r}",
+                "pairs have the form KEY=VALUE, separated by ';'",
             )
         args[key] = value
     return args
@@ -249,7 +257,9 @@ def _prev_result(document: Mapping[str, Any], version: str, verb: str) -> Result
 
 
 def _valid_attachments(document: Mapping[str, Any]) -> frozenset[tuple[str, str]] | None:
-    """Who is alive, as (container id, ifname); None if no key says so, and null is an empty list (libcni sends it)."""
+    """Who is alive, as (container id, ifname); None if no key says so, and null is an empty list (libcni
+    sends it).
+    """
     for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
         if key in document:
             return frozenset(_attachment(each, key) for each in _listed(document[key], key))
@@ -262,7 +272,7 @@ def _attachment(value: Any, key: str) -> tuple[str, str]:
         container_id, ifname = folded.get("containerid"), folded.get("ifname")
         if isinstance(container_id, str) and isinstance(ifname, str):
             return container_id, ifname
-    raise InvalidConfig(f"$['{key}']: an element lacks containerID or ifname", "nothing was removed")
+    raise InvalidConfig(f"$['{key}']: an element has no containerID or no ifname", "nothing was removed")
 
 
 def _listed(value: Any, key: str) -> list[Any]:

@@ -37,7 +37,8 @@ _RESULT: Schema = {
 
 
 def decode_result(document: Any, default_version: str) -> Result:
-    """A result of any version (its own cniVersion, else `default_version`) as one shape. Raises InvalidConfig.
+    """A result of any version (its own cniVersion, else `default_version`) as one shape. Raises
+    InvalidConfig.
 
     Keys nobody knows are kept in `extra`, so that a vendor's field survives a chain.
     """
@@ -47,7 +48,7 @@ def decode_result(document: Any, default_version: str) -> Result:
     version = document.get("cniVersion") or default_version
     if version not in VERSIONS:
         raise InvalidConfig(
-            f"$.prevResult.cniVersion: {shortened(repr(version))} is not a CNI version we know"
+            f"$.prevResult.cniVersion: {shortened(repr(version))} is not a supported CNI version"
         )
     try:
         return _decode_old(document) if not at_least(version, "0.3.0") else _decode_new(document)
@@ -62,7 +63,7 @@ def _decode_new(document: Mapping[str, Any]) -> Result:
     ips = tuple(_address(each) for each in document.get("ips", ()))
     for ip in ips:
         if ip.interface is not None and not 0 <= ip.interface < len(interfaces):
-            raise ValueError(f"ips[].interface {ip.interface} names no interface")
+            raise ValueError(f"ips[].interface {ip.interface} is out of range")
     return Result(
         interfaces=interfaces,
         ips=ips,
@@ -241,7 +242,9 @@ def _dns_document(dns: Dns) -> dict[str, Any]:
 
 
 def encode_error(error: CniError, version: str) -> bytes:
-    """An error object (SPEC 1.1.0, "Error"). `version` is the configuration's, or the latest when it is unknown."""
+    """An error object (SPEC 1.1.0, "Error"). `version` is the configuration's, or the latest when it is
+    unknown.
+    """
     document: dict[str, Any] = {"cniVersion": version, "code": error.code, "msg": error.msg}
     if error.details:
         document["details"] = error.details

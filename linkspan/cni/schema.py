@@ -1,8 +1,8 @@
 """A JSON document against a plugin's schema: keys spelt as the schema spells them, then checked.
 
-Runtimes send the same key in several spellings (`HostPort`, `hostPort`) because Go matches names without regard to
-case. `normalize_keys` does so for the keys a schema names, at every depth, and for nothing else: the keys of a map (sysctl names)
-and whatever a schema leaves open stay as they came.
+Runtimes send the same key in several spellings (`HostPort`, `hostPort`) because Go matches names without
+regard to case. `normalize_keys` does so for the keys a schema names, at every depth, and for nothing else:
+the keys of a map (sysctl names) and whatever a schema leaves open stay as they came.
 """
 
 from __future__ import annotations
@@ -67,16 +67,19 @@ def resolved(schema: Schema, root: Schema) -> Schema:
 
 
 def check(document: Any, schema_path: str) -> None:
-    """Raise InvalidConfig with the JSON path, the value and the fix if `document` breaks the schema at `schema_path`."""
+    """Raise InvalidConfig with the JSON path, the value and the fix if `document` breaks the schema at
+    `schema_path`.
+    """
     from jsonschema.exceptions import best_match
 
     error = best_match(validator(schema_path).iter_errors(document))
     if error is None:
         return
     value = _shown(error.instance)
-    wanted = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
+    expected = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
     raise InvalidConfig(
-        f"{error.json_path}: {_problem(error.validator, error.validator_value, error.message, value)}", wanted
+        f"{error.json_path}: {_problem(error.validator, error.validator_value, error.message, value)}",
+        expected,
     )
 
 
@@ -88,16 +91,16 @@ def validator(schema_path: str) -> Any:
     return Draft202012Validator(load(schema_path), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def _problem(keyword: object, wanted: Any, message: str, value: str) -> str:
+def _problem(keyword: object, expected: Any, message: str, value: str) -> str:
     """Jsonschema's sentence, shortened for the keywords whose own text repeats a whole document."""
     if keyword == "type":
-        kinds = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        kinds = expected if isinstance(expected, str) else " or ".join(expected)
         return f"{value} is not of type {kinds}"
     if keyword == "enum":
-        return f"{value} is not one of {', '.join(repr(each) for each in wanted)}"
+        return f"{value} is not one of {', '.join(repr(each) for each in expected)}"
     if keyword in ("minimum", "maximum"):
-        return f"{value} is {'below' if keyword == 'minimum' else 'above'} {wanted}"
-    return message if len(message) <= 120 else f"{value} breaks the rule {keyword!r}"
+        return f"{value} is {'below' if keyword == 'minimum' else 'above'} {expected}"
+    return message if len(message) <= 120 else f"{value} violates the schema rule {keyword!r}"
 
 
 def _shown(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""The CNI versions we speak, and the answer to VERSION: apart from `wire`, because runtimes ask for it at every turn.
+"""The CNI versions we speak, and the answer to VERSION: apart from `wire`, because runtimes ask for it at
+every turn.
 
-podman runs VERSION on every plugin of every network each time it starts, so the question as runtimes write it is answered without
-json, which takes as long to load as the interpreter to start.
+podman runs VERSION on every plugin of every network each time it starts, so the question as runtimes write it
+is answered without json, which takes as long to load as the interpreter to start.
 """
 
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -13,7 +14,9 @@ _PLAIN_QUESTIONS = {
 
 
 def encode_versions(stdin: bytes) -> bytes:
-    """The answer to VERSION: the caller's cniVersion echoed when it gives one, else the latest. Never fails."""
+    """The answer to VERSION: the caller's cniVersion echoed when it gives one, else the latest. Never
+    fails.
+    """
     version = _PLAIN_QUESTIONS.get(stdin.strip()) if stdin else LATEST
     return _answer(f'"{version}"' if version else _asked(stdin))
 
@@ -33,12 +36,13 @@ def _answer(version: str) -> bytes:
     return f'{{"cniVersion": {version}, "supportedVersions": [{_SUPPORTED}]}}\n'.encode()
 
 
-def at_least(version: str, wanted: str) -> bool:
-    """Whether a known CNI version is `wanted` or later."""
-    return VERSIONS.index(version) >= VERSIONS.index(wanted)
+def at_least(version: str, minimum: str) -> bool:
+    """Whether a known CNI version is `minimum` or later."""
+    return VERSIONS.index(version) >= VERSIONS.index(minimum)
 
 
-#: The release of the reference plugins that ours replace: nerdctl reads it from `firewall` and requires 1.7.1 or later.
+#: The release of the reference plugins that ours replace: nerdctl reads it from `firewall` and requires 1.7.1
+#: or later.
 REFERENCE_RELEASE = "1.9.1"
 
 

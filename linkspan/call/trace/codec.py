@@ -1,7 +1,8 @@
 """The values that pass between plugins and host, as JSON and back. Pure.
 
-What JSON lacks is an object with one key: {"bytes": base64}, {"tuple": [...]}, {"set": [...]}, {"dict": [[key, value], ...]},
-or a dataclass of the contract by its name: {"Link": {...}}. A callable is {"callable": name} and cannot be read back.
+What JSON lacks is an object with one key: {"bytes": base64}, {"tuple": [...]}, {"set": [...]}, {"dict":
+[[key, value], ...]}, or a dataclass of the contract by its name: {"Link": {...}}. A callable is {"callable":
+name} and cannot be read back.
 """
 
 from __future__ import annotations

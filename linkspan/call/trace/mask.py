@@ -65,7 +65,9 @@ class Mask:
         return json.dumps(self._named(document, self._schemas)).encode()
 
     def _named(self, value: Any, named: Sequence[tuple[Schema, Schema]]) -> Any:
-        """`value` as far as a schema of (schema, its root) names it; where one says nothing more, all of it is read."""
+        """`value` as far as a schema of (schema, its root) names it; where one says nothing more, all of it
+        is read.
+        """
         schemas = [(resolved(schema, root), root) for schema, root in named]
         if isinstance(value, Mapping) and all("properties" in schema for schema, _ in schemas):
             return {key: self._member(key, each, schemas) for key, each in value.items()}

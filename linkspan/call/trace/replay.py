@@ -22,7 +22,9 @@ class NotATrace(Exception):
 
 
 class Diverged(BaseException):
-    """The call asked the host for something else than it did when it was traced. No handler of a plugin may stop it."""
+    """The call asked the host for something else than it did when it was traced. No handler of a plugin may
+    stop it.
+    """
 
 
 def read(path: str) -> dict[str, Any]:

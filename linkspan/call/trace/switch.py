@@ -1,4 +1,6 @@
-"""Whether calls are traced: for whoever sets LINKSPAN_TRACE, or for all calls after `linkspan trace-calls on`."""
+"""Whether calls are traced: for whoever sets LINKSPAN_TRACE, or for all calls after `linkspan trace-calls
+on`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ VARIABLE = "LINKSPAN_TRACE"
 
 
 def folder_for(env: Mapping[str, str], host: Host) -> str:
-    """The folder into which calls are traced, "" if they are not: the caller's variable, else what the administrator set."""
+    """The folder into which calls are traced, "" if they are not: the caller's variable, else what the
+    administrator set.
+    """
     return (
         env.get(VARIABLE) or (host.files.read(path(host.state_dir)) or b"").decode(errors="replace").strip()
     )

@@ -88,7 +88,7 @@ def test_a_failure_without_an_error_object_is_told_with_its_status(stdout: bytes
 
 @pytest.mark.parametrize("stdout", [b"", b"oops", b"[]", b'{"ips": [{"address": 7}]}'])
 def test_an_add_that_answers_no_result_is_told(stdout: bytes) -> None:
-    with pytest.raises(UndecodableInput, match="answered ADD with no result"):
+    with pytest.raises(UndecodableInput, match="returned an invalid result for ADD"):
         delegate("spy", request(), answering(0, stdout))
 
 

@@ -199,7 +199,7 @@ def test_prev_result_with_what_is_no_address_is_refused(spoilt: dict[str, Any]) 
 
 
 def test_prev_result_with_an_index_that_names_no_interface_is_refused() -> None:
-    with pytest.raises(InvalidConfig, match="names no interface"):
+    with pytest.raises(InvalidConfig, match="is out of range"):
         request(
             prevResult={"ips": [{"address": "10.0.0.1/8", "interface": 1}], "interfaces": [{"name": "a"}]}
         )
