@@ -5,7 +5,7 @@
     ├── UnsupportedField    2     ├── InvalidConfig    7   ├── NotReadyDegraded 51
     ├── InvalidEnvironment  4     ├── InvalidNetns     8   ├── KernelRefused  101
     ├── IoFailure           5     │   └── NetnsGone        ├── PoolExhausted  102
-    │                             └── TryAgain        11   ├── AttachmentWrong 103
+    │   └── NotAFile              └── TryAgain        11   ├── AttachmentWrong 103
     ├── DelegateFailed (the delegate's own code)           ├── PortTaken      104
     │                                                      ├── AlreadyAttached 105
     └── Bug 199                                            └── ToolMissing    106
@@ -54,9 +54,24 @@ class InvalidEnvironment(CniError):
 
 
 class IoFailure(CniError):
-    """A file could not be read or written."""
+    """A file could not be read or written. `errno` is the system's answer, 0 if it gave none."""
 
     code = 5
+
+    def __init__(self, msg: str, details: str = "", errno: int = 0) -> None:
+        super().__init__(msg, details)
+        self.errno = errno
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the process lacked descriptors or memory: an answer that says nothing about the file."""
+        import errno
+
+        return self.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
+
+
+class NotAFile(IoFailure):
+    """Something else stands in the place of a regular file: a directory, a symbolic link, a device."""
 
 
 class UndecodableInput(CniError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from linkspan.cni.errors import IoFailure
+from linkspan.cni.errors import IoFailure, NotAFile
 from linkspan.cni.model import Attachment
 from linkspan.host.contract import Files
 from linkspan.host.linux.files import LinuxFiles
@@ -42,6 +42,7 @@ def real(host: PrivateHost) -> Iterator[LinuxFiles]:
 def test_what_is_absent_is_none_false_or_empty(files: Files) -> None:
     assert files.read("/run/a/b") is None
     assert files.stamp("/run/a/b") is None
+    assert not files.exists("/run/a/b")
     assert files.names("/run/a") == ()
     assert not files.remove("/run/a/b")
     assert not files.remove_folder("/run/a")
@@ -60,10 +61,17 @@ def test_writing_again_replaces_the_whole(files: Files) -> None:
     assert files.names("/run/a") == ("b",)
 
 
+def test_files_and_folders_exist(files: Files) -> None:
+    files.write("/run/a/b", b"")
+    assert files.exists("/run/a")
+    assert files.exists("/run/a/b")
+
+
 def test_a_folder_cannot_be_read(files: Files) -> None:
     files.make_folder("/run/a")
-    with pytest.raises(IoFailure, match="/run/a"):
+    with pytest.raises(NotAFile, match="/run/a") as caught:
         files.read("/run/a")
+    assert not caught.value.is_transient
 
 
 def test_a_path_below_a_file_is_absent(files: Files) -> None:
@@ -106,7 +114,7 @@ def test_a_folder_is_removed_only_when_it_is_empty(files: Files) -> None:
 
 def test_a_folder_cannot_be_removed_as_a_file(files: Files) -> None:
     files.make_folder("/run/a")
-    with pytest.raises(IoFailure, match="/run/a"):
+    with pytest.raises(NotAFile, match="/run/a"):
         files.remove("/run/a")
 
 
@@ -198,8 +206,43 @@ def test_a_link_in_our_state_is_not_followed(real: LinuxFiles) -> None:
     real.make_folder(STATE)
     Path("/run/secret").write_bytes(b"theirs")
     os.symlink("/run/secret", f"{STATE}/a")
-    with pytest.raises(IoFailure):
+    with pytest.raises(NotAFile):
         real.read(f"{STATE}/a")
+
+
+@pytest.mark.root
+def test_a_fifo_is_not_read(real: LinuxFiles) -> None:
+    os.mkfifo("/run/fifo")
+    with pytest.raises(NotAFile, match="/run/fifo"):
+        real.read("/run/fifo")
+
+
+@pytest.mark.root
+def test_a_read_that_fails_leaves_no_descriptor_open(real: LinuxFiles) -> None:
+    real.make_folder("/run/a")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(NotAFile):
+        real.read("/run/a")
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.root
+def test_a_name_too_long_for_a_file_is_absent(real: LinuxFiles) -> None:
+    path = f"/run/{'a' * 256}"
+    assert (real.read(path), real.exists(path), real.remove(path)) == (None, False, False)
+
+
+@pytest.mark.root
+def test_a_lack_of_descriptors_is_transient_and_not_absence(
+    real: LinuxFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", exhausted)
+    with pytest.raises(IoFailure) as caught:
+        real.read("/run/a")
+    assert caught.value.is_transient
 
 
 @pytest.mark.root
@@ -266,12 +309,43 @@ def test_a_file_system_without_nameless_files_keeps_the_same_promises(
     assert [real.read(f"/run/pool/{each}") for each in real.names("/run/pool")] == [b"first", b"second"]
 
 
+def killed_while_replacing(path: str) -> None:
+    """A writer is killed when its file has the temporary name, and not yet its own."""
+
+    def die(_: int) -> None:
+        os.rename = lambda *_, **__: os._exit(9)
+        LinuxFiles(STATE).write(path, b"half")
+
+    assert in_processes(1, die) == 1
+    assert len(os.listdir(os.path.dirname(path))) == 2
+
+
 @pytest.mark.root
-def test_what_a_killed_writer_of_the_same_number_left_is_no_hindrance(real: LinuxFiles) -> None:
+def test_what_a_killed_writer_left_the_next_writer_removes(real: LinuxFiles) -> None:
     real.write("/run/pool/a", b"first")
-    real.write(f"/run/pool/a.{os.getpid()}~", b"half")
+    killed_while_replacing("/run/pool/a")
     real.write("/run/pool/a", b"second")
     assert (real.read("/run/pool/a"), real.names("/run/pool")) == (b"second", ("a",))
+
+
+@pytest.mark.root
+def test_what_a_killed_writer_left_goes_with_the_file(real: LinuxFiles) -> None:
+    real.write("/run/pool/a", b"first")
+    killed_while_replacing("/run/pool/a")
+    assert real.remove("/run/pool/a")
+    assert real.names("/run/pool") == ()
+
+
+@pytest.mark.root
+def test_writers_of_one_file_do_not_fail_each_other(real: LinuxFiles) -> None:
+    def write(number: int) -> None:
+        mine = LinuxFiles(STATE)
+        for _ in range(50):
+            mine.write("/run/pool/a", str(number).encode() * 1000)
+
+    assert in_processes(4, write) == 0
+    assert len(set(real.read("/run/pool/a") or b"")) == 1
+    assert (len(real.read("/run/pool/a") or b""), real.names("/run/pool")) == (1000, ("a",))
 
 
 @pytest.mark.root

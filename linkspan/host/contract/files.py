@@ -11,17 +11,26 @@ from linkspan.cni.model import Attachment
 class Files(Protocol):
     """Files and locks. Paths are absolute. Errors other than "absent" raise IoFailure naming the path."""
 
+    def exists(self, path: str) -> bool:
+        """Whether a file, folder or anything else is there; a link counts, whatever it leads to."""
+
     def read(self, path: str) -> bytes | None:
-        """The content of a regular file, or None if absent. Symbolic links are not followed below our own folders."""
+        """The content of a regular file, or None if absent. Raises NotAFile if anything else is there.
+
+        Symbolic links are not followed below our own folders.
+        """
 
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
-        """Replace a file whole: written aside, then renamed. Parent folders are made (0700)."""
+        """Replace a file whole: written to a temporary file, then renamed. Parent folders are made (0700)."""
 
     def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
         """Make a file appear complete or not at all: written in folder `aside`, then linked. False if `path` exists."""
 
     def remove(self, path: str) -> bool:
-        """Remove a file; False if absent."""
+        """Remove a file, and what a killed `write` of it has left. False if absent.
+
+        Raises NotAFile for a directory.
+        """
 
     def remove_folder(self, path: str) -> bool:
         """Remove an empty folder; False if it is absent or not empty."""

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from linkspan import paths
-from linkspan.cni.errors import IoFailure
+from linkspan.cni.errors import IoFailure, NotAFile
 from linkspan.cni.model import Attachment
 
+#: No file of that name can be there; any other error says nothing of what is.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+#: What a file is called, behind its own name, until it replaces the one that is there.
+_TEMPORARY = ".linkspan~"
 _FLOCK = "hhqqi4x"  # struct flock of fcntl.h on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 
 
@@ -24,37 +28,40 @@ class LinuxFiles:
         self._state_dir = state_dir
         self.held: list[int] = []
 
+    def exists(self, path: str) -> bool:
+        """See contract.Files."""
+        return self.stamp(path) is not None
+
     def read(self, path: str) -> bytes | None:
         """See contract.Files."""
         with _telling("read", path):
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | self._no_follow(path))
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-            with open(descriptor, "rb") as file:
-                return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    return None
+                raise
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise NotAFile(f"cannot read {path}: not a regular file")
+                with open(descriptor, "rb", closefd=False) as file:
+                    return file.read()
+            finally:
+                os.close(descriptor)
 
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """See contract.Files."""
         self.make_folder(os.path.dirname(path))
-        aside = f"{path}.{os.getpid()}~"
-        with _telling("write", path), _written(aside, data, mode) as give:
-            try:
-                give(path)
-            except FileExistsError:
-                _remove(aside)  # of a process that was killed here and had the same number
-                give(aside)
-                try:
-                    os.rename(aside, path)
-                finally:
-                    _remove(aside)
+        with _telling("write", path):
+            while not _replaced(path, data, mode):
+                pass
 
     def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
         """See contract.Files."""
         self.make_folder(aside)
         with (
             _telling("create", path),
-            _written(f"{aside}/{os.path.basename(path)}.{os.getpid()}~", data, mode) as give,
+            _written(f"{aside}/{os.path.basename(path)}{_TEMPORARY}", data, mode) as give,
         ):
             try:
                 give(path)
@@ -65,11 +72,8 @@ class LinuxFiles:
     def remove(self, path: str) -> bool:
         """See contract.Files."""
         with _telling("remove", path):
-            try:
-                os.unlink(path)
-            except (FileNotFoundError, NotADirectoryError):
-                return False
-        return True
+            _remove(f"{path}{_TEMPORARY}")
+            return _remove(path)
 
     def remove_folder(self, path: str) -> bool:
         """See contract.Files."""
@@ -101,8 +105,10 @@ class LinuxFiles:
         with _telling("look at", path):
             try:
                 seen = os.lstat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    return None
+                raise
         return seen.st_ino, seen.st_ctime_ns
 
     def make_folder(self, path: str, *, mode: int = 0o700) -> None:
@@ -160,12 +166,37 @@ class LinuxFiles:
             raise IoFailure(f"{path} is not a folder of our own", "remove it; linkspan makes it anew")
 
 
+def _replaced(path: str, data: bytes, mode: int) -> bool:
+    """Write a file whole. False if another writer of the same file interfered: write it again.
+
+    The temporary name is the same for all writers, so that the next one, or whoever removes the file, also
+    removes what a killed writer has left.
+    """
+    temporary = f"{path}{_TEMPORARY}"
+    with _written(temporary, data, mode) as give:
+        try:
+            give(path)
+        except FileExistsError:
+            _remove(temporary)
+        else:
+            return True
+        try:
+            give(temporary)
+            os.rename(temporary, path)
+        except (FileExistsError, FileNotFoundError):
+            return False
+        except BaseException:
+            _remove(temporary)
+            raise
+    return True
+
+
 @contextmanager
 def _written(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
     """A file with `data`, and what gives it a name; FileExistsError if the name is taken.
 
     Until then it has none (O_TMPFILE, open(2)), so that a process killed here leaves nothing; where the file system cannot do that
-    it is called `aside` and a tilde.
+    it is called `aside` and our process id.
     """
     try:
         descriptor = os.open(os.path.dirname(aside), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
@@ -185,7 +216,7 @@ def _written(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], Non
 @contextmanager
 def _written_aside(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
     flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    hidden = f"{aside}~"
+    hidden = f"{aside}.{os.getpid()}"
     try:
         with open(os.open(hidden, flags, mode), "wb") as file:
             file.write(data)
@@ -194,9 +225,14 @@ def _written_aside(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str
         _remove(hidden)
 
 
-def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
+def _remove(path: str) -> bool:
+    try:
         os.unlink(path)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return False
+        raise
+    return True
 
 
 @contextmanager
@@ -205,6 +241,7 @@ def _telling(verb: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise IoFailure(f"cannot {verb} {path}: {error.strerror}") from error
+        failure = NotAFile if error.errno in (errno.EISDIR, errno.ELOOP) else IoFailure
+        raise failure(f"cannot {verb} {path}: {error.strerror}", errno=error.errno or 0) from error
     except ValueError:  # a NUL, or a lone surrogate: JSON can say both
         raise IoFailure(f"cannot {verb} {path!a}: no file can have that name") from None

@@ -214,7 +214,8 @@ def _exception(method: str, words: str, failure: Failure) -> BaseException:
     if isinstance(failure, BaseException):
         return failure
     if method.startswith(("files.", "processes.")):
-        return IoFailure(f"cannot {method.partition('.')[2]} {words[:60]}: {os.strerror(failure)}")
+        shown = f"cannot {method.partition('.')[2]} {words[:60]}"
+        return IoFailure(f"{shown}: {os.strerror(failure)}", errno=failure)
     return KernelRefused(f"do {method} {words[:40]}".strip(), failure or errno.EIO)
 
 

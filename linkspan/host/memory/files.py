@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from linkspan import paths
-from linkspan.cni.errors import IoFailure
+from linkspan.cni.errors import IoFailure, NotAFile
 from linkspan.cni.model import Attachment
 
 
@@ -45,7 +45,7 @@ class MemoryFiles:
         return self._folders.get(path) if file is None else file.mode
 
     def exists(self, path: str) -> bool:
-        """Whether a file or a folder is there."""
+        """See contract.Files."""
         return path in self._files or path in self._folders
 
     def lines(self) -> Iterator[str]:
@@ -166,4 +166,5 @@ def _want_path(verb: str, path: str) -> None:
 
 
 def _failure(verb: str, path: str, number: int) -> IoFailure:
-    return IoFailure(f"cannot {verb} {path}: {os.strerror(number)}")
+    failure = NotAFile if number in (errno.EISDIR, errno.ELOOP) else IoFailure
+    return failure(f"cannot {verb} {path}: {os.strerror(number)}", errno=number)

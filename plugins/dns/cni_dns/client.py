@@ -26,7 +26,7 @@ START, REPLY = 8.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the server's files are: `state_dir` below its root, as seen from here. Enough of a host for Records."""
+    """Where the server's files are: `state_dir` below its root, as seen from here."""
 
     files: Files
     state_dir: str
@@ -34,7 +34,7 @@ class Place:
     @property
     def records(self) -> Records:
         """The records the server reads."""
-        return Records(self, "dns")  # type: ignore[arg-type]
+        return Records(self, "dns")
 
 
 class Server:

@@ -7,11 +7,11 @@ import errno
 import pytest
 
 from linkspan.cni import errors
-from linkspan.cni.errors import Bug, CniError, DelegateFailed, KernelRefused, NetnsGone
+from linkspan.cni.errors import Bug, CniError, DelegateFailed, KernelRefused, NetnsGone, NotAFile
 
 CLASSES = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, CniError)]
-#: Not of a code of their own: the base, the delegate's code, and a kind of InvalidNetns.
-OWN = [each for each in CLASSES if each not in (CniError, DelegateFailed, NetnsGone)]
+#: Not of a code of their own: the base, the delegate's code, and kinds of InvalidNetns and IoFailure.
+OWN = [each for each in CLASSES if each not in (CniError, DelegateFailed, NetnsGone, NotAFile)]
 
 
 def test_no_two_errors_have_one_code() -> None:

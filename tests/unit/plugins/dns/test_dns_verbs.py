@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from linkspan.call.records import CHECKSUM
 from linkspan.cni.errors import PortTaken, TryAgain
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import Killed, Request
@@ -185,6 +186,13 @@ def record_path(desk: Desk) -> str:
     return f"{desk.host.state_dir}/records/dns/{ONE.key}.json"
 
 
+def spoil(desk: Desk, changes: dict[str, Any]) -> None:
+    """Change the record as somebody does who leaves its checksum out."""
+    record = json.loads(desk.host.files.read(record_path(desk)) or b"")
+    del record[CHECKSUM]
+    desk.host.files.write(record_path(desk), json.dumps({**record, **changes}).encode())
+
+
 def test_check_finds_that_nothing_is_recorded(desk: Desk) -> None:
     add(desk)
     desk.host.files.remove(record_path(desk))
@@ -198,16 +206,14 @@ def test_check_finds_that_nothing_is_recorded(desk: Desk) -> None:
 )
 def test_check_finds_a_record_that_says_something_else(desk: Desk, spoilt: dict[str, Any]) -> None:
     add(desk)
-    record = json.loads(desk.host.files.read(record_path(desk)) or b"")
-    desk.host.files.write(record_path(desk), json.dumps({**record, **spoilt}).encode())
+    spoil(desk, spoilt)
     assert desk.call("CHECK", DNS, container_id="web").code == 103
 
 
 @pytest.mark.parametrize("spoilt", [{"addresses": ["x"]}, {"ttl": "x"}, {"names": None}], ids=str)
 def test_check_takes_a_record_that_makes_no_sense_for_none(desk: Desk, spoilt: dict[str, Any]) -> None:
     add(desk)
-    record = json.loads(desk.host.files.read(record_path(desk)) or b"")
-    desk.host.files.write(record_path(desk), json.dumps({**record, **spoilt}).encode())
+    spoil(desk, spoilt)
     assert desk.call("CHECK", DNS, container_id="web").code == 103
 
 
