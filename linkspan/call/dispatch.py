@@ -182,11 +182,10 @@ def _require_writable_state(host: Host) -> None:
 
 
 def _guard_netns(request: Request, host: Host) -> None:
-    """Never work on the host's own namespace (a recycled /proc/PID path leads there) unless told that it is
-    meant.
-    """
-    overridden = request.env.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
-    if request.verb in ("ADD", "CHECK") and not overridden and host.same_netns(request.netns):
+    """Never work on the host's own namespace, to which a recycled /proc/PID path leads, unless that is intended."""
+    if request.own_netns_allowed or request.verb not in ("ADD", "CHECK"):
+        return
+    if host.same_netns(request.netns):
         raise InvalidNetns(
             "plugin's netns and netns from CNI_NETNS should not be the same",
             f"CNI_NETNS is {request.netns}; set CNI_NETNS_OVERRIDE=1 if this is intended",

@@ -16,6 +16,8 @@ ours. Code 3 (unknown container) is never used: it tells a runtime that no DEL i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CniError(Exception):
     """What went wrong (`msg`, one sentence that stands alone in 120 characters) and what to do
@@ -137,6 +139,14 @@ class AttachmentWrong(CniError):
     """CHECK: something of the attachment is missing or differs; the message says what."""
 
     code = 103
+
+    @classmethod
+    def of(cls, problems: Sequence[str], remedy: str) -> AttachmentWrong:
+        """The report of what CHECK found: the first problem is the message, the others are its details.
+
+        `remedy` stands there if there is no other.
+        """
+        return cls(shortened(problems[0], 120), "; ".join(problems[1:]) or remedy)
 
 
 class PortTaken(CniError):

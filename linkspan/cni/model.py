@@ -179,6 +179,11 @@ class Request:
         return Attachment(self.network, self.container_id, self.ifname)
 
     @property
+    def own_netns_allowed(self) -> bool:
+        """Whether the caller confirms, by CNI_NETNS_OVERRIDE, that CNI_NETNS may be the namespace we run in."""
+        return self.env.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
+
+    @property
     def runtime_config(self) -> Mapping[str, Any]:
         """`runtimeConfig`, or an empty mapping."""
         value = self.config.get("runtimeConfig")

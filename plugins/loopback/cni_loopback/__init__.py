@@ -1,1 +1,3 @@
 """loopback: the container's lo."""
+
+NAME = "loopback"

@@ -1,11 +1,11 @@
-"""What loopback does to the host."""
+"""What loopback changes of the host."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linkspan.call.transaction import Undo, keep
+from linkspan.call.transaction import Undo, attempt, keep
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """The container's lo, up: the kernel gives it its addresses. Undone unless it was up before."""
+    """Set the container's lo up; the kernel gives it its addresses."""
 
     netns: str
 
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
-        link = links.get("lo")
-        links.change("lo", up=True)
-        return keep if link is not None and link.up else lambda: links.change("lo", up=False)
+        lo = links.get("lo")
+        if lo is not None and lo.up:
+            return keep
+        return attempt(host, lambda: links.change("lo", up=True), lambda: links.change("lo", up=False))

@@ -1,30 +1,31 @@
-"""The five verbs of loopback."""
+"""The five verbs of loopback. It has no configuration of its own, and its only step needs no facts."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
+from cni_loopback import NAME
+from cni_loopback.check import problems
 from cni_loopback.result import result_of
 from cni_loopback.steps import SetUp
 from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import Transaction
 from linkspan.cni.errors import AttachmentWrong, InvalidNetns
-from linkspan.cni.model import Result
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Request
+    from linkspan.cni.model import Request, Result
     from linkspan.host.contract import Host
 
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
-    """Set lo up. An earlier plugin's result comes back unchanged."""
+    """Set lo up."""
     transaction.do(SetUp(request.netns))
-    return request.prev_result or result_of(request.netns, host.links(request.netns).addresses("lo"))
+    return result_of(request, host.links(request.netns).addresses("lo"))
 
 
 def delete(request: Request, host: Host) -> None:
-    """Take lo down where there still is one."""
+    """Set lo down if its namespace still exists and is not the host's."""
     if not request.netns or host.same_netns(request.netns):
         return
     try:
@@ -34,10 +35,10 @@ def delete(request: Request, host: Host) -> None:
 
 
 def check(request: Request, host: Host) -> None:
-    """See that lo is up."""
-    link = host.links(request.netns).get("lo")
-    if link is None or not link.up:
-        raise AttachmentWrong("the container's lo is down", "DEL and ADD it again")
+    """Raise AttachmentWrong unless lo is up."""
+    found = problems(request, host)
+    if found:
+        raise AttachmentWrong.of(found, "DEL and ADD it again")
 
 
 def gc(request: Request, host: Host) -> None:
@@ -49,7 +50,7 @@ def status(request: Request, host: Host) -> None:
 
 
 PLUGIN = Plugin(
-    type="loopback",
+    type=NAME,
     schema=os.path.join(os.path.dirname(__file__), "schema.json"),
     add=add,
     delete=delete,

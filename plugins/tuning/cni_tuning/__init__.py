@@ -1,1 +1,3 @@
-"""The tuning plugin: sysctls and properties of a container's interface."""
+"""tuning: sysctls of a container's network namespace, and properties of its interface."""
+
+NAME = "tuning"

@@ -1,12 +1,12 @@
-"""What the configuration asks for."""
+"""The configuration as a value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from cni_tuning.attributes import Attributes
 from linkspan.cni.addresses import ANY_LINK_LAYER, parse_mac
 from linkspan.cni.errors import InvalidConfig, shortened
 from linkspan.cni.model import NO_EXTRA
@@ -16,6 +16,54 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
 DEFAULT_DATA_DIR = "/run/cni/tuning"
+#: Field of Attributes -> its key in the backup file, in the reference's order.
+_BACKUP_KEYS = {"mac": "mac", "promisc": "promisc", "mtu": "mtu", "allmulti": "allmulti", "txqlen": "txQLen"}
+_TYPES = {"mac": str, "promisc": bool, "mtu": int, "allmulti": bool, "txqlen": int}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """Properties of an interface; None is "not this one".
+
+    `mtu` in bytes, `txqlen` in packets, `mac` in lower case with colons.
+    """
+
+    mac: str | None = None
+    promisc: bool | None = None
+    mtu: int | None = None
+    allmulti: bool | None = None
+    txqlen: int | None = None
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self.given())
+
+    def given(self) -> Iterator[tuple[str, Any]]:
+        """The fields that are set, with their values."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None:
+                yield each.name, value
+
+    def or_else(self, other: Attributes) -> Attributes:
+        """These, and the other's where nothing is set here."""
+        return Attributes(**{**dict(other.given()), **dict(self.given())})
+
+    def to_backup(self) -> bytes:
+        """The content of a backup file, byte for byte as the reference writes it."""
+        return json.dumps({_BACKUP_KEYS[name]: value for name, value in self.given()}, indent=1).encode()
+
+    @classmethod
+    def from_backup(cls, data: bytes | None) -> Attributes:
+        """What a backup file of ours or the reference's has; nothing of one that is absent or invalid."""
+        try:
+            document = json.loads(data or b"")
+            found = {field: document.get(key) for field, key in _BACKUP_KEYS.items()}
+        except (ValueError, AttributeError):
+            return cls()
+        valid: dict[str, Any] = {
+            field: value for field, value in found.items() if type(value) is _TYPES[field]
+        }
+        return cls(**valid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +77,7 @@ class Sysctl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A configuration of tuning, checked."""
+    """A valid configuration of tuning. `data_dir` is the directory of the backup files."""
 
     sysctls: tuple[Sysctl, ...]
     attributes: Attributes
@@ -39,26 +87,34 @@ class Config:
     def from_request(cls, request: Request) -> Config:
         """The configuration of a call whose document the schema has passed. Raises InvalidConfig."""
         _refuse_repeated(request.config.get("sysctl"))
-        return cls(sysctls=_sysctls(request), attributes=_attributes(request), data_dir=data_dir(request))
+        return cls(sysctls=_sysctls(request), attributes=_attributes(request), data_dir=_data_dir(request))
 
 
-def data_dir(request: Request) -> str:
-    """Where the backups are; the default for anything that is no path."""
-    value = request.config.get("dataDir")
-    return value.rstrip("/") if isinstance(value, str) and value.startswith("/") else DEFAULT_DATA_DIR
+def backup_path(request: Request) -> str:
+    """The attachment's backup file, under the reference's name: either can restore what the other changed.
+
+    Raises nothing, whatever the configuration has: DEL needs it too.
+    """
+    return f"{_data_dir(request)}/{request.container_id}_{request.ifname}.json"
 
 
 def sysctl_path(key: str, ifname: str) -> str:
-    """The file of a sysctl below /proc/sys/net: `net.ipv4.conf.IFNAME.forwarding` is ipv4/conf/eth0/forwarding.
+    """The file of a sysctl below /proc/sys/net.
 
-    The first IFNAME stands for the interface, whose own dots stay. Raises InvalidConfig for what is not below net.
+    `net.ipv4.conf.IFNAME.forwarding` is ipv4/conf/eth0/forwarding: the first IFNAME stands for the interface,
+    whose own dots stay. Raises InvalidConfig outside net.
     """
     parts = [part for part in key.replace(".", "/").replace("IFNAME", ifname, 1).split("/") if part]
     if len(parts) < 2 or parts[0] != "net" or not set(parts).isdisjoint({".", ".."}) or "\0" in key:
         raise InvalidConfig(
-            f'$.sysctl: invalid net sysctl key: "{key[:60]}"', "only names that begin with net. are set"
+            f'$.sysctl: invalid net sysctl key: "{key[:60]}"', "use names that begin with net."
         )
     return "/".join(parts[1:])
+
+
+def _data_dir(request: Request) -> str:
+    value = request.config.get("dataDir")
+    return value.rstrip("/") if isinstance(value, str) and value.startswith("/") else DEFAULT_DATA_DIR
 
 
 def _sysctls(request: Request) -> tuple[Sysctl, ...]:
@@ -70,31 +126,34 @@ def _sysctls(request: Request) -> tuple[Sysctl, ...]:
             path = sysctl_path(key, request.ifname)
             sysctl = Sysctl(key, path, value)
             if own.setdefault(path, sysctl) != sysctl:
-                raise _twice(key)
+                raise _repeated(key)
         found.update(own)
     return tuple(found.values())
 
 
 def _refuse_repeated(sysctls: Any) -> None:
-    """Raise InvalidConfig for a name that the configuration's sysctl object has twice: JSON readers drop one silently."""
+    """Raise InvalidConfig for a repeated name: JSON readers silently drop one of the two."""
     if isinstance(sysctls, RepeatedKeys):
-        raise _twice(sysctls.repeated[0])
+        raise _repeated(sysctls.repeated[0])
 
 
-def _twice(key: str) -> InvalidConfig:
-    return InvalidConfig(f"$.sysctl: duplicated sysctl keys are not allowed: {key[:60]!r}", "name it once")
+def _repeated(key: str) -> InvalidConfig:
+    return InvalidConfig(f"$.sysctl: duplicated sysctl keys are not allowed: {key[:60]!r}", "set it once")
 
 
 def _attributes(request: Request) -> Attributes:
-    """The reference's order: args.cni, then the runtime's mac, then CNI_ARGS, then the configuration. False, "" and 0 ask nothing."""
+    """The reference's order: args.cni, runtimeConfig.mac, CNI_ARGS, the configuration.
+
+    A promisc of false, a mac of "" and an mtu of 0 change nothing.
+    """
     mac = {"mac": request.runtime_config.get("mac") or request.args.get("MAC") or request.config.get("mac")}
-    wanted: Mapping[str, Any] = {**request.config, **mac, **request.cni_args}
+    values: Mapping[str, Any] = {**request.config, **mac, **request.cni_args}
     return Attributes(
-        mac=_mac(wanted.get("mac") or ""),
-        promisc=wanted.get("promisc") or None,
-        mtu=wanted.get("mtu") or None,
-        allmulti=wanted.get("allmulti"),
-        txqlen=wanted.get("txQLen"),
+        mac=_mac(values.get("mac") or ""),
+        promisc=values.get("promisc") or None,
+        mtu=values.get("mtu") or None,
+        allmulti=values.get("allmulti"),
+        txqlen=values.get("txQLen"),
     )
 
 

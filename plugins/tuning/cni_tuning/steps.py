@@ -1,116 +1,110 @@
-"""What tuning asks of the host, one request each, each with its undo."""
+"""What tuning changes of the host, and how it is restored."""
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cni_tuning.attributes import Attributes
-from cni_tuning.config import Sysctl
+from cni_tuning import NAME
+from cni_tuning.config import Attributes
 from linkspan.call.records import Records
-from linkspan.call.transaction import Transaction, Undo, keep
-from linkspan.cni.errors import CniError, KernelRefused, UnsupportedField
+from linkspan.call.transaction import Undo, attempt
+from linkspan.cni.errors import CniError, InvalidNetns
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Attachment
-    from linkspan.host.contract import Host, Link, Links
-
-PLUGIN = "tuning"
+    from cni_tuning.facts import Backup
+    from linkspan.cni.model import Attachment, Request
+    from linkspan.host.contract import Host, Links
 
 
 @dataclass(frozen=True, slots=True)
 class SetSysctl:
-    """A sysctl of the container; its undo is the value before."""
+    """Set a sysctl of the container, `path` below /proc/sys/net."""
 
     netns: str
-    sysctl: Sysctl
+    path: str
+    value: str
+    before: str
 
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
-        before = links.sysctl(self.sysctl.path)
-        if before is None:
-            raise UnsupportedField(
-                f'$.sysctl: this kernel has no {self.sysctl.key[:60]}, to be set to "{self.sysctl.value[:24]}"',
-                f"there is no /proc/sys/net/{self.sysctl.path} in the container",
-            )
-        links.set_sysctl(self.sysctl.path, self.sysctl.value)
-        return lambda: links.set_sysctl(self.sysctl.path, before)
+        return attempt(
+            host,
+            lambda: links.set_sysctl(self.path, self.value),
+            lambda: links.set_sysctl(self.path, self.before),
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
-    """Record where the backup is: DEL may be told another folder, GC none."""
+class WriteBackup:
+    """Write the backup file; `before` is its earlier content, None if it is new."""
 
-    attachment: Attachment
     path: str
+    content: bytes
+    before: bytes | None
 
     def do(self, host: Host) -> Undo:
-        records = Records(host, PLUGIN)
-        known = records.read(self.attachment) is not None
-        records.write(self.attachment, {"backup": self.path})
-        return keep if known else lambda: records.remove(self.attachment)
+        return attempt(host, lambda: host.files.write(self.path, self.content), lambda: self._put_back(host))
+
+    def _put_back(self, host: Host) -> None:
+        if self.before is None:
+            host.files.remove(self.path)
+        else:
+            host.files.write(self.path, self.before)
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
-    """Keep what the interface has before it is changed. What an earlier ADD kept is older, and stays."""
+class ChangeInterface:
+    """Change an interface of the container in one request, and notify its neighbours of a new MAC address.
+
+    The kernel changes one property after the other, and stops at the first that it refuses.
+    """
 
     netns: str
     ifname: str
-    path: str
-    wanted: Attributes
-
-    def do(self, host: Host) -> Undo:
-        link = existing(host.links(self.netns), self.ifname)
-        earlier = host.files.read(self.path)
-        kept = Attributes.from_backup(earlier).or_else(self.wanted.present_in(link))
-        host.files.write(self.path, kept.to_backup())
-        if earlier is None:
-            return lambda: host.files.remove(self.path)
-        return lambda: host.files.write(self.path, earlier)
-
-
-@dataclass(frozen=True, slots=True)
-class Tune:
-    """Change the interface, all at once; neighbours are told of a new MAC."""
-
-    netns: str
-    ifname: str
-    wanted: Attributes
+    attributes: Attributes
+    before: Attributes
 
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
-        before = self.wanted.present_in(existing(links, self.ifname))
-        with Transaction(host) as transaction:
-            # The kernel changes one after the other and stops at the one it refuses.
-            transaction.on_failure(lambda: restore(links, self.ifname, before))
-            links.change(self.ifname, **dict(self.wanted.given()))
-            if self.wanted.mac is not None:
-                links.announce(self.ifname)
-        return lambda: restore(links, self.ifname, before)
+        return attempt(host, lambda: self._change(links), lambda: restore(links, self.ifname, self.before))
+
+    def _change(self, links: Links) -> None:
+        links.change(self.ifname, **dict(self.attributes.given()))
+        if self.attributes.mac is not None:
+            links.announce(self.ifname)
 
 
-def existing(links: Links, ifname: str) -> Link:
-    """The container's interface. Raises KernelRefused(ENODEV) if there is none."""
-    link = links.get(ifname)
-    if link is None:
-        raise KernelRefused(f"find the interface {ifname} in the container", errno.ENODEV)
-    return link
-
-
-def restore(links: Links, ifname: str, kept: Attributes) -> list[str]:
-    """Give an interface back what it had, as far as the kernel lets us; what it refuses, as sentences."""
-    refused = []
-    for name, value in kept.given():
+def restore(links: Links, ifname: str, original: Attributes) -> list[str]:
+    """Give an interface its original properties back; the failures as sentences."""
+    failures = []
+    for name, value in original.given():
         try:
             links.change(ifname, **{name: value})
         except CniError as error:
-            refused.append(f"{name} of {ifname} stays: {error.msg}")
-    return refused
+            failures.append(f"{name} of {ifname} was not restored: {error.msg}")
+    return failures
+
+
+def restore_from(backup: Backup, request: Request, host: Host) -> None:
+    """Restore a container's interface if it still exists; what cannot be restored is a warning.
+
+    A recycled /proc/PID path may lead to the host, whose interface of that name is not the container's.
+    """
+    if not backup.attributes or not request.netns:
+        return
+    if host.same_netns(request.netns) and not request.own_netns_allowed:
+        return
+    try:
+        links = host.links(request.netns)
+    except InvalidNetns:
+        return
+    if links.get(request.ifname) is not None:
+        for failure in restore(links, request.ifname, backup.attributes):
+            host.warn(f"tuning: {failure}")
 
 
 def forget(host: Host, attachment: Attachment, path: str) -> None:
-    """Remove a backup, then the record that names it."""
+    """Remove a backup file, then the record that names it."""
     host.files.remove(path)
-    Records(host, PLUGIN).remove(attachment)
+    Records(host, NAME).remove(attachment)

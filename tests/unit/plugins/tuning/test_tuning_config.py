@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni_tuning import allowlist
-from cni_tuning.attributes import Attributes
-from cni_tuning.config import Config, sysctl_path
+from cni_tuning.config import Attributes, Config, Sysctl, sysctl_path
+from cni_tuning.plan import refuse_unlisted
 from cni_tuning.verbs import PLUGIN
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Request
@@ -57,7 +56,7 @@ def test_mac_is_read_in_any_usual_spelling(written: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["02:42", "nonsense", "02:42:ac:11:00:0g", "::", "02:42:ac:11:00:02\n"])
-def test_mac_that_is_none_is_refused(written: str) -> None:
+def test_invalid_mac_is_refused(written: str) -> None:
     with pytest.raises(InvalidConfig, match=r"\$\.mac"):
         config(mac=written)
 
@@ -141,21 +140,25 @@ def test_empty_configuration_asks_for_nothing() -> None:
     assert (found.sysctls, bool(found.attributes)) == ((), False)
 
 
+def sysctls(*keys: str) -> list[Sysctl]:
+    return [Sysctl(key, sysctl_path(key, "eth0"), "1") for key in keys]
+
+
 def test_allowlist_is_searched_anywhere_in_the_name_as_written() -> None:
-    allowlist.refuse_others(b"\n  core \n", ["net.core.somaxconn"])
+    refuse_unlisted(sysctls("net.core.somaxconn"), b"\n  core \n")
     with pytest.raises(InvalidConfig, match=r"Sysctl net\.ipv4\.ip_forward is not allowed"):
-        allowlist.refuse_others(b"core", ["net.ipv4.ip_forward"])
+        refuse_unlisted(sysctls("net.ipv4.ip_forward"), b"core")
 
 
 def test_absent_allowlist_allows_all_and_an_empty_one_nothing() -> None:
-    allowlist.refuse_others(None, ["net.core.somaxconn"])
+    refuse_unlisted(sysctls("net.core.somaxconn"), None)
     with pytest.raises(InvalidConfig):
-        allowlist.refuse_others(b"", ["net.core.somaxconn"])
+        refuse_unlisted(sysctls("net.core.somaxconn"), b"")
 
 
-def test_line_of_the_allowlist_that_is_no_expression_is_named() -> None:
-    with pytest.raises(InvalidConfig, match=r"'\(' is no regular expression"):
-        allowlist.refuse_others(b"(", ["net.core.somaxconn"])
+def test_invalid_expression_in_the_allowlist_is_quoted() -> None:
+    with pytest.raises(InvalidConfig, match=r"'\(' is not a valid regular expression"):
+        refuse_unlisted(sysctls("net.core.somaxconn"), b"(")
 
 
 @given(
