@@ -47,9 +47,14 @@ def netns_cookie() -> int:
         probe.close()
 
 
+def state_of(cookie: int | str) -> str:
+    """The state directory of the network namespace with that number."""
+    return f"{RUN_DIR}/{cookie}"
+
+
 def state_dir() -> str:
-    """The state directory of our network namespace. Raises OSError."""
-    return f"{RUN_DIR}/{netns_cookie()}"
+    """The state directory of our own network namespace. Raises OSError."""
+    return state_of(netns_cookie())
 
 
 def library_dir() -> str:

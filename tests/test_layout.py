@@ -22,7 +22,6 @@ PLUGINS = {
 }
 #: library -> the only modules that may import it
 BORDERS = {
-    "pyroute2": {"linkspan/host/linux/links.py", "linkspan/host/linux/netlink/conntrack.py"},
     "iptc": {"linkspan/host/linux/iptables/legacy.py"},
 }
 

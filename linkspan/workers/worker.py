@@ -13,7 +13,7 @@ from linkspan.call import dispatch
 from linkspan.launch import protocol
 
 if TYPE_CHECKING:
-    from linkspan.host.linux import Warm
+    from linkspan.host.linux import SharedSockets
 
 #: Seconds for a launcher that has begun to speak to finish, and for one to take its answer.
 PATIENCE = 5.0
@@ -29,7 +29,6 @@ def preload() -> None:
 
     from linkspan.call import plugin
     from linkspan.cni import schema
-    from linkspan.host.linux.netlink.client import message_class
 
     for name in plugin.MODULES:
         schema.validator(plugin.load(name).schema)
@@ -44,13 +43,11 @@ def preload() -> None:
         "linkspan.host.linux.netlink.sock_diag",
     ):
         import_module(name)
-    for name in ("rtnl.ifinfmsg.ifinfmsg", "rtnl.ifaddrmsg.ifaddrmsg", "rtnl.rtmsg.rtmsg"):
-        message_class(name)
 
 
 def work(channel: socket.socket) -> None:
     """Serve the connections that arrive on `channel` until it is closed."""
-    from linkspan.host.linux import Warm
+    from linkspan.host.linux import SharedSockets
     from linkspan.host.linux.processes import name_this_process
 
     # The master's end of the channel says when to go; a signal to the whole group must not cut a call short. Unlike an
@@ -58,21 +55,21 @@ def work(channel: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     name_this_process("linkspan worker")
-    warm = Warm()
-    _open_sockets(warm)
+    shared = SharedSockets()
+    _open_sockets(shared)
     try:
         for left in reversed(range(CALLS)):
             connection = _next(channel)
             if connection is None:
                 return
             with connection, suppress(OSError, ValueError):
-                serve(connection, warm)
+                serve(connection, shared)
             channel.send(DONE if left else LAST)
     finally:
-        warm.close()
+        shared.close()
 
 
-def serve(connection: socket.socket, warm: Warm) -> None:
+def serve(connection: socket.socket, shared: SharedSockets) -> None:
     """Read one call, carry it out, answer. Raises OSError, ValueError if the launcher does not make sense."""
     from linkspan.call.plugin import load
     from linkspan.host.linux import LinuxHost
@@ -89,7 +86,7 @@ def serve(connection: socket.socket, warm: Warm) -> None:
     host = LinuxHost(
         {} if netns is None else {call.env.get("CNI_NETNS", ""): netns},
         stderr=2 if stderr is None else stderr,
-        warm=warm,
+        shared=shared,
     )
     caller = dispatch.Caller(is_connected=lambda: not hung_up(connection), log=_log)
     try:
@@ -115,13 +112,14 @@ def hung_up(connection: socket.socket) -> bool:
     return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
 
-def _open_sockets(warm: Warm) -> None:
+def _open_sockets(shared: SharedSockets) -> None:
     """What the first call would wait for. A host without nftables shows when it is asked for, not here."""
     with suppress(Exception):
-        warm.links(lambda _: -1).all()
+        shared.links(lambda _: -1).all()
     with suppress(Exception):
-        _ = warm.nftables
-    _ = warm.boot
+        _ = shared.nftables
+    with suppress(Exception):
+        _ = shared.boot
 
 
 def _next(channel: socket.socket) -> socket.socket | None:

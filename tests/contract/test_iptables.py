@@ -11,6 +11,7 @@ import pytest
 from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.contract import Finished, Iptables
 from linkspan.host.linux.iptables.tables import LinuxIptables
+from linkspan.host.linux.netlink.netfilter import NfTables
 from linkspan.host.memory.netfilter import MemoryIptables
 from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
 from tests.harness.privatehost import PrivateHost
@@ -47,7 +48,7 @@ class Variant(LinuxIptables):
     """The real one, of a variant that this host may not have by default."""
 
     def __init__(self, variant: str) -> None:
-        super().__init__(Programs(variant))
+        super().__init__(Programs(variant), NfTables())
         self.variant = variant
 
 
@@ -343,7 +344,7 @@ def test_a_table_that_somebody_made_with_nft_is_not_readable(variant_host: str, 
 
 
 def test_without_a_program_nothing_is_usable(family: Family) -> None:
-    nothing = LinuxIptables(Programs("no-such-variant"))
+    nothing = LinuxIptables(Programs("no-such-variant"), NfTables())
     assert not nothing.usable(family)
     with pytest.raises(ToolMissing):
         nothing.rules(family, "nat")
@@ -423,7 +424,7 @@ def test_a_stranger_who_writes_meanwhile_is_neither_undone_nor_in_the_way(
 @pytest.mark.parametrize("variant_host", ["nft"], indirect=True)
 def test_a_change_takes_two_programs_and_no_change_takes_one(variant_host: str) -> None:
     programs = Programs(variant_host)
-    mine = LinuxIptables(programs)
+    mine = LinuxIptables(programs, NfTables())
     mine.apply(4, "nat", attachment(4, "a"))
     assert len(programs.started) == 2
     mine.apply(4, "nat", attachment(4, "a"))

@@ -14,6 +14,7 @@ import pytest
 from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.contract import Nftables
 from linkspan.host.linux import nftables as binding
+from linkspan.host.linux.netlink.netfilter import NfTables
 from linkspan.host.linux.nftables import Context, LinuxNftables
 from linkspan.host.memory.netfilter import MemoryNftables
 from linkspan.netfilter.rules import Element, NftChange
@@ -54,10 +55,12 @@ def nftables(request: pytest.FixtureRequest) -> Iterator[Nftables]:
     if request.param == "fake":
         yield MemoryNftables()
         return
-    with request.getfixturevalue("host").entered():
-        real = LinuxNftables()
+    with (
+        request.getfixturevalue("host").entered(),
+        closing(NfTables()) as nf_tables,
+        closing(LinuxNftables(nf_tables)) as real,
+    ):
         yield real
-        real.close()
 
 
 @pytest.fixture
@@ -205,11 +208,9 @@ def test_a_refused_change_changes_nothing(table: Nftables, change: NftChange) ->
 
 @pytest.fixture
 def real(host: PrivateHost) -> Iterator[LinuxNftables]:
-    with host.entered():
-        made = LinuxNftables()
+    with host.entered(), closing(NfTables()) as nf_tables, closing(LinuxNftables(nf_tables)) as made:
         made.apply(NftChange(commands=BASE))
         yield made
-        made.close()
 
 
 @pytest.mark.root
@@ -231,7 +232,7 @@ def test_what_nft_said_is_in_the_details(real: LinuxNftables) -> None:
 @pytest.mark.root
 def test_eight_writers_at_once_lose_nothing(real: LinuxNftables) -> None:
     def work(number: int) -> None:
-        mine = LinuxNftables()
+        mine = LinuxNftables(NfTables())
         for turn in range(20):
             shared = Element(
                 name="ports", key=("udp", "53", "10.0.0.1"), value=f"10.5.{number}.1 . {turn + 1}"
@@ -270,9 +271,9 @@ def test_without_the_library_it_is_not_usable(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(binding, "_LIBRARY", "libno-such.so.1")
     binding._library.cache_clear()
     try:
-        assert not LinuxNftables().usable()
+        assert not LinuxNftables(NfTables()).usable()
         with pytest.raises(ToolMissing):
-            LinuxNftables().apply(NftChange(commands=BASE))
+            LinuxNftables(NfTables()).apply(NftChange(commands=BASE))
     finally:
         binding._library.cache_clear()
 
@@ -281,7 +282,6 @@ def test_without_the_library_it_is_not_usable(monkeypatch: pytest.MonkeyPatch) -
 def test_close_gives_back_every_descriptor(host: PrivateHost) -> None:
     with host.entered():
         before = len(os.listdir("/proc/self/fd"))
-        made = LinuxNftables()
-        made.apply(NftChange(commands=BASE, add=(WEB,)))
-        made.close()
+        with closing(NfTables()) as nf_tables, closing(LinuxNftables(nf_tables)) as made:
+            made.apply(NftChange(commands=BASE, add=(WEB,)))
         assert len(os.listdir("/proc/self/fd")) == before

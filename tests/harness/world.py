@@ -19,7 +19,7 @@ from typing import Any
 
 from linkspan.call import dispatch
 from linkspan.call.plugin import load
-from linkspan.host.linux import LinuxHost, Warm
+from linkspan.host.linux import LinuxHost, SharedSockets
 from tests.harness import ours, talk
 from tests.harness.privatehost import PrivateHost
 
@@ -86,11 +86,11 @@ class World:
         self.backend = backend
         self.warnings: list[str] = []
         with host.entered():
-            self._warm = Warm()
+            self._shared = SharedSockets()
 
     def close(self) -> None:
         """Give back the sockets."""
-        self._warm.close()
+        self._shared.close()
 
     # --- containers -----------------------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class World:
             "PATH": PATH,
         }
         with self.host.entered():
-            host = _Listening(self._warm, self.warnings)
+            host = _Listening(self._shared, self.warnings)
             try:
                 status, stdout = dispatch.answer(load(plugin), json.dumps(config).encode(), env, host)
             finally:
@@ -209,8 +209,8 @@ class World:
 class _Listening(LinuxHost):
     """The real host, whose warnings a test can read."""
 
-    def __init__(self, warm: Warm, warnings: list[str]) -> None:
-        super().__init__(warm=warm)
+    def __init__(self, shared: SharedSockets, warnings: list[str]) -> None:
+        super().__init__(shared=shared)
         self._warnings = warnings
 
     def warn(self, message: str) -> None:

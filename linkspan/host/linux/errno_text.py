@@ -1,11 +1,11 @@
-"""The errno inside a tool's message: iptables and nft say only in words what the kernel answered."""
+"""The error number in a tool's message: iptables and nft pass on what the kernel answered in words only."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-_LIKELY = (
+_CANDIDATES = (
     errno.ENOENT,
     errno.EEXIST,
     errno.EBUSY,
@@ -14,10 +14,12 @@ _LIKELY = (
     errno.EACCES,
     errno.EINVAL,
     errno.EOPNOTSUPP,
+    errno.EPROTONOSUPPORT,
     errno.EAFNOSUPPORT,
     errno.ENOMEM,
     errno.ENOBUFS,
     errno.ENOSPC,
+    errno.ENFILE,  # its words begin with those of EMFILE
     errno.EMFILE,
     errno.EROFS,
     errno.EINTR,
@@ -41,8 +43,8 @@ _PHRASES = (
 
 
 def errno_in(message: str) -> int:
-    """The errno that a message of iptables, libiptc or nft speaks of; EINVAL if it speaks of none."""
+    """The error number that a message of iptables, libiptc or nft stands for; EINVAL if it names none."""
     for phrase, number in _PHRASES:
         if phrase in message:
             return number
-    return next((number for number in _LIKELY if os.strerror(number) in message), errno.EINVAL)
+    return next((number for number in _CANDIDATES if os.strerror(number) in message), errno.EINVAL)

@@ -1,4 +1,4 @@
-"""Network namespaces: opening one, being in one for a moment, and the number that tells one from every other."""
+"""Network namespaces: opening one, being inside one for a moment, telling whether it is our own."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from functools import cache
 from linkspan.cni.errors import InvalidNetns, NetnsGone
 from linkspan.paths import OWN_NETNS
 
-CLONE_NEWNET = 0x40000000  # linux/sched.h
-NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
+#: Nothing is at a path, or the process that a path in /proc names has ended.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
+_CANNOT_RETURN = 70  # EX_SOFTWARE of sysexits.h
 
 
 def open_netns(path: str) -> int:
-    """A descriptor of the network namespace at `path`. NetnsGone if nothing is there, InvalidNetns if it is something else."""
+    """A descriptor of the network namespace at `path`. Raises NetnsGone if nothing is there, InvalidNetns for everything else."""
     if not path:
         raise NetnsGone("CNI_NETNS is empty", "it names the container's network namespace")
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # O_NONBLOCK: a FIFO or a device must not keep us waiting before it is recognized.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH):
+        if error.errno in _GONE:
             raise NetnsGone(
                 f"CNI_NETNS {path} is gone", "the container has ended, or the path is wrong"
             ) from None
@@ -38,22 +42,33 @@ def open_netns(path: str) -> int:
 
 def checked(descriptor: int, path: str) -> int:
     """The descriptor of what was opened at `path`, if it is a network namespace. Raises InvalidNetns."""
-    if not is_netns(descriptor):
+    try:
+        is_netns = fcntl.ioctl(descriptor, _NS_GET_NSTYPE) == _CLONE_NEWNET
+    except OSError:  # which error a file answers depends on what it is
+        is_netns = False
+    if not is_netns:
         raise InvalidNetns(f"CNI_NETNS {path} is not a network namespace", "give a path like /run/netns/NAME")
     return descriptor
 
 
-def is_netns(descriptor: int) -> bool:
-    """Whether an open file is a network namespace (ioctl_ns(2))."""
+def same_namespace(path: str) -> bool:
+    """Whether `path` is the network namespace we run in; False if nothing is there. Raises InvalidNetns if that cannot be told."""
     try:
-        return fcntl.ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET
-    except OSError:
-        return False
+        other = os.stat(path)
+    except OSError as error:
+        if error.errno in _GONE:
+            return False
+        raise InvalidNetns(f"CNI_NETNS {path} cannot be read: {error.strerror}") from None
+    own = os.stat(OWN_NETNS)
+    return (other.st_dev, other.st_ino) == (own.st_dev, own.st_ino)
 
 
 @contextmanager
 def inside(descriptor: int) -> Iterator[None]:
-    """Be in that network namespace meanwhile. A process that cannot come back ends: it must never act in the wrong one."""
+    """Be inside that network namespace meanwhile. Raises OSError.
+
+    A process that cannot return ends: it must never act in the wrong namespace.
+    """
     home = os.open(OWN_NETNS, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _setns(descriptor)
@@ -63,13 +78,13 @@ def inside(descriptor: int) -> Iterator[None]:
             try:
                 _setns(home)
             except OSError:
-                os._exit(70)
+                os._exit(_CANNOT_RETURN)
     finally:
         os.close(home)
 
 
 def _setns(descriptor: int) -> None:
-    if _libc().setns(descriptor, CLONE_NEWNET) != 0:
+    if _libc().setns(descriptor, _CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

@@ -1,1 +1,1 @@
-"""The iptables back end: through libiptc where the tables are the legacy ones, else through iptables-restore."""
+"""The contract's Iptables: through libiptc where the host's iptables is the legacy variant, else through iptables-restore."""

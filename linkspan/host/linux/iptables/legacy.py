@@ -1,8 +1,8 @@
-"""iptables of the legacy variant, by python-iptables, which is imported here and nowhere else.
+"""iptables of the legacy variant, through python-iptables, which is imported here and nowhere else.
 
-A table is fetched from the kernel whole, changed in memory and put back whole: whoever fetched before and puts back after us
-undoes our change. So the lock of iptables-legacy is held from fetching to committing; python-iptables itself takes none.
-What to change is read from the host's iptables-save, because python-iptables prints rules only by diverting our stdout.
+A table is fetched from the kernel whole, changed in memory and written back whole: a program that fetched before and writes back after us
+undoes our change. So the lock of iptables-legacy is held from fetching to committing; python-iptables itself takes none. What to change
+is read from the host's iptables-save, because python-iptables prints rules only by redirecting our stdout.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
-from linkspan.host.linux.iptables.restore import planned, program_name, read_tables, save, xtables_lock
+from linkspan.host.linux.errors import kernel_errors
+from linkspan.host.linux.iptables.tools import CHANGE, Tools, planned, xtables_lock
 from linkspan.netfilter.iptables_text import (
     AddRule,
     Chains,
@@ -32,39 +33,33 @@ from linkspan.netfilter.iptables_text import (
 )
 from linkspan.netfilter.rules import Change, Family, Rule
 
-if TYPE_CHECKING:
-    from linkspan.host.contract import Processes
-
 _TRIES = 12
-_REQUEST = "change its packet rules"
 _LIBRARY_FOLDERS = ("/usr/lib", "/lib", "/usr/lib64", "/lib64", "/usr/local/lib")
 
 
 class LegacyIptables:
-    """The contract's Iptables by way of libiptc."""
+    """The contract's Iptables through libiptc."""
 
-    def __init__(self, processes: Processes, folders: Sequence[str]) -> None:
-        self._processes = processes
-        self._folders = folders
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
 
     def usable(self, family: Family) -> bool:
-        """Whether iptables-save and python-iptables are there; loads neither."""
-        found = self._processes.find(program_name(family, "save"), self._folders)
-        return found is not None and find_spec("iptc") is not None
+        """Whether iptables-save and python-iptables are installed; loads neither."""
+        return self._tools.find(family, "save") is not None and find_spec("iptc") is not None
 
-    def readable(self, family: Family, table: str) -> bool:  # noqa: ARG002  whatever the table
-        """True: nobody but iptables-legacy makes its tables."""
+    def readable(self, family: Family, table: str) -> bool:  # noqa: ARG002
+        """True: only iptables-legacy makes these tables."""
         return True
 
     def rules(self, family: Family, table: str) -> Chains:
         """Every chain of the table with its rules as printed."""
-        return read_tables(self._processes, self._folders, family, (table,))[table]
+        return self._tools.read(family, (table,))[table]
 
     def policy(self, family: Family, table: str, chain: str) -> str:
-        """The policy of a built-in chain; a table that the kernel has not made yet is not made by asking."""
+        """The policy of a built-in chain. A table that is not in use is not brought into use by asking."""
         if table not in _tables(family):
             return "ACCEPT"
-        return parse_policy(save(self._processes, self._folders, family, (table,)), chain)
+        return parse_policy(self._tools.save(family, (table,)), chain)
 
     def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
         """Carry out the changes of several tables, one after the other."""
@@ -73,28 +68,28 @@ class LegacyIptables:
 
     def apply(self, family: Family, table: str, change: Change) -> None:
         """Carry out a change as one transaction. Raises KernelRefused, ToolMissing."""
-        iptc = _library()  # takes 150 ms the first time: not with the lock held
+        iptc = _library()  # takes 150 ms the first time, so before the lock is taken
         with xtables_lock():
             for attempt in range(_TRIES):
                 to_do = planned(self.rules(family, table), change)
                 refusal = _commit(iptc, family, table, to_do) if to_do else None
                 if refusal is None:
                     return
-                # The kernel says EAGAIN when the table it is given replaces another than the one it has.
+                # EAGAIN: the table that we fetched is no longer the one that the kernel has.
                 if refusal.errno != errno.EAGAIN or attempt == _TRIES - 1:
                     raise refusal
                 time.sleep(0.002 * attempt)
 
 
 def _tables(family: Family) -> list[str]:
-    """The tables in use in our network namespace."""
-    try:
-        with open(
-            f"/proc/thread-self/net/ip{'6' if family == 6 else ''}_tables_names", encoding="ascii"
-        ) as file:
-            return file.read().split()
-    except FileNotFoundError:
-        return []
+    """The tables in use in our network namespace. Raises KernelRefused."""
+    path = f"/proc/thread-self/net/ip{'6' if family == 6 else ''}_tables_names"
+    with (
+        kernel_errors("list its iptables tables", absent=(errno.ENOENT,)),
+        open(path, encoding="ascii") as file,
+    ):
+        return file.read().split()
+    return []
 
 
 def _commit(iptc: Any, family: Family, table: str, to_do: Sequence[Edit]) -> KernelRefused | None:
@@ -104,14 +99,13 @@ def _commit(iptc: Any, family: Family, table: str, to_do: Sequence[Edit]) -> Ker
                 _do(iptc, family, fetched, edit)
             fetched.commit()
     except (iptc.IPTCError, iptc.XTablesError, ValueError) as error:
-        said = str(error)
-        return KernelRefused(_REQUEST, errno_in(said), f"libiptc said: {said}")
+        return KernelRefused(CHANGE, errno_in(str(error)), f"libiptc reports: {error}")
     return None
 
 
 @contextmanager
 def _fresh(iptc: Any, family: Family, name: str) -> Iterator[Any]:
-    """The table as the kernel has it now. The library keeps table objects for ever: only a refreshed one is believed."""
+    """The table as the kernel has it now. The library keeps table objects for ever, so each is refreshed before use."""
     table = (iptc.Table if family == 4 else iptc.Table6)(name, autocommit=False)
     try:
         table.refresh()
@@ -134,7 +128,7 @@ def _do(iptc: Any, family: Family, table: Any, edit: Edit) -> None:
 
 
 def _delete_at(iptc: Any, table: Any, edit: DeleteRule) -> None:
-    # The library wraps deleting by comparison only, which its stdout diversion makes unusable in a plugin.
+    # The library itself deletes by comparing rules, for which it redirects our stdout.
     functions, handle = table._iptc, table._handle  # noqa: SLF001
     if functions.iptc_delete_num_entry(edit.chain.encode(), edit.index, handle) != 1:
         raise iptc.IPTCError(f"can't delete rule {edit.index + 1} of {edit.chain}: {table.strerror()}")
@@ -165,22 +159,22 @@ def _entry(iptc: Any, family: Family, table: Any, rule: Rule) -> Any:
 
 
 def _register(iptc: Any, extensions: Any, name: str) -> None:
-    """Make a target known to both families where its file registers it for one.
+    """Register a target for both families if its library registers it for one.
 
-    A file registers its targets once, when it is loaded, and libxtables keeps only those for the family in use then: after
-    MASQUERADE of IPv4 there is none of IPv6 (both are in libxt_NAT.so). A second copy of the file registers anew; of its
-    targets only the one asked for may stay on libxtables' list, which ends the process over one it has twice.
+    A library registers its targets once, when it is loaded, and libxtables keeps only those for the family in use then: after
+    MASQUERADE of IPv4 there is none of IPv6 (both are in libxt_NAT.so). A second copy of the library registers them anew; of its
+    targets only the one asked for may stay on libxtables' list, because libxtables ends the process over a target that it has twice.
     """
     file = os.path.realpath(os.path.join(os.environ.get("XTABLES_LIBDIR", ""), f"libxt_{name}.so"))
     if not name or extensions.find_target(name) or not os.path.exists(file):
         return
-    waiting = ctypes.c_void_p.in_dll(iptc.xtables._lib_xtables, "xtables_pending_targets")  # noqa: SLF001
-    before, waiting.value = waiting.value, None
+    pending = ctypes.c_void_p.in_dll(iptc.xtables._lib_xtables, "xtables_pending_targets")  # noqa: SLF001
+    before, pending.value = pending.value, None
     extensions._xtables_set_nfproto(extensions.proto)  # noqa: SLF001
     _load_copy(file)
-    if name.encode() in _names(extensions, waiting.value):
+    if name.encode() in _names(extensions, pending.value):
         _take(iptc, extensions, name.encode())
-    waiting.value = before
+    pending.value = before
 
 
 def _names(extensions: Any, pointer: int | None) -> Iterator[bytes]:
@@ -191,7 +185,7 @@ def _names(extensions: Any, pointer: int | None) -> Iterator[bytes]:
 
 
 def _take(iptc: Any, extensions: Any, name: bytes) -> None:
-    """Take a waiting target into use. What libxtables once failed to find it only finds when told that it must."""
+    """Move a pending target to those in use. After one failure libxtables finds it only if it is told that it must."""
     found = extensions._xtables_find_target(name, iptc.xtables.XTF_LOAD_MUST_SUCCEED)  # noqa: SLF001
     target = ctypes.cast(found, ctypes.POINTER(extensions._target_struct))  # noqa: SLF001
     extensions._loaded(target[0].name, target)  # noqa: SLF001
@@ -200,7 +194,7 @@ def _take(iptc: Any, extensions: Any, name: bytes) -> None:
 def _load_copy(file: str) -> None:
     """Load a library once more, with data of its own.
 
-    The descriptor stays open: the loader takes libraries of one path for one library, and the path names the descriptor.
+    The descriptor stays open: the loader takes two libraries of one path for the same, and this path names the descriptor.
     """
     descriptor = os.memfd_create(os.path.basename(file))
     with open(file, "rb") as library:
@@ -210,7 +204,7 @@ def _load_copy(file: str) -> None:
 
 def _rule_class(iptc: Any, family: Family) -> Any:
     class OneTable(iptc.Rule if family == 4 else iptc.Rule6):  # type: ignore[misc]
-        """A rule whose target is searched among the chains of its own table: by default all tables are fetched."""
+        """A rule whose target is searched among the chains of its own table; the library would fetch all tables."""
 
         @property
         def tables(self) -> list[Any]:
@@ -228,19 +222,19 @@ def _configure(extension: Any, options: Sequence[tuple[str, str]]) -> None:
 
 
 def _library() -> Any:
-    """The module `iptc`; found libraries are named to it, or it runs compilers and ldconfig to search them."""
+    """The module `iptc`. It is told where its libraries are, or it would run compilers and ldconfig to find them."""
     try:
-        with _libraries_named():
+        with _libraries_located():
             import iptc
     except Exception as error:
         raise ToolMissing(
-            "python-iptables cannot be loaded, and iptables here is the legacy one", str(error)
+            "python-iptables cannot be loaded, and this host's iptables is the legacy variant", str(error)
         ) from None
     return iptc
 
 
 @contextmanager
-def _libraries_named() -> Iterator[None]:
+def _libraries_located() -> Iterator[None]:
     from ctypes import util
 
     extensions = next(_below("xtables"), "")

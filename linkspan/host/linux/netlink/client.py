@@ -1,177 +1,190 @@
-"""A route netlink socket that sends pyroute2's messages and waits for each answer.
+"""A netlink socket that sends one request and waits for its answer (netlink(7), linux/netlink.h).
 
-pyroute2 knows how to write every attribute, and that is what it serves for. Its own sockets run an event loop for each request, and
-importing the package whole loads eleven protocols: 0.3 ms and 110 ms that every call of a plugin would pay.
+Everything that this package asks the kernel over netlink passes through `Netlink`: sequence numbers, acknowledgements, dumps, error
+numbers and the kernel's own words for them are read here and nowhere else. The other modules only know the messages of their protocol.
+
+Datagrams leave through `Netlink.send` and arrive through `Netlink.receive`: a test that replaces these decides what the kernel answers.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
+import os
 import socket
 import struct
-import sys
-from collections.abc import Iterator, Mapping
-from importlib import import_module
-from importlib.util import find_spec, module_from_spec
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLM_F_DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
-NEW, CREATE = NLM_F_ACK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+from linkspan.host.linux.netlink.attributes import parse, string
 
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3  # linux/netlink.h
+NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER = 0, 4, 12
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+HEADER = struct.Struct("=IHHII")
+"""struct nlmsghdr: length, type, flags, sequence number, port."""
+
 _NLM_F_DUMP_INTR, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
 _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK = 270
-_CAP_ACK, _EXT_ACK, _STRICT = 10, 11, 12
-_SIOCGIFNAME, _SIOCGIFINDEX = 0x8910, 0x8933  # linux/sockios.h
-_HEADER = struct.Struct("=IHHII")
+_CAP_ACK, _EXT_ACK, _GET_STRICT_CHK = 10, 11, 12
 _LARGEST = 1 << 18
 _DUMP_TRIES = 10
-
-Attributes = Mapping[str, Any]
-
-
-class Refused(OSError):
-    """The kernel's error number, and its own words where it has any (NLMSGERR_ATTR_MSG)."""
-
-    def __init__(self, number: int, words: str) -> None:
-        super().__init__(number, words)
-        self.words = words
+_PATIENCE = struct.pack("@ll", 5, 0)
+"""struct timeval. The kernel works while the request is sent; whoever still waits after that has lost the answer."""
 
 
-def message_class(name: str) -> Any:
-    """A message class of pyroute2, such as `rtnl.ifinfmsg.ifinfmsg`, without its package's own start-up.
+class NetlinkError(OSError):
+    """The error number with which the kernel answered a request, and its own words where it has any (NLMSGERR_ATTR_MSG)."""
 
-    The package stands in sys.modules unexecuted unless somebody has imported it whole.
-    """
-    if "pyroute2" not in sys.modules:
-        spec = find_spec("pyroute2")
-        if spec is None:
-            raise ModuleNotFoundError("No module named 'pyroute2'", name="pyroute2")
-        sys.modules["pyroute2"] = module_from_spec(spec)
-    module, _, cls = name.rpartition(".")
-    return getattr(import_module(f"pyroute2.netlink.{module}"), cls)
+    def __init__(self, number: int, words: str = "") -> None:
+        super().__init__(number, words or os.strerror(number))
+
+
+class Request(NamedTuple):
+    """A request without its header: message type, payload, and flags beyond those that follow from the way it is sent."""
+
+    kind: int
+    payload: bytes
+    flags: int = 0
+
+
+class Message(NamedTuple):
+    """One message of an answer; `payload` is what follows struct nlmsghdr."""
+
+    kind: int
+    flags: int
+    sequence: int
+    payload: bytes
 
 
 class Netlink:
-    """One NETLINK_ROUTE socket, of the network namespace in which it was made."""
+    """A socket of one netlink protocol, opened when it is first used, in the network namespace that `enter` enters.
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-        )
-        for option in (_CAP_ACK, _EXT_ACK, _STRICT):
-            self._socket.setsockopt(_SOL_NETLINK, option, 1)
-        self._socket.bind((0, 0))
+    Requests raise NetlinkError for an error that the kernel answers, and OSError for one of the socket itself, which is then dropped: the
+    next request opens another. Not for use by two threads at once, nor on both sides of a fork.
+    """
+
+    def __init__(
+        self, protocol: int, enter: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> None:
+        self._protocol = protocol
+        self._enter = enter
+        self._socket: socket.socket | None = None
+        self._buffer = bytearray(_LARGEST)  # kept: a new one for each answer costs more than the answer
         self._sequence = 0
 
-    def close(self) -> None:
-        """Give the socket back."""
-        self._socket.close()
+    def get(self, request: Request) -> bytes:
+        """The payload of the one message that answers a request."""
+        return self._exchange(request, 0)[0].payload
 
-    def index(self, name: str) -> int | None:
-        """The index of a link, or None (netdevice(7), SIOCGIFINDEX)."""
-        request = struct.pack("16si20x", name.encode(), 0)
-        try:
-            answer = fcntl.ioctl(self._socket, _SIOCGIFINDEX, request)
-        except OSError as error:
-            if error.errno == errno.ENODEV:
-                return None
-            raise
-        return int(struct.unpack_from("i", answer, 16)[0])
-
-    def name(self, index: int) -> str:
-        """The name of a link, "" if it is gone (netdevice(7), SIOCGIFNAME)."""
-        try:
-            answer = fcntl.ioctl(self._socket, _SIOCGIFNAME, struct.pack("16xi20x", index))
-        except OSError as error:
-            if error.errno == errno.ENODEV:
-                return ""
-            raise
-        return answer[:16].rstrip(b"\0").decode(errors="surrogateescape")
-
-    def ask(
-        self, kind: int, flags: int, cls: Any, fields: Mapping[str, int], attributes: Attributes | None = None
-    ) -> list[bytes]:
-        """One request of type `kind`, a message of pyroute2's `cls`: the answer's payloads, none where it is an acknowledgement.
-
-        Raises Refused. A dump that the kernel says was interrupted is asked for again.
-        """
+    def dump(self, request: Request) -> list[bytes]:
+        """The payload of every message that answers a request; asked for again when a change interrupted it."""
         for _ in range(_DUMP_TRIES):
-            self._sequence += 1
-            header = {"type": kind, "flags": flags | NLM_F_REQUEST, "sequence_number": self._sequence}
-            self._socket.send(_encoded(cls, header, fields, attributes or {}))
-            try:
-                return list(self._answer(dump=flags & NLM_F_DUMP == NLM_F_DUMP))
-            except InterruptedError:
-                continue
-        raise Refused(errno.EAGAIN, "the table changed during every attempt to read it")
+            found = self._exchange(request, NLM_F_DUMP)
+            if not any(message.flags & _NLM_F_DUMP_INTR for message in found):
+                return [message.payload for message in found if message.kind != NLMSG_DONE]
+        raise NetlinkError(errno.EAGAIN, "the table changed during every attempt to read it")
 
-    def send(self, kind: int, payload: bytes) -> None:
-        """One request whose payload is written already, acknowledged. Raises Refused."""
+    def do(self, request: Request) -> None:
+        """Return once the kernel has acknowledged a request."""
+        self._exchange(request, NLM_F_ACK)
+
+    def descriptor(self) -> int:
+        """The socket's file descriptor, for ioctls on its network namespace; it is opened if it is not. Raises OSError."""
+        return self._opened().fileno()
+
+    def close(self) -> None:
+        """Close the socket; the next request opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def send(self, datagram: bytes) -> None:
+        """Hand one datagram to the kernel, which has worked on it when this returns. Raises OSError."""
+        self._opened().send(datagram)
+
+    def receive(self) -> bytes:
+        """The next datagram from the kernel. Raises OSError: ETIMEDOUT if none comes, EMSGSIZE if it does not fit."""
+        try:
+            size = self._opened().recv_into(self._buffer, 0, socket.MSG_TRUNC)
+        except BlockingIOError:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+        if size > _LARGEST:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return bytes(memoryview(self._buffer)[:size])
+
+    def _exchange(self, request: Request, flags: int) -> list[Message]:
+        """Send a request and read its answer. After any failure but the kernel's own the socket is dropped: half an answer may be left in it."""
         self._sequence += 1
-        flags = NLM_F_REQUEST | NLM_F_ACK
-        self._socket.send(_HEADER.pack(_HEADER.size + len(payload), kind, flags, self._sequence, 0) + payload)
-        list(self._answer(dump=False))
+        size, sent_flags = HEADER.size + len(request.payload), flags | request.flags | NLM_F_REQUEST
+        try:
+            self.send(HEADER.pack(size, request.kind, sent_flags, self._sequence, 0) + request.payload)
+            return list(self._answer(single=not flags))
+        except NetlinkError:
+            raise
+        except BaseException:
+            self.close()
+            raise
 
-    def _answer(self, *, dump: bool) -> Iterator[bytes]:
-        interrupted = False
+    def _answer(self, *, single: bool) -> Iterator[Message]:
+        """The messages that answer the last request: one, or all up to an acknowledgement or the end of a dump. Raises NetlinkError."""
         while True:
-            received = self._socket.recv(_LARGEST)
-            for kind, flags, sequence, data in _messages(received):
-                if sequence != self._sequence:
+            for message in messages(self.receive()):
+                if message.sequence != self._sequence:
                     continue  # of a dump that was given up
-                interrupted = interrupted or bool(flags & _NLM_F_DUMP_INTR)
-                if kind in (_NLMSG_ERROR, _NLMSG_DONE):
-                    _raise_if_refused(data, flags)
-                    if interrupted:
-                        raise InterruptedError
+                if message.kind in (NLMSG_ERROR, NLMSG_DONE):
+                    _raise_if_error(message)
+                if message.kind == NLMSG_ERROR:
                     return
-                yield data[_HEADER.size :]
-                if not dump:
+                yield message
+                if single or message.kind == NLMSG_DONE:
                     return
 
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            with self._enter():
+                self._socket = _open(self._protocol)
+        return self._socket
 
-def _messages(received: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """(type, flags, sequence number, the whole message) of each message in a datagram."""
+
+def _open(protocol: int) -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    try:
+        for option in (_CAP_ACK, _EXT_ACK, _GET_STRICT_CHK):
+            made.setsockopt(_SOL_NETLINK, option, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+        made.bind((0, 0))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def messages(datagram: bytes) -> Iterator[Message]:
+    """The messages in a datagram."""
     at = 0
-    while at < len(received):
-        size, kind, flags, sequence, _ = _HEADER.unpack_from(received, at)
-        yield kind, flags, sequence, received[at : at + size]
-        at += (size + 3) & ~3
+    while at + HEADER.size <= len(datagram):
+        size, kind, flags, sequence, _ = HEADER.unpack_from(datagram, at)
+        yield Message(kind, flags, sequence, datagram[at + HEADER.size : at + size])
+        at += (size + 3) & ~3 or HEADER.size
 
 
-def _raise_if_refused(data: bytes, flags: int) -> None:
-    """For an acknowledgement, or the end of a dump, that carries an error number (struct nlmsgerr)."""
-    number = -struct.unpack_from("=i", data, _HEADER.size)[0] if len(data) >= _HEADER.size + 4 else 0
+def nfgenmsg(family: int) -> bytes:
+    """Struct nfgenmsg, with which every message of a netfilter subsystem begins (linux/netfilter/nfnetlink.h)."""
+    return struct.pack("!BBH", family, 0, 0)
+
+
+def _raise_if_error(message: Message) -> None:
+    """For an acknowledgement (struct nlmsgerr), or the end of a dump, that carries an error number."""
+    number = -struct.unpack_from("=i", message.payload)[0] if len(message.payload) >= 4 else 0
     if number > 0:
-        raise Refused(number, _words(data) if flags & _NLM_F_ACK_TLVS and flags & _NLM_F_CAPPED else "")
+        raise NetlinkError(number, _words(message))
 
 
-def _words(data: bytes) -> str:
-    at = _HEADER.size * 2 + 4
-    while at + 4 <= len(data):
-        size, kind = struct.unpack_from("=HH", data, at)
-        if kind == _NLMSGERR_ATTR_MSG:
-            return data[at + 4 : at + size].rstrip(b"\0").decode(errors="replace")
-        at += max(4, (size + 3) & ~3)
-    return ""
-
-
-def _encoded(cls: Any, header: Mapping[str, int], fields: Mapping[str, int], attributes: Attributes) -> bytes:
-    message = cls()
-    message["header"] = header
-    for name, value in fields.items():
-        message[name] = value
-    message["attrs"] = _nested(attributes)
-    message.encode()
-    return bytes(message.data)
-
-
-def _nested(attributes: Attributes) -> list[tuple[str, Any]]:
-    """Mappings inside mappings as pyroute2's lists of pairs."""
-    return [
-        (name, {"attrs": _nested(value)} if isinstance(value, Mapping) else value)
-        for name, value in attributes.items()
-    ]
+def _words(message: Message) -> str:
+    """What the kernel says beyond the number. It follows struct nlmsgerr, from which CAP_ACK leaves the request out."""
+    if not (message.flags & _NLM_F_ACK_TLVS and message.flags & _NLM_F_CAPPED):
+        return ""
+    return string(parse(message.payload, 4 + HEADER.size).get(_NLMSGERR_ATTR_MSG))

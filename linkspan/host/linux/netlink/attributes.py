@@ -1,0 +1,87 @@
+"""Netlink attributes (struct nlattr, linux/netlink.h): size, type and a payload that is padded to four bytes. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import sys
+from collections.abc import Iterator
+
+Attributes = dict[int, bytes]
+
+NESTED = 0x8000
+"""NLA_F_NESTED, which nfnetlink demands on nested attributes and rtnetlink's older ones never had."""
+
+_HEADER = struct.Struct("=HH")
+_TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """One attribute, padded."""
+    return _HEADER.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+
+
+def nest(kind: int, *attributes: bytes) -> bytes:
+    """An attribute made of attributes, without the flag that says so."""
+    return attribute(kind, b"".join(attributes))
+
+
+def nested(kind: int, *attributes: bytes) -> bytes:
+    """An attribute made of attributes, marked as NESTED."""
+    return attribute(kind | NESTED, b"".join(attributes))
+
+
+def text(kind: int, value: str) -> bytes:
+    """A string that ends with a NUL. Raises OSError(EINVAL) for one that no name can be: with a NUL, or not encodable."""
+    try:
+        encoded = value.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return attribute(kind, encoded + b"\0")
+
+
+def u8(kind: int, value: int) -> bytes:
+    """A number of 8 bits."""
+    return attribute(kind, struct.pack("=B", value))
+
+
+def u16(kind: int, value: int) -> bytes:
+    """A number of 16 bits in host byte order."""
+    return attribute(kind, struct.pack("=H", value))
+
+
+def u32(kind: int, value: int) -> bytes:
+    """A number of 32 bits in host byte order."""
+    return attribute(kind, struct.pack("=I", value))
+
+
+def parse(data: bytes, at: int = 0) -> Attributes:
+    """The attributes of a message, or of a nested attribute, from offset `at`: type -> payload, the last of each type."""
+    return dict(pairs(data, at))
+
+
+def pairs(data: bytes, at: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The same one by one, for nested attributes with several of a type."""
+    end = len(data) - 4
+    while at <= end:
+        size, kind = _HEADER.unpack_from(data, at)
+        yield kind & _TYPE_MASK, data[at + 4 : at + size]
+        at += (size + 3) & ~3 or 4
+
+
+def number(payload: bytes | None) -> int:
+    """A number in host byte order; 0 if there is none."""
+    return int.from_bytes(payload, sys.byteorder) if payload else 0
+
+
+def network_number(payload: bytes | None) -> int:
+    """A number in network byte order; 0 if there is none."""
+    return int.from_bytes(payload, "big") if payload else 0
+
+
+def string(payload: bytes | None) -> str:
+    """A string without its NUL; "" if there is none."""
+    return payload.rstrip(b"\0").decode(errors="surrogateescape") if payload else ""
