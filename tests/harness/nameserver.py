@@ -8,10 +8,10 @@ from ipaddress import ip_address
 from typing import Any
 from unittest.mock import patch
 
-from cni_dns import message
-from cni_dns.client import Place
-from cni_dns.registry import Entry, Registry
-from cni_dns.resolver import ours
+from cni_dns.server import wire
+from cni_dns.server.client import Place
+from cni_dns.server.resolve import local_answer
+from cni_dns.server.zone import Entry, Registry
 from linkspan.cni.model import Attachment
 from linkspan.host.contract import Host
 
@@ -51,10 +51,10 @@ class NameServer:
         if view is None:
             return frozenset()
         found = set()
-        for kind, size in ((message.A, 4), (message.AAAA, 16)):
-            answer = ours(view, message.wire_name(name), kind)
+        for kind, size in ((wire.A, 4), (wire.AAAA, 16)):
+            answer = local_answer(view, wire.wire_name(name), kind)
             if answer is not None and answer.count:
-                found |= {str(ip_address(turn[-size:])) for turn in answer.turns}
+                found |= {str(ip_address(rotation[-size:])) for rotation in answer.rotations}
         return frozenset(found)
 
 
@@ -69,11 +69,11 @@ def serve_names_of(host: Host) -> Iterator[None]:
 
     with ExitStack() as stack:
         for target, replaced in (
-            ("cni_dns.client.reach", reach),
-            ("cni_dns.client.reach_or_start", reach),
-            ("cni_dns.client.answers", lambda server, name: reach(host).answers(server, name)),
+            ("cni_dns.server.client.reach", reach),
+            ("cni_dns.server.client.reach_or_start", reach),
+            ("cni_dns.server.client.answers", lambda server, name: reach(host).answers(server, name)),
             ("cni_dns.verbs.is_local", lambda address: True),
-            ("cni_dns.verbs.holder_of_all", lambda port: ""),
+            ("cni_dns.verbs.owner_everywhere", lambda: ""),
         ):
             stack.enter_context(patch(target, replaced))
         yield

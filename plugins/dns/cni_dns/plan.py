@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from cni_dns.names import names_of
-from cni_dns.registry import Entry
+from cni_dns.server.zone import Entry
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.versions import at_least
 

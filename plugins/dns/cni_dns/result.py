@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cni_dns.config import Config
-    from cni_dns.registry import Entry
+    from cni_dns.server.zone import Entry
     from linkspan.cni.model import Result
 
 

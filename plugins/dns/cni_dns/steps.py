@@ -6,13 +6,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cni_dns import client
+from cni_dns.server import client
 from linkspan.call.transaction import attempt, keep
 from linkspan.netfilter.nft_table import exempt_dns
 
 if TYPE_CHECKING:
-    from cni_dns.client import Server
-    from cni_dns.registry import Entry
+    from cni_dns.server.client import Server
+    from cni_dns.server.zone import Entry
     from linkspan.call.transaction import Undo
     from linkspan.host.contract import Host
 

@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from cni_dns import client
 from cni_dns.config import Config
-from cni_dns.holder import holder_of_all, holder_of_port, is_local
 from cni_dns.names import bundle_config, bundle_name, qualified
 from cni_dns.plan import entry_for, gateways, previous
 from cni_dns.questions import PermitQuestions
-from cni_dns.registry import Entry
 from cni_dns.result import result_of
+from cni_dns.server import client
+from cni_dns.server.listen import is_local, owner, owner_everywhere
+from cni_dns.server.zone import Entry
 from cni_dns.steps import Announce, KeepPort, KeepRecord
 from linkspan import paths
 from linkspan.call.plugin import Plugin
@@ -131,12 +131,12 @@ def _see_that_all_are_served(host: Host, records: list[dict[str, Any]]) -> None:
     if deaf:
         raise NotReadyDegraded(
             f"names exist and are not served: nobody of ours listens on {deaf[0]} port 53",
-            f"{holder_of_port(deaf[0], 53)} may have it; see {paths.log(host.state_dir, paths.NAME_SERVER)}",
+            f"{owner(deaf[0])} may have it; see {paths.log(host.state_dir, paths.NAME_SERVER)}",
         )
 
 
 def _see_that_one_could_serve() -> None:
-    other = holder_of_all(53)
+    other = owner_everywhere()
     if other:
         raise NotReady(
             f"port 53 of all addresses is taken by {other}; names cannot be served",

@@ -239,8 +239,8 @@ def test_status_is_ready_where_a_server_runs(desk: Desk) -> None:
 
 
 def test_status_tells_who_has_the_port_where_none_runs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cni_dns.client.reach", lambda host: None)
-    monkeypatch.setattr("cni_dns.verbs.holder_of_all", lambda port: "dnsmasq (pid 7)")
+    monkeypatch.setattr("cni_dns.server.client.reach", lambda host: None)
+    monkeypatch.setattr("cni_dns.verbs.owner_everywhere", lambda: "dnsmasq (pid 7)")
     answer = desk.call("STATUS", {"type": "dns"})
     assert answer.code == 50
     assert "dnsmasq (pid 7)" in answer.msg

@@ -1,6 +1,6 @@
-"""Asking the servers behind us: each in turn, within the time a client waits.
+"""Forwarding queries to upstream servers: each in turn, within the time that a client waits.
 
-A query goes out as it came, with an id and a port that nobody can guess; an answer counts only from the server that was asked, with
+A query goes out as it came, with an id and a port that nobody can guess. A reply counts only from the server that was asked, with
 this id and this question.
 """
 
@@ -14,30 +14,26 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from ipaddress import ip_address
 
-from cni_dns.loop import READ, WRITE, Loop
-from cni_dns.message import HEADER, REFUSED, SERVFAIL, question_end
+from cni_dns.server.wire import HEADER, REFUSED, SERVFAIL, question_end
+from linkspan.daemon.loop import READ, WRITE, Loop
 
 #: Seconds for all servers together: glibc and musl give a query up after five.
 BUDGET = 4.0
 MOST_SERVERS = 3
 MOST_PENDING = 1024
 MOST_PER_CLIENT = 128
+#: Seconds for which a server that did not reply is asked after the others.
 _AVOIDED = 15.0
 
 Done = Callable[["bytes | None"], None]
 
 
-def nameservers(resolv_conf: str, not_these: Collection[str]) -> tuple[str, ...]:
-    """The first three servers of a resolv.conf, ours left out; lines that make no sense are passed over."""
+def nameservers(resolv_conf: str, excluded: Collection[str]) -> tuple[str, ...]:
+    """The first three servers of a resolv.conf that are not excluded; invalid lines are ignored."""
     found = []
     for line in resolv_conf.splitlines():
         words = line.split()
-        if (
-            len(words) > 1
-            and words[0] == "nameserver"
-            and _is_address(words[1])
-            and words[1] not in not_these
-        ):
+        if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]) and words[1] not in excluded:
             found.append(words[1])
     return tuple(dict.fromkeys(found))[:MOST_SERVERS]
 
@@ -51,15 +47,15 @@ def _is_address(text: str) -> bool:
 
 
 class ResolvConf:
-    """The host's resolv.conf, read again when the file is another or was changed."""
+    """The host's resolv.conf, read again when the file has changed or was replaced."""
 
     def __init__(self, path: str = "/etc/resolv.conf") -> None:
         self._path = path
         self._stamp: tuple[int, ...] = ()
         self._text = ""
 
-    def servers(self, not_these: Collection[str]) -> tuple[str, ...]:
-        """Whom to ask; empty when the file is absent or names nobody but us."""
+    def servers(self, excluded: Collection[str]) -> tuple[str, ...]:
+        """The servers to ask; empty if the file does not exist or names only excluded ones."""
         try:
             status = os.stat(self._path)
             stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
@@ -69,22 +65,22 @@ class ResolvConf:
                 self._stamp = stamp
         except OSError:
             self._stamp, self._text = (), ""
-        return nameservers(self._text, not_these)
+        return nameservers(self._text, excluded)
 
 
 class Forwarder:
-    """Asks servers for clients. Whoever asks too much at once is told that nobody answered."""
+    """Asks servers for clients. A client with too many queries at once gets no reply to the others."""
 
     def __init__(self, loop: Loop, port: int = 53) -> None:
         self._loop = loop
         self._port = port
         self._pending: Counter[str] = Counter()
-        self._silent: dict[str, float] = {}
+        self._avoided: dict[str, float] = {}
 
     def ask(
         self, data: bytes, client: str, servers: tuple[str, ...], done: Done, *, tcp: bool = False
     ) -> None:
-        """Call `done` once, with the reply to a query (its id restored) or with None when no server gave a good one."""
+        """Call `done` once: with the reply to a query, its id restored, or with None if no server gave a usable one."""
         busy = self._pending.total() >= MOST_PENDING or self._pending[client] >= MOST_PER_CLIENT
         if busy or not servers:
             done(None)
@@ -97,30 +93,30 @@ class Forwarder:
                 del self._pending[client]
             done(reply)
 
-        _Errand(self, self._loop, data, self._in_order(servers), finished, tcp=tcp).next()
+        _Exchange(self, self._loop, data, self._in_order(servers), finished, tcp=tcp).ask_next()
 
     def address(self, server: str) -> tuple[socket.AddressFamily, tuple[object, ...]]:
-        """Family and socket address of a server; a zone (`%eth0`) is understood."""
+        """Family and socket address of a server; a zone (`%eth0`) is allowed."""
         family, _, _, _, address = socket.getaddrinfo(
             server, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         )[0]
         return family, address
 
-    def was_silent(self, server: str) -> None:
-        """Ask this one after the others for a while."""
-        self._silent[server] = time.monotonic() + _AVOIDED
+    def mark_unresponsive(self, server: str) -> None:
+        """Ask this server after the others for a while."""
+        self._avoided[server] = time.monotonic() + _AVOIDED
 
-    def spoke(self, server: str) -> None:
-        """Ask this one in its turn again."""
-        self._silent.pop(server, None)
+    def mark_responsive(self, server: str) -> None:
+        """Ask this server in its turn again."""
+        self._avoided.pop(server, None)
 
     def _in_order(self, servers: tuple[str, ...]) -> list[str]:
         now = time.monotonic()
-        return sorted(servers[:MOST_SERVERS], key=lambda each: self._silent.get(each, 0.0) > now)
+        return sorted(servers[:MOST_SERVERS], key=lambda each: self._avoided.get(each, 0.0) > now)
 
 
-class _Errand:
-    """One query on its way from server to server."""
+class _Exchange:
+    """One query, sent to one server after the other until one of them answers it."""
 
     def __init__(
         self, owner: Forwarder, loop: Loop, data: bytes, servers: list[str], done: Done, *, tcp: bool
@@ -134,14 +130,14 @@ class _Errand:
         self._each = BUDGET / len(servers)
         self._received = b""
 
-    def next(self) -> None:
-        """Ask the next server; when none is left the errand is over."""
+    def ask_next(self) -> None:
+        """Ask the next server; without one there is no reply."""
         while self._servers:
             self._server = self._servers.pop(0)
             try:
                 self._start()
             except OSError:
-                self._owner.was_silent(self._server)
+                self._owner.mark_unresponsive(self._server)
                 continue
             return
         self._done(None)
@@ -159,32 +155,33 @@ class _Errand:
                 self._loop.watch(self._sock, WRITE, self._connected)
             else:
                 self._sock.send(self._query)
-                self._loop.watch(self._sock, READ, self._datagram)
+                self._loop.watch(self._sock, READ, self._receive_datagram)
         except OSError:
             self._loop.close(self._sock)
             raise
-        self._timer = self._loop.later(self._each, self._nothing)
+        self._timer = self._loop.later(self._each, self._fail)
 
-    def _nothing(self) -> None:
-        """No answer in time, or a refused connection."""
-        self._owner.was_silent(self._server)
-        self._give_up()
+    def _fail(self) -> None:
+        """No reply in time, or a refused connection."""
+        self._owner.mark_unresponsive(self._server)
+        self._end()
 
-    def _give_up(self) -> None:
+    def _end(self) -> None:
+        """This server is done with, and the query is not answered."""
         self._timer.cancel()
         self._loop.close(self._sock)
-        self.next()
+        self.ask_next()
 
-    def _datagram(self) -> None:
+    def _receive_datagram(self) -> None:
         try:
             reply = self._sock.recv(65535)
         except BlockingIOError:
             return
         except OSError:
-            self._nothing()
+            self._fail()
             return
-        if self._is_answer(reply):
-            self._judge(reply)
+        if self._is_reply(reply):
+            self._accept(reply)
 
     def _connected(self) -> None:
         try:
@@ -192,11 +189,11 @@ class _Errand:
         except BlockingIOError:
             return
         except OSError:
-            self._nothing()
+            self._fail()
             return
-        self._loop.watch(self._sock, READ, self._stream)
+        self._loop.watch(self._sock, READ, self._receive_stream)
 
-    def _stream(self) -> None:
+    def _receive_stream(self) -> None:
         try:
             chunk = self._sock.recv(65537)
         except BlockingIOError:
@@ -204,18 +201,18 @@ class _Errand:
         except OSError:
             chunk = b""
         if not chunk:
-            self._nothing()
+            self._fail()
             return
         self._received += chunk
         reply = self._received[2 : 2 + int.from_bytes(self._received[:2], "big")]
         if len(self._received) < 2 or len(reply) < int.from_bytes(self._received[:2], "big"):
             return
-        if self._is_answer(reply):
-            self._judge(reply)
+        if self._is_reply(reply):
+            self._accept(reply)
         else:
-            self._give_up()
+            self._end()
 
-    def _is_answer(self, reply: bytes) -> bool:
+    def _is_reply(self, reply: bytes) -> bool:
         if len(reply) < HEADER or reply[:2] != self._query[:2] or not reply[2] & 0x80:
             return False
         if reply[4:6] == b"\0\0" and reply[3] & 0x0F:
@@ -223,10 +220,10 @@ class _Errand:
         end = question_end(self._query)
         return reply[HEADER:end].lower() == self._query[HEADER:end].lower()
 
-    def _judge(self, reply: bytes) -> None:
-        self._owner.spoke(self._server)
+    def _accept(self, reply: bytes) -> None:
+        self._owner.mark_responsive(self._server)
         if reply[3] & 0x0F in (SERVFAIL, REFUSED):
-            self._give_up()
+            self._end()
             return
         self._timer.cancel()
         self._loop.close(self._sock)

@@ -1,7 +1,7 @@
-"""DNS messages: names and answers in wire form, built once and put together per query (RFC 1035, RFC 6891). Pure.
+"""DNS messages: names and answers in wire form, built once and assembled for each query (RFC 1035, RFC 6891). Pure.
 
-An answer is kept without header and question: those are the asker's own bytes, so that his spelling of the name comes back.
-Answers point at the question's name, which always stands at offset 12.
+An answer is kept without header and question: those are the client's own bytes, so that its spelling of the name comes back.
+Answers point at the name in the question, which is always at offset 12.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 
 
 HEADER = 12
 SMALLEST, LARGEST_UDP, LARGEST = 512, 1232, 65535
-"""Octets of a reply: what every client takes over UDP, what we send over UDP at most (one frame of any link), the most over TCP."""
+"""Octets of a reply: what every client accepts over UDP, the most we send over UDP (one frame of any link), the most over TCP."""
 
 _OPT_TAIL = b"\0\0\0\0\0"
 _MOST_ROTATIONS = 16
 
 
 class Answer:
-    """The sections behind the question. `turns` holds the answer section in every rotation; they are given in turn."""
+    """The sections after the question. `rotations` holds the answer section in every rotation; they are used in turn."""
 
-    __slots__ = ("_next", "authority", "count", "own", "rcode", "turns")
+    __slots__ = ("_next", "authority", "count", "own", "rcode", "rotations")
 
     def __init__(
         self,
         rcode: int,
-        turns: Sequence[bytes] = (b"",),
+        rotations: Sequence[bytes] = (b"",),
         count: int = 0,
         authority: bytes = b"",
         *,
         own: bool = True,
     ) -> None:
         self.rcode = rcode
-        self.turns = tuple(turns)
+        self.rotations = tuple(rotations)
         self.count = count
         self.authority = authority
         self.own = own
@@ -44,17 +44,17 @@ class Answer:
 
     def section(self) -> bytes:
         """The answer section, rotated by one record each time."""
-        turns = self.turns
-        if len(turns) == 1:
-            return turns[0]
-        self._next = turn = (self._next + 1) % len(turns)
-        return turns[turn]
+        rotations = self.rotations
+        if len(rotations) == 1:
+            return rotations[0]
+        self._next = number = (self._next + 1) % len(rotations)
+        return rotations[number]
 
 
 REFUSAL = Answer(REFUSED, own=False)
 FAILURE = Answer(SERVFAIL, own=False)
 NOT_KNOWN = Answer(NXDOMAIN, own=False)
-"""NXDOMAIN without SOA, for a name of nobody's that may not be asked elsewhere: nothing to remember."""
+"""NXDOMAIN without SOA, for a name that no zone of ours has and that may not be forwarded: not to be cached."""
 
 
 def wire_name(name: str) -> bytes:
@@ -68,7 +68,7 @@ def reverse_name(ip: str) -> bytes:
 
 
 def address_of_reverse(name: bytes) -> IPv4Address | IPv6Address | None:
-    """The address that a lower-case wire name below in-addr.arpa or ip6.arpa spells; None if it spells none."""
+    """The address that a lower-case wire name below in-addr.arpa or ip6.arpa stands for, or None."""
     labels = _labels(name)
     try:
         if labels[-2:] == [b"in-addr", b"arpa"] and len(labels) == 6:
@@ -94,11 +94,11 @@ def question(name: bytes, kind: int) -> bytes:
 
 
 def addresses(kind: int, packed: Sequence[bytes], ttl: int) -> Answer:
-    """All addresses of a name, in each of their rotations (16 at most)."""
+    """All addresses of a name, in at most 16 rotations."""
     head = b"\xc0\x0c" + kind.to_bytes(2, "big") + b"\0\1" + ttl.to_bytes(4, "big")
     records = [head + len(each).to_bytes(2, "big") + each for each in packed]
-    turns = [b"".join(records[i:] + records[:i]) for i in range(min(len(records), _MOST_ROTATIONS))]
-    return Answer(NOERROR, turns, len(records))
+    rotations = [b"".join(records[i:] + records[:i]) for i in range(min(len(records), _MOST_ROTATIONS))]
+    return Answer(NOERROR, rotations, len(records))
 
 
 def pointer(target: str, ttl: int) -> Answer:
@@ -129,9 +129,9 @@ def _soa(name: bytes, zone: bytes, ttl: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question somebody asked, as far as the reply needs it: the header's id and flags, the question as sent.
+    """What the reply needs of a query: the header's id and flags, the question as sent.
 
-    `limit` is how long the reply may be; `edns` whether the asker speaks EDNS and so must be answered in it.
+    `limit` is how long the reply may be, in octets; `edns` whether the client uses EDNS, so that the reply must, too.
     """
 
     ident: bytes
@@ -142,18 +142,18 @@ class Query:
 
 
 def reply(query: Query, answer: Answer) -> bytes:
-    """The whole reply; cut down to its question with TC set when it is longer than the asker can take."""
+    """The complete reply; truncated to its question, with TC set, if it is longer than the client accepts."""
     section = answer.section()
     size = HEADER + len(query.question) + len(section) + len(answer.authority) + 11 * query.edns
-    cut = size > query.limit
+    truncated = size > query.limit
     counts = (
         len(query.question) > 0,
-        0 if cut else answer.count,
-        0 if cut else answer.authority != b"",
+        0 if truncated else answer.count,
+        0 if truncated else answer.authority != b"",
         query.edns,
     )
-    # AA where the answer is ours, RD and CD as asked, RA always; AD never, we verify nothing (RFC 4035, 3.2.3).
-    first = 0x80 | query.flags[0] & 0x79 | 0x04 * answer.own | 0x02 * cut
+    # AA if the answer is ours, RD and CD as in the query, RA always; AD never, we validate nothing (RFC 4035, 3.2.3).
+    first = 0x80 | query.flags[0] & 0x79 | 0x04 * answer.own | 0x02 * truncated
     second = 0x80 | query.flags[1] & 0x10 | answer.rcode & 0x0F
     return b"".join(
         (
@@ -161,20 +161,20 @@ def reply(query: Query, answer: Answer) -> bytes:
             bytes((first, second)),
             *(int(count).to_bytes(2, "big") for count in counts),
             query.question,
-            b"" if cut else section,
-            b"" if cut else answer.authority,
+            b"" if truncated else section,
+            b"" if truncated else answer.authority,
             _opt(answer.rcode) if query.edns else b"",
         )
     )
 
 
 def _opt(rcode: int) -> bytes:
-    """Our OPT record (RFC 6891, 6.1.2): what we take over UDP, the upper bits of the rcode, version 0."""
+    """Our OPT record (RFC 6891, 6.1.2): what we accept over UDP, the upper bits of the rcode, version 0."""
     return b"\0\0\x29" + LARGEST_UDP.to_bytes(2, "big") + bytes((rcode >> 4,)) + _OPT_TAIL
 
 
 def question_end(data: bytes) -> int:
-    """Where the (first) question ends, or 0 if its name is broken or compressed."""
+    """Where the (first) question ends, or 0 if its name is malformed or compressed."""
     at = HEADER
     while at < len(data) and data[at]:
         if data[at] > 63:
@@ -183,6 +183,6 @@ def question_end(data: bytes) -> int:
     return at + 5 if at + 5 <= len(data) and at - HEADER < 255 else 0
 
 
-def lowered(asked: bytes) -> bytes:
+def lowercase(question: bytes) -> bytes:
     """A question with its name in lower case. The type stays as it is: octet 65 (HTTPS) would become 97."""
-    return asked[:-4].lower() + asked[-4:]
+    return question[:-4].lower() + question[-4:]

@@ -1,7 +1,7 @@
 """Listening on a gateway's address, port 53, UDP and TCP.
 
-Sockets are bound to addresses, never to a device: a device-bound socket is deaf once its bridge was made anew. IP_FREEBIND
-lets the server come back before a bridge does.
+Sockets are bound to addresses, never to a device: a socket that is bound to a device receives nothing once its bridge was
+recreated. With IP_FREEBIND the server can start before a bridge exists.
 """
 
 from __future__ import annotations
@@ -11,37 +11,38 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from cni_dns.holder import holder_of_port
-from cni_dns.loop import READ, WRITE, Loop
 from linkspan.cni.errors import KernelRefused, PortTaken
+from linkspan.daemon.loop import READ, WRITE, Loop
+from linkspan.daemon.procfs import owner_of_port, owner_of_port_everywhere
 
 PORT = 53
 IP_FREEBIND, IPV6_FREEBIND = 15, 78
 """linux/in.h and linux/in6.h; the socket module has neither."""
 
 _RECEIVE_BUFFER = 4 << 20
+#: Datagrams that are read before other sockets get their turn.
 _BURST = 64
 
 MOST_CONNECTIONS = 128
 MOST_PER_CLIENT = 8
-_IDLE = 5.0
-_LIFE = 60.0
+#: Seconds that a TCP connection may be idle, and that it may last.
+_IDLE, _LIFE = 5.0, 60.0
 _LONGEST_QUERY = 4096
-_MOST_UNSENT = 1 << 18
 
-#: `Quick`: (datagram, client's address) -> reply. `Careful`: (query, client's address, whether over TCP, where the reply goes).
-Quick = Callable[[bytes, str], "bytes | None"]
-Careful = Callable[[bytes, str, bool, Callable[[bytes], None]], None]
+#: (datagram, client's address) -> reply, or None if that needs the other one.
+FastPath = Callable[[bytes, str], "bytes | None"]
+#: (query, client's address, whether over TCP, where the reply goes).
+SlowPath = Callable[[bytes, str, bool, Callable[[bytes], None]], None]
 
 
 class Listener:
-    """One gateway address. `quick` answers a datagram at once or says None; `careful` takes what it could not."""
+    """One gateway address. `fast_path` answers a datagram at once or returns None; then `slow_path` gets it."""
 
-    def __init__(self, loop: Loop, address: str, quick: Quick, careful: Careful) -> None:
+    def __init__(self, loop: Loop, address: str, fast_path: FastPath, slow_path: SlowPath) -> None:
         self.address = address
         self._loop = loop
-        self._quick = quick
-        self._careful = careful
+        self._fast_path = fast_path
+        self._slow_path = slow_path
         self._clients: dict[Connection, str] = {}
         self._udp = _bound(address, socket.SOCK_DGRAM)
         try:
@@ -49,18 +50,18 @@ class Listener:
         except BaseException:
             self._udp.close()
             raise
-        loop.watch(self._udp, READ, self._datagrams)
+        loop.watch(self._udp, READ, self._receive)
         loop.watch(self._tcp, READ, self._accept)
 
     def close(self) -> None:
-        """Listen no longer; open connections are cut."""
+        """Stop listening, and close every connection."""
         for connection in tuple(self._clients):
             connection.close()
         self._loop.close(self._udp)
         self._loop.close(self._tcp)
 
-    def _datagrams(self) -> None:
-        receive, quick = self._udp.recvfrom, self._quick
+    def _receive(self) -> None:
+        receive, fast_path = self._udp.recvfrom, self._fast_path
         for _ in range(_BURST):
             try:
                 data, sender = receive(4096)
@@ -68,11 +69,11 @@ class Listener:
                 return
             except OSError:  # an ICMP error about an earlier reply
                 continue
-            reply = quick(data, sender[0])
+            reply = fast_path(data, sender[0])
             if reply is not None:
                 self._send(reply, sender)
             else:
-                self._careful(data, sender[0], False, lambda late, to=sender: self._send(late, to))  # type: ignore[misc]
+                self._slow_path(data, sender[0], False, lambda late, to=sender: self._send(late, to))  # type: ignore[misc]
 
     def _send(self, reply: bytes, sender: tuple[object, ...]) -> None:
         with suppress(OSError):
@@ -91,13 +92,13 @@ class Listener:
             sock.close()
             return
         sock.setblocking(False)
-        ask = lambda data, answer: self._careful(data, client, True, answer)  # noqa: E731
+        ask = lambda data, answer: self._slow_path(data, client, True, answer)  # noqa: E731
         connection = Connection(self._loop, sock, ask, lambda ended: self._clients.pop(ended, None))
         self._clients[connection] = client
 
 
 class Connection:
-    """A client over TCP (RFC 7766): one query after the other, with limits on everything it could use up."""
+    """A client over TCP (RFC 7766): one query after the other, with a limit on everything that it can use up."""
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class Connection:
         loop.watch(sock, READ, self._ready)
 
     def close(self) -> None:
-        """Cut the connection; again does nothing."""
+        """Close the connection; a second call does nothing."""
         if self._open:
             self._open = False
             self._end.cancel()
@@ -139,7 +140,7 @@ class Connection:
         self._serve()
 
     def _serve(self) -> None:
-        """Take the next query if it is whole and none is being answered; what waits is bounded by its length."""
+        """Begin with the next query if it is complete and none is being answered."""
         if not self._open or self._waiting or self._unsent or len(self._received) < 2:
             return
         size = int.from_bytes(self._received[:2], "big")
@@ -150,11 +151,11 @@ class Connection:
             data, self._received = self._received[2 : 2 + size], self._received[2 + size :]
             self._waiting = True
             self._idle.cancel()
-            self._loop.watch(self._sock, READ, self._hold)
+            self._loop.watch(self._sock, READ, self._buffer)
             self._ask(data, self._answer)
 
-    def _hold(self) -> None:
-        """Bytes that arrive while a query is being answered; too many of them end the connection."""
+    def _buffer(self) -> None:
+        """Keep what arrives while a query is being answered; too much of it ends the connection."""
         try:
             chunk = self._sock.recv(_LONGEST_QUERY)
         except BlockingIOError:
@@ -206,14 +207,34 @@ def _bound(address: str, kind: socket.SocketKind) -> socket.socket:
             sock.listen(MOST_CONNECTIONS)
     except OSError as error:
         sock.close()
-        raise _refusal(address, error) from None
+        raise _bind_error(address, error) from None
     return sock
 
 
-def _refusal(address: str, error: OSError) -> PortTaken | KernelRefused:
+def _bind_error(address: str, error: OSError) -> PortTaken | KernelRefused:
     if error.errno != errno.EADDRINUSE:
         return KernelRefused(f"listen on {address} port {PORT}", error.errno or errno.EINVAL)
     return PortTaken(
-        f"port {PORT} of {address} is taken by {holder_of_port(address, PORT)}; container names cannot be served there",
+        f"port {PORT} of {address} is taken by {owner(address)}; container names cannot be served there",
         "stop that program or keep it off this address, for example with dnsmasq's bind-interfaces and except-interface",
     )
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is one of this network namespace's own; a gateway may be another router."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def owner(address: str) -> str:
+    """Who, such as `dnsmasq (pid 123)`, has port 53 of an address."""
+    return owner_of_port(address, PORT)
+
+
+def owner_everywhere() -> str:
+    """Who has port 53 of all addresses; "" if nobody has."""
+    return owner_of_port_everywhere(PORT)

@@ -1,6 +1,6 @@
-"""Who has which name: entries, the networks they make up, and what an asker may see. Pure.
+"""Who has which name: entries, the zones they form, and what a client may see of them. Pure.
 
-A change touches only the answers of the names that change, so that it costs the same with ten names and ten thousand.
+A change rebuilds only the answers of the names that change, so that it costs the same with ten names and ten thousand.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from cni_dns import message
-from cni_dns.message import AAAA, PTR, A, Answer
 from cni_dns.names import qualified
+from cni_dns.server import wire
+from cni_dns.server.wire import AAAA, PTR, A, Answer
 from linkspan.cni.model import Attachment
 
-#: (network name, bridge): two lists may share a network name, and then their bridges tell them apart.
+#: (network name, bridge): two network lists may share a name, and then their bridges distinguish them.
 ZoneKey = tuple[str, str]
 
 _MOST_VIEWS = 65536
@@ -24,7 +24,7 @@ _MOST_VIEWS = 65536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """The names of one attachment and all that answering for them needs.
+    """The names of one attachment, and all that answering for them needs.
 
     `names` has the container's own name first; `addresses` are in CIDR form; `listen` are the gateway's addresses on which
     the server answers; `link` is the host-side link that lives as long as the attachment ("" if it has none).
@@ -70,7 +70,7 @@ class Entry:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Entry:
-        """The entry of a record. Raises KeyError, TypeError or ValueError if it is none."""
+        """The entry of a record. Raises KeyError, TypeError or ValueError if the record is invalid."""
         return cls(
             attachment=Attachment(record["network"], record["containerID"], record["ifname"]),
             bridge=str(record["bridge"]),
@@ -87,7 +87,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What an asker gets to see: networks in the order in which they are searched, and whether others are asked."""
+    """What a client sees: zones in the order in which they are searched, and whether other names are forwarded."""
 
     zones: tuple[Zone, ...]
     forward: bool
@@ -95,7 +95,7 @@ class View:
 
 
 class Zone:
-    """The names of one network as prebuilt answers: question (lower case) -> Answer."""
+    """The names of one network as prebuilt answers: question in lower case -> Answer."""
 
     def __init__(self) -> None:
         self.table: dict[bytes, Answer] = {}
@@ -118,7 +118,7 @@ class Zone:
             self._rebuild(name)
         for ip in entry.ips:
             self.by_ip[ip] = entry
-            self._point_back(ip, entry)
+            self._add_pointer(ip, entry)
 
     def discard(self, entry: Entry) -> None:
         """Answer no longer for an entry's names."""
@@ -130,11 +130,11 @@ class Zone:
         for ip in entry.ips:
             if self.by_ip.get(ip) == entry:
                 del self.by_ip[ip]
-                self._forget(message.reverse_name(ip))
+                self._forget(wire.reverse_name(ip))
 
     def _count(self, entry: Entry, one: int) -> None:
         for domain in entry.domains:
-            self.suffixes[message.wire_name(domain)] += one
+            self.suffixes[wire.wire_name(domain)] += one
         for address in entry.addresses:
             self.subnets[ip_interface(address).network] += one
         self.forwarding += one * entry.forward
@@ -147,48 +147,46 @@ class Zone:
             self._forget(name)
             return
         ttl = min(each.ttl for each in owners)
-        nothing = message.no_data(name, self._suffix_of[name], ttl)
-        self.known[name] = nothing
+        no_data = wire.no_data(name, self._suffix_of[name], ttl)
+        self.known[name] = no_data
         ips = [ip_address(ip) for ip in dict.fromkeys(ip for each in owners for ip in each.ips)]
         for kind, version in ((A, 4), (AAAA, 6)):
             packed = [ip.packed for ip in ips if ip.version == version]
-            self.table[message.question(name, kind)] = (
-                message.addresses(kind, packed, ttl) if packed else nothing
-            )
+            self.table[wire.question(name, kind)] = wire.addresses(kind, packed, ttl) if packed else no_data
 
-    def _point_back(self, ip: str, entry: Entry) -> None:
-        name = message.reverse_name(ip)
+    def _add_pointer(self, ip: str, entry: Entry) -> None:
+        name = wire.reverse_name(ip)
         if not entry.names:
             return
         target = qualified(entry.names[0], entry.domains[:1])[-1]
-        self.known[name] = message.no_data(name, name, entry.ttl)
-        self.table[message.question(name, PTR)] = message.pointer(target, entry.ttl)
+        self.known[name] = wire.no_data(name, name, entry.ttl)
+        self.table[wire.question(name, PTR)] = wire.pointer(target, entry.ttl)
 
     def _forget(self, name: bytes) -> None:
         self.known.pop(name, None)
         for kind in (A, AAAA, PTR):
-            self.table.pop(message.question(name, kind), None)
+            self.table.pop(wire.question(name, kind), None)
 
     def suffix_of(self, name: bytes) -> bytes | None:
-        """The domain of ours that a lower-case wire name is in (or is itself), on a label's border; None if in none."""
+        """The domain of ours that a lower-case wire name is below, or is; None if there is none."""
         at = 0
         while at < len(name) - 1:
             if name[at:] in self.suffixes:
                 return name[at:]
             at += 1 + name[at]
-        ip = message.address_of_reverse(name)
+        ip = wire.address_of_reverse(name)
         if ip is not None and any(ip in subnet for subnet in self.subnets):
             return name[1 + name[0] :]
         return None
 
-    def has_room_for(self, source: str) -> bool:
-        """Whether an address lies in one of the network's subnets, or is link-local (and so on its bridge)."""
+    def is_local(self, source: str) -> bool:
+        """Whether an address is in one of the network's subnets, or link-local and so on its bridge."""
         ip = ip_address(source)
         return ip.is_link_local or any(ip in subnet for subnet in self.subnets)
 
     @property
     def empty(self) -> bool:
-        """Whether nobody is left on this network."""
+        """Whether no entry is left."""
         return not self._owners and not self.by_ip
 
 
@@ -200,13 +198,13 @@ def _forms(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
             if form in seen:
                 continue
             seen.add(form)
-            wire = message.wire_name(form)
+            owner = wire.wire_name(form)
             domain = next((each for each in entry.domains if form == f"{name}.{each}"), form)
-            yield wire, message.wire_name(domain)
+            yield owner, wire.wire_name(domain)
 
 
 class Registry:
-    """All entries of a host, and the views that askers have of them."""
+    """All entries of a host, and the views that clients have of them."""
 
     def __init__(self) -> None:
         self.entries: dict[Attachment, Entry] = {}
@@ -216,7 +214,7 @@ class Registry:
         self._views: dict[tuple[str, str], View | None] = {}
 
     def put(self, entry: Entry) -> tuple[Entry, ...]:
-        """Add or replace an entry. Returns the entries that had one of its addresses before, and lose their names."""
+        """Add or replace an entry. Returns the entries that had one of its addresses before; they lose their names."""
         self.remove(entry.attachment)
         zone = self.zones.setdefault(entry.zone, Zone())
         evicted = {each.attachment: each for ip in entry.ips if (each := zone.by_ip.get(ip)) is not None}
@@ -246,11 +244,11 @@ class Registry:
         if not mine:
             del self._of_container[attachment.container_id]
         for address in entry.listen:
-            self._unlisten(address, entry.zone)
+            self._release_listener(address, entry.zone)
         self._views.clear()
         return entry
 
-    def _unlisten(self, address: str, zone: ZoneKey) -> None:
+    def _release_listener(self, address: str, zone: ZoneKey) -> None:
         counted = self._of_listener[address]
         counted[zone] -= 1
         if not +counted:
@@ -262,37 +260,40 @@ class Registry:
         return frozenset(self._of_listener)
 
     def view(self, listener: str, source: str) -> View | None:
-        """What an asker at `source` sees through the listener at an address; None: nothing at all (a stranger)."""
+        """What a client at `source` sees through the listener at an address; None for a client of none of our networks."""
         key = (listener, source)
         if key not in self._views:
             if len(self._views) >= _MOST_VIEWS:
                 self._views.clear()
-            self._views[key] = self._seen(listener, source)
+            self._views[key] = self._make_view(listener, source)
         return self._views[key]
 
-    def _seen(self, listener: str, source: str) -> View | None:
+    def _make_view(self, listener: str, source: str) -> View | None:
         keys = [key for key, count in self._of_listener.get(listener, Counter()).items() if count > 0]
         here = [self.zones[key] for key in keys]
-        asker = next((zone.by_ip[source] for zone in here if source in zone.by_ip), None)
-        # The host itself asks from the gateway's own address, which need not lie in a subnet of containers (a /32).
-        if asker is None and source != listener and not any(zone.has_room_for(source) for zone in here):
-            asker = self._only_owner(source)
-            if asker is None:
+        client = next((zone.by_ip[source] for zone in here if source in zone.by_ip), None)
+        # The host itself asks from the gateway's own address, which need not be in a subnet of containers (a /32).
+        if client is None and source != listener and not any(zone.is_local(source) for zone in here):
+            client = self._only_owner(source)
+            if client is None:
                 return None
-            here = []
-        if asker is None:
+        if client is None:
             return View(tuple(here), any(zone.forwarding for zone in here), self._upstreams(keys))
-        mine = self._of_container[asker.attachment.container_id]
-        zones = [asker.zone, *(each.zone for each in mine)]
-        ways_out = [each for each in mine if each.forward]
-        upstreams = tuple(dict.fromkeys(ip for each in ways_out for ip in each.upstreams))
-        return View(tuple(self.zones[key] for key in dict.fromkeys(zones)), bool(ways_out), upstreams[:3])
+        return self._view_of(client)
+
+    def _view_of(self, client: Entry) -> View:
+        """The zones of all networks that the client's container is on, and the upstreams of those that forward."""
+        attachments = self._of_container[client.attachment.container_id]
+        zones = [client.zone, *(each.zone for each in attachments)]
+        forwarding = [each for each in attachments if each.forward]
+        upstreams = tuple(dict.fromkeys(ip for each in forwarding for ip in each.upstreams))
+        return View(tuple(self.zones[key] for key in dict.fromkeys(zones)), bool(forwarding), upstreams[:3])
 
     def _upstreams(self, keys: list[ZoneKey]) -> tuple[str, ...]:
         found = (ip for each in self.entries.values() if each.zone in keys for ip in each.upstreams)
         return tuple(dict.fromkeys(found))[:3]
 
     def _only_owner(self, source: str) -> Entry | None:
-        """The one entry of all networks with this address: a container that asks another network's gateway."""
+        """The only entry of all networks with this address: a container that asks another network's gateway."""
         owners = [zone.by_ip[source] for zone in self.zones.values() if source in zone.by_ip]
         return owners[0] if len(owners) == 1 else None

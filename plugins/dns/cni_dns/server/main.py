@@ -1,0 +1,241 @@
+"""The name server's processes: `python -m cni_dns.server.main`, started by the plugin if none answers.
+
+A keeper process starts the serving process again if it is killed. The truth is in the records, which plugins write: the
+server loads them when it starts, is told of changes over a unix socket, and leaves when no record is left.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cni_dns.server.client import SERVICE
+from cni_dns.server.forward import Forwarder, ResolvConf
+from cni_dns.server.listen import Listener
+from cni_dns.server.resolve import Forwarded, fast_path, slow_path, truncated
+from cni_dns.server.zone import Entry, Registry
+from linkspan.call.records import Records
+from linkspan.cni.errors import CniError
+from linkspan.cni.model import Attachment
+from linkspan.daemon import namespace
+from linkspan.daemon.control import Control, Message
+from linkspan.daemon.log import say
+from linkspan.daemon.loop import Loop
+from linkspan.daemon.upgrade import become_installed, installed_build
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+
+#: Seconds between checks of the host-side links, and until a server without names leaves.
+SWEEP = 2.0
+GRACE = 5.0
+#: The serving process's exit status if its files are not the ones it was started from.
+UPGRADED = 75
+#: So many ends of the serving process within so many seconds make the keeper give up.
+_ENDS, _PERIOD = 5, 10.0
+
+
+class Server:
+    """The serving process: listeners, control socket and registry on one loop."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._records = Records(host, "dns")
+        self._loop = Loop(lambda error: say(f"a request failed: {error!r}"))
+        self._registry = Registry()
+        self._listeners: dict[str, Listener] = {}
+        self._forwarder = Forwarder(self._loop)
+        self._resolv_conf = ResolvConf()
+        self._idle_since: float | None = time.monotonic()
+        self._build = installed_build()
+        self._status = 0
+
+    def run(self) -> int:
+        """Serve until no record is left, SIGTERM, an upgrade, or the end of the namespace; then this process's exit status."""
+        for _, record in self._records.all():
+            self._load(record)
+        self._sweep()
+        self._loop.every(SWEEP, self._sweep)
+        control = Control(self._loop, SERVICE.socket, self._answer)
+        self._loop.on_signal(signal.SIGTERM, self._loop.stop)
+        namespace.watch(self._loop, self._abandon)
+        gc.collect()
+        gc.freeze()
+        self._loop.run()
+        control.close()
+        return self._status
+
+    # --- names ------------------------------------------------------------------------------------------------
+
+    def _load(self, record: Mapping[str, Any]) -> None:
+        try:
+            self._registry.put(Entry.from_record(record))
+        except (KeyError, TypeError, ValueError) as error:
+            say(f"an invalid record is ignored: {error!r}")
+
+    def register(self, record: Mapping[str, Any]) -> Message:
+        """Answer for a record's names. When this returns they are answered. Raises PortTaken, KernelRefused."""
+        entry = Entry.from_record(record)
+        try:
+            for address in entry.listen:
+                self._listen(address)
+        except CniError:
+            self._close_unused()
+            raise
+        for evicted in self._registry.put(entry):
+            say(f"{evicted.attachment} lost its address, and so its names, to {entry.attachment}")
+            self._records.remove(evicted.attachment)
+        if self._records.read(entry.attachment) is None:
+            self._records.write(entry.attachment, entry.record())
+        self._close_unused()
+        return {}
+
+    def unregister(self, attachment: Attachment) -> Message:
+        """Stop answering for an attachment; nothing happens if it had no names."""
+        self._registry.remove(attachment)
+        self._close_unused()
+        return {}
+
+    def _listen(self, address: str) -> None:
+        if address not in self._listeners:
+            self._listeners[address] = Listener(
+                self._loop,
+                address,
+                lambda data, client: self._fast_path(data, address, client),
+                lambda data, client, tcp, answer: self._slow_path(data, address, client, answer, tcp=tcp),
+            )
+
+    def _close_unused(self) -> None:
+        """Close the listeners that no entry needs, and note since when there is no entry."""
+        for address in self._listeners.keys() - self._registry.listeners:
+            self._listeners.pop(address).close()
+        if self._registry.entries:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
+
+    # --- what time brings about ---------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Drop names whose link is gone (a lost DEL), listen where it was impossible before, leave if there is a reason."""
+        for entry in tuple(self._registry.entries.values()):
+            if entry.link and not _link_exists(entry.link):
+                say(f"{entry.attachment} is gone without a DEL; its names are removed")
+                self._registry.remove(entry.attachment)
+                self._records.remove(entry.attachment)
+        for address in self._registry.listeners - self._listeners.keys():
+            try:
+                self._listen(address)
+            except CniError as error:
+                say(error.msg)
+        self._close_unused()
+        if installed_build() not in (self._build, ""):  # if it was uninstalled, names are still answered
+            say("linkspan was upgraded; the new version takes over")
+            self._status = UPGRADED
+            self._loop.stop()
+        if self._idle_since is not None and time.monotonic() - self._idle_since > GRACE:
+            self._loop.stop()
+
+    def _abandon(self) -> None:
+        say("nobody else keeps this network namespace")
+        self._loop.stop()
+
+    # --- queries ----------------------------------------------------------------------------------------------
+
+    def _fast_path(self, data: bytes, listener: str, client: str) -> bytes | None:
+        view = self._registry.view(listener, client)
+        return None if view is None else fast_path(data, view)
+
+    def _slow_path(
+        self, data: bytes, listener: str, client: str, answer: Callable[[bytes], None], *, tcp: bool
+    ) -> None:
+        reply = slow_path(data, self._registry.view(listener, client), tcp=tcp)
+        if isinstance(reply, Forwarded):
+            self._forward(data, client, reply, answer, tcp=tcp)
+        elif reply is not None or tcp:
+            answer(reply or b"")
+
+    def _forward(
+        self, data: bytes, client: str, query: Forwarded, answer: Callable[[bytes], None], *, tcp: bool
+    ) -> None:
+        ours = self._listeners.keys()
+        servers = tuple(each for each in query.upstreams if each not in ours)
+        servers = servers or self._resolv_conf.servers(ours)
+
+        def done(reply: bytes | None) -> None:
+            answer(query.failure if reply is None else truncated(reply, query.limit))
+
+        self._forwarder.ask(data, client, servers, done, tcp=tcp)
+
+    # --- control ----------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Message) -> Message:
+        try:
+            return {"ok": True, **self._carry_out(request)}
+        except CniError as error:
+            return {"ok": False, "code": error.code, "msg": error.msg, "details": error.details}
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"the name server does not understand the request: {error!r}"
+            return {"ok": False, "code": 199, "msg": msg, "details": ""}
+
+    def _carry_out(self, request: Message) -> Message:
+        verb = request["do"]
+        if verb == "register":
+            return self.register(request["record"])
+        if verb == "unregister":
+            return self.unregister(Attachment(request["network"], request["containerID"], request["ifname"]))
+        if verb == "list":
+            records = [entry.record() for entry in self._registry.entries.values()]
+            return {"records": records, "listening": sorted(self._listeners)}
+        if verb == "ping":
+            return {"pid": os.getpid(), "listening": sorted(self._listeners)}
+        raise ValueError(f"unknown request {verb!r}")
+
+
+def _link_exists(name: str) -> bool:
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
+
+
+def _keep(serve: Callable[[], int]) -> int:
+    """Run `serve` in a child process, again whenever it is killed. Returns if it ended by itself, or keeps ending at once.
+
+    After an upgrade this process becomes the new keeper.
+    """
+    ends: list[float] = []
+    while len(ends) < _ENDS or time.monotonic() - ends[-_ENDS] > _PERIOD:
+        child = os.fork()
+        if child == 0:
+            os._exit(serve())
+        signal.signal(signal.SIGTERM, lambda *_, child=child: os.kill(child, signal.SIGTERM))
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            return 0
+        if os.waitstatus_to_exitcode(status) == UPGRADED:
+            become_installed(SERVICE.module)
+        say(f"the serving process {child} ended with status {status}; it is started again")
+        ends.append(time.monotonic())
+    return 1
+
+
+def main() -> int:
+    """Be the name server of this network namespace; at once 0 if there is one."""
+    from linkspan.host.linux import LinuxHost
+
+    if not SERVICE.begin():
+        return 0
+    host = LinuxHost()
+    return _keep(lambda: Server(host).run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Who has which name, and what a client may see of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cni_dns.server.resolve import Forwarded
+from cni_dns.server.zone import Entry, Registry
+from linkspan.cni.model import Attachment
+from tests.harness import queries
+from tests.harness.queries import BOTH, DB, FAR, GATEWAY, OTHER_GATEWAY, WEB, ask, found, rcode
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return queries.registry()
+
+
+def test_names_of_another_network_are_not_seen(registry: Registry) -> None:
+    assert isinstance(ask(registry, "far."), Forwarded)
+    assert rcode(registry, "far.far.", source="10.6.0.2", listener=OTHER_GATEWAY) == "NOERROR"
+
+
+def test_a_container_sees_the_names_of_all_its_networks(registry: Registry) -> None:
+    registry.put(BOTH)
+    assert found(registry, "far.") == {"10.6.0.2"}
+    assert found(registry, "web.", source="10.6.0.3", listener=OTHER_GATEWAY) == {"10.5.0.2"}
+    assert isinstance(ask(registry, "far.", source="10.5.0.2"), Forwarded)
+
+
+def test_where_it_is_asked_from_decides_which_of_its_own_addresses_comes_first(registry: Registry) -> None:
+    registry.put(BOTH)
+    assert found(registry, "db.", source="10.5.0.2") == {"10.5.0.3"}
+    assert found(registry, "db.", source="10.6.0.2", listener=OTHER_GATEWAY) == {"10.6.0.3"}
+
+
+def test_a_stranger_is_refused(registry: Registry) -> None:
+    assert registry.view(GATEWAY, "203.0.113.9") is None
+    assert rcode(registry, "web.", source="203.0.113.9") == "REFUSED"
+
+
+def test_an_address_of_the_network_without_a_name_may_ask(registry: Registry) -> None:
+    assert found(registry, "web.", source="10.5.0.200") == {"10.5.0.2"}
+
+
+def test_the_host_may_ask_from_a_gateway_outside_of_the_subnet() -> None:
+    registry = Registry()
+    registry.put(replace(WEB, addresses=("10.5.0.2/32",)))
+    assert found(registry, "web.", source=GATEWAY) == {"10.5.0.2"}
+    assert rcode(registry, "web.", source="10.5.0.9") == "REFUSED"
+
+
+def test_other_names_are_forwarded_where_the_network_is_a_way_out(registry: Registry) -> None:
+    assert isinstance(ask(registry, "example.org."), Forwarded)
+
+
+def test_other_names_do_not_exist_where_it_is_none(registry: Registry) -> None:
+    for entry in (WEB, DB):
+        registry.put(replace(entry, forward=False))
+    assert rcode(registry, "example.org.") == "NXDOMAIN"
+
+
+def test_upstreams_of_the_asker_are_asked(registry: Registry) -> None:
+    registry.put(replace(DB, upstreams=("192.0.2.1", "192.0.2.2")))
+    decision = ask(registry, "example.org.")
+    assert isinstance(decision, Forwarded)
+    assert decision.upstreams == ("192.0.2.1", "192.0.2.2")
+
+
+# --- coming and going --------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_was_removed_is_gone_in_all_forms(registry: Registry) -> None:
+    registry.remove(WEB.attachment)
+    assert rcode(registry, "web.net.") == "NXDOMAIN"
+    assert isinstance(ask(registry, "www."), Forwarded)
+    assert rcode(registry, "2.0.5.10.in-addr.arpa.", "PTR") == "NXDOMAIN"
+
+
+def test_an_address_that_is_given_to_another_takes_the_names_along(registry: Registry) -> None:
+    heir = replace(WEB, attachment=Attachment("net", "heir", "eth0"), names=("heir",))
+    assert registry.put(heir) == (WEB,)
+    assert found(registry, "heir.") == {"10.5.0.2"}
+    assert WEB.attachment not in registry.entries
+
+
+def test_the_last_one_leaves_nothing(registry: Registry) -> None:
+    for entry in (WEB, DB, FAR):
+        assert registry.remove(entry.attachment) == entry
+    assert (registry.entries, registry.zones, registry.listeners) == ({}, {}, frozenset())
+
+
+def test_an_address_is_listened_on_as_long_as_somebody_needs_it(registry: Registry) -> None:
+    registry.remove(WEB.attachment)
+    assert registry.listeners == {GATEWAY, OTHER_GATEWAY}
+    registry.remove(DB.attachment)
+    assert registry.listeners == {OTHER_GATEWAY}
+
+
+def test_replacing_an_entry_forgets_its_old_names(registry: Registry) -> None:
+    registry.put(replace(WEB, names=("new",)))
+    assert found(registry, "new.") == {"10.5.0.2"}
+    assert rcode(registry, "web.net.") == "NXDOMAIN"
+
+
+def test_an_entry_survives_being_written_down() -> None:
+    assert Entry.from_record(WEB.record()) == WEB
+
+
+@pytest.mark.parametrize("spoilt", [{"addresses": ["x"]}, {"ttl": "x"}, {"names": None}])
+def test_a_record_that_makes_no_sense_is_told(spoilt: dict[str, object]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Entry.from_record({**WEB.record(), **spoilt})
