@@ -6,10 +6,11 @@ MAC addresses, and IP addresses with or without a prefix length.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 Family = Literal[4, 6]
+FAMILIES: tuple[Family, ...] = (4, 6)
 
 #: Octets of an Ethernet address; Go's net.ParseMAC also takes EUI-64 and IP over InfiniBand.
 ETHERNET, ANY_LINK_LAYER = (6,), (6, 8, 20)
@@ -52,3 +53,10 @@ def family_of(address: str) -> Family:
 def without_prefix(address: str) -> str:
     """The IP address of one in CIDR form: "10.1.0.2" for "10.1.0.2/24"."""
     return address.partition("/")[0]
+
+
+def by_family(addresses: Iterable[str]) -> dict[Family, tuple[str, ...]]:
+    """The addresses (CIDR or bare) of each family that has any, IPv4 first."""
+    every = tuple(addresses)
+    found = {family: tuple(each for each in every if family_of(each) == family) for family in FAMILIES}
+    return {family: own for family, own in found.items() if own}

@@ -1,1 +1,4 @@
-"""Packet rules as data, for both back ends, and the text forms of iptables and nft."""
+"""Packet rules as data, for both backends: what stands in which table, and how iptables and nft write it.
+
+Pure: nothing here takes a host or changes one; `linkspan.steps` does. Imports `cni` only.
+"""

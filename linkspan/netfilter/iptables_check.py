@@ -1,15 +1,17 @@
-"""What of a change is not so (any more) in a table of iptables. Pure."""
+"""What a change asks for and a table of iptables does not have. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from linkspan.netfilter.iptables_text import Chains, displaced, meaning, render
+from linkspan.netfilter.iptables_edits import displaced
+from linkspan.netfilter.iptables_meaning import meaning
+from linkspan.netfilter.iptables_text import Chains, render
 from linkspan.netfilter.rules import Change
 
 
 def absent(present: Chains, change: Change) -> list[str]:
-    """The chains and rules that `change` asks for and `present` lacks, as sentences; removals are not looked at."""
+    """The chains and rules that `change` makes and `present` has not, as sentences; removals are not checked."""
     return [*_chains(present, change), *_jumps(present, change)]
 
 
@@ -22,7 +24,7 @@ def _chains(present: Chains, change: Change) -> Iterator[str]:
         if chain not in present:
             yield f"the iptables chain {chain} is missing"
         elif [meaning(text) for text in present[chain]] != wanted:
-            yield f"the iptables chain {chain} does not hold the rules that ADD put there"
+            yield f"the iptables chain {chain} has other rules than ADD created"
 
 
 def _jumps(present: Chains, change: Change) -> Iterator[str]:
@@ -30,6 +32,6 @@ def _jumps(present: Chains, change: Change) -> Iterator[str]:
         wanted = meaning(render(jump.rule))
         rules = present.get(jump.chain, ())
         if not any(wanted.target in text and meaning(text) == wanted for text in rules):
-            yield f"the iptables chain {jump.chain} lacks the rule: {render(jump.rule)}"
+            yield f"the iptables chain {jump.chain} has no rule: {render(jump.rule)}"
     for jump in displaced(present, change):
-        yield f"the iptables chain {jump.chain} has this rule too far down: {render(jump.rule)}"
+        yield f"the iptables chain {jump.chain} has this rule in the wrong position: {render(jump.rule)}"

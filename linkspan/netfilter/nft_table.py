@@ -26,15 +26,13 @@ from collections.abc import Iterable
 from hashlib import sha512
 from typing import TYPE_CHECKING
 
-from linkspan.netfilter.nft_text import same
-from linkspan.netfilter.rules import NFT_FAMILY, Change, Element, Family, Jump, NftChange, Rule
+from linkspan.cni.addresses import Family, family_of
+from linkspan.netfilter.nft_text import TABLE
+from linkspan.netfilter.rules import NFT_FAMILY, Element
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
-    from linkspan.host.contract import Host
 
-TABLE = "inet linkspan"
-FAMILIES: tuple[Family, ...] = (4, 6)
 MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
 #: A chain that others jump to: its name and its rules.
@@ -170,61 +168,12 @@ MARKER = f"skeleton_{sha512(chr(10).join(_BODY).encode()).hexdigest()[:8]}"
 SKELETON: tuple[str, ...] = (*_BODY, *chain_with(MARKER, ("return",)))
 
 
-def damage(host: Host) -> list[str]:
-    """What of the skeleton is missing, as sentences; the cost does not depend on how many containers there are."""
-    if not host.nftables.count(MARKER):
-        return [f"the nftables table {TABLE} is missing or not of this version"]
-    return [
-        f"the chain {name} of the nftables table {TABLE} has lost its rules"
-        for name, rules in RULES.items()
-        if host.nftables.count(name) != len(rules)
-    ]
-
-
-def missing_elements(host: Host, wanted: Iterable[Element]) -> list[str]:
-    """Which elements are missing, or lead elsewhere, as sentences."""
-    found = []
-    for each in wanted:
-        present = host.nftables.element(each.name, each.key)
-        what = f"{' '.join(each.key)} in the nftables set {each.name}"
-        if present is None:
-            found.append(f"{what} is missing")
-        elif present.value != each.value:
-            found.append(f"{what} leads to {present.value}, not {each.value}")
-        elif not same(present, each):
-            found.append(f"{what} is that of {present.comment or 'nobody'}")
-    return found
-
-
-def missing_chains(host: Host, chains: Iterable[RegularChain]) -> list[str]:
-    """Which regular chains are missing or have lost rules, as sentences."""
-    return [
-        f"the nftables chain {name} has lost its rules"
-        for name, rules in chains
-        if host.nftables.count(name) != len(rules)
-    ]
-
-
-def preparation(host: Host, chains: Iterable[RegularChain] = ()) -> tuple[str, ...]:
-    """The commands a transaction needs to find the skeleton and these regular chains whole: usually none."""
-    skeleton = SKELETON if damage(host) else ()
-    lost = ((name, rules) for name, rules in chains if skeleton or host.nftables.count(name) != len(rules))
-    return (*skeleton, *(command for name, rules in lost for command in chain_with(name, rules)))
-
-
-def ensure(host: Host, elements: Iterable[Element]) -> None:
-    """See that shared elements stand, on a whole skeleton. Raises what `Nftables.apply` raises."""
-    host.nftables.apply(NftChange(commands=preparation(host), add=tuple(elements)))
-
-
-def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
-    """Keep port 53 of our name server's addresses from being translated, whoever publishes it; nothing without nftables."""
-    wanted = tuple(
-        Element(name=f"dns_servers{6 if ':' in each else 4}", key=(each,), comment="a name server of ours")
+def dns_elements(addresses: Iterable[str]) -> tuple[Element, ...]:
+    """What keeps port 53 of our name server's addresses from being translated, whoever publishes it."""
+    return tuple(
+        Element(name=f"dns_servers{family_of(each)}", key=(each,), comment="linkspan name server")
         for each in addresses
     )
-    if missing_elements(host, wanted) and host.nftables.usable():
-        ensure(host, wanted)
 
 
 def comment(attachment: Attachment) -> str:
@@ -241,34 +190,3 @@ def owned(element: Element | None, attachment: Attachment) -> bool:
 def subnet_chain(purpose: str, subnet: str) -> str:
     """The name of the chain that serves a subnet: `masq_10.1.0.0_24` as `masq_10_1_0_0_24`."""
     return f"{purpose}_{''.join(each if each.isalnum() else '_' for each in subnet)}"
-
-
-def internal_elements(bridge: str) -> tuple[Element, ...]:
-    """What makes a bridge forward nothing but between its own ports."""
-    note = f"internal network on {bridge}"
-    return (
-        Element(name="internal_self", key=(bridge, bridge), comment=note),
-        Element(name="internal", key=(bridge,), comment=note),
-    )
-
-
-def internal_rules(bridge: str) -> Change:
-    """The same for iptables, table filter."""
-    inward = Rule(target="DROP", out_interface=bridge, in_interface=f"! {bridge}")
-    outward = Rule(target="DROP", in_interface=bridge, out_interface=f"! {bridge}")
-    return Change(
-        jumps=(
-            Jump(chain="FORWARD", rule=inward, first=True),
-            Jump(chain="FORWARD", rule=outward, first=True),
-        )
-    )
-
-
-def isolate(host: Host, bridge: str) -> None:
-    """Make an internal network's bridge forward nothing but between its own ports; nftables where usable, else iptables."""
-    if host.nftables.usable():
-        ensure(host, internal_elements(bridge))
-        return
-    for family in FAMILIES:
-        if host.iptables.usable(family):
-            host.iptables.apply(family, "filter", internal_rules(bridge))

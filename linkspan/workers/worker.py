@@ -34,8 +34,8 @@ def preload() -> None:
         schema.validator(plugin.load(name).schema)
     for name in (
         "linkspan.call.delegate",
-        "linkspan.netfilter.masquerade",
-        "linkspan.netfilter.nft_table",
+        "linkspan.steps.masquerade",
+        "linkspan.steps.nft_table",
         "linkspan.host.linux.netlink.conntrack",
         "linkspan.host.linux.iptables.tables",
         "linkspan.host.linux.nftables",

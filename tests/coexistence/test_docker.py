@@ -86,7 +86,7 @@ def test_a_flush_in_between_is_told_by_check_and_reload_brings_ours_back(
     """Docker sets the policy of FORWARD to DROP; what Docker has lost, Docker makes again when it is restarted."""
     with start_docker(), Guests(host, backend) as guests:
         host.run(["iptables", "-F", "FORWARD"])
-        assert any("the iptables chain FORWARD lacks the rule" in each for each in guests.complaints())
+        assert any("the iptables chain FORWARD has no rule" in each for each in guests.complaints())
         ours.linkspan(host, "reload")
         assert (guests.lacking(), guests.complaints()) == ([], [])
 

@@ -85,9 +85,9 @@ FLUSHES = (
     (
         "nftables",
         "iptables -F FORWARD",
-        "portmap: the iptables chain FORWARD lacks the rule: -j LINKSPAN-FORWARD",
+        "portmap: the iptables chain FORWARD has no rule: -j LINKSPAN-FORWARD",
     ),
-    ("iptables", "iptables -F FORWARD", "firewall: the iptables chain FORWARD lacks the rule: "),
+    ("iptables", "iptables -F FORWARD", "firewall: the iptables chain FORWARD has no rule: "),
     ("iptables", "iptables -t nat -F", "portmap: the iptables chain "),
 )
 

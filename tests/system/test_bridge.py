@@ -102,7 +102,7 @@ def test_check_sees_an_internal_network_that_somebody_opened(host: PrivateHost) 
     )
     chain.add(attachment)
     host.run(["nft", "delete", "element", "inet", "linkspan", "internal", "{ br1 }"])
-    with pytest.raises(ChainError, match="not closed"):
+    with pytest.raises(ChainError, match="not isolated"):
         chain.check(attachment)
 
 

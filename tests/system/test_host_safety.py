@@ -288,7 +288,7 @@ def test_without_drop_direct_access_a_routed_container_is_reachable(world: World
 
 def test_a_published_port_53_does_not_catch_what_is_for_a_name_server_of_ours(world: World) -> None:
     from linkspan.host.linux import LinuxHost
-    from linkspan.netfilter import nft_table
+    from linkspan.steps import nft_table
 
     resolver = world.box("resolver", ports=[published(53, 53), published(53, 53, "udp")])
     asker = world.box("asker", network="net2")

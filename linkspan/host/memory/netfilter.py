@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linkspan.cni.errors import CniError, KernelRefused
-from linkspan.netfilter.iptables_text import (
+from linkspan.netfilter.iptables_edits import (
     AddRule,
-    Chains,
     DeleteRule,
     DropChain,
     Edit,
     EmptyChain,
     NewChain,
     edits,
-    meaning,
-    render,
 )
+from linkspan.netfilter.iptables_meaning import meaning
+from linkspan.netfilter.iptables_text import Chains, render
 from linkspan.netfilter.nft_text import normal
 from linkspan.netfilter.rules import Change, Element, Family, NftChange
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cni_bridge.config import DEFAULT_BRIDGE
 from linkspan.call.transaction import best_effort
-from linkspan.netfilter import masquerade
+from linkspan.steps import masquerade
 
 if TYPE_CHECKING:
     from linkspan.call.records import Records

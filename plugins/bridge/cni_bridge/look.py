@@ -8,7 +8,8 @@ from cni_bridge import handover, spoof
 from cni_bridge.config import Config
 from linkspan.cni.model import Interface, Result, Route
 from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
-from linkspan.netfilter import isolation, masquerade
+from linkspan.steps.isolation import Isolate
+from linkspan.steps.masquerade import Masquerade
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
@@ -124,10 +125,10 @@ def missing_rules(request: Request, host: Host, config: Config, backend: Backend
     attachment, result = request.attachment, _result(request)
     found: list[str] = []
     if backend is not None:
-        addresses = [each.address for each in result.addresses_of(request.ifname)]
-        found += masquerade.missing(host, backend, attachment, addresses)
+        addresses = tuple(each.address for each in result.addresses_of(request.ifname))
+        found += Masquerade(attachment, addresses, backend).missing(host)
     if config.internal:
-        found += isolation.missing(host, config.bridge)
+        found += Isolate(config.bridge).missing(host)
     if config.spoof_check:
         found += spoof.missing(host, attachment, _mac(host, request, attachment))
     return found

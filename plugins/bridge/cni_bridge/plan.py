@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from cni_bridge import spoof, steps
 from cni_bridge.config import Config
 from linkspan.call.transaction import Plan, Step
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import NO_DNS, Address, Dns, Route
 from linkspan.netfilter.backend import Backend
-from linkspan.netfilter.forwarding import PermitForwarding
-from linkspan.netfilter.masquerade import Masquerade
-from linkspan.netfilter.nft_table import FAMILIES
 from linkspan.netfilter.rules import Family
+from linkspan.steps.forwarding import accept_forwarding
+from linkspan.steps.isolation import AllowForwarding, Isolate
+from linkspan.steps.masquerade import Masquerade
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request, Result
@@ -118,13 +119,13 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
             )
         )
     if config.internal:
-        plan.append(steps.Isolate(config.bridge))
+        plan.append(Isolate(config.bridge))
     else:
-        plan.append(steps.Open(config.bridge))
+        plan.append(AllowForwarding(config.bridge))
         if config.is_gateway:
             plan.append(steps.Forward(layout.families))
     # Also without a gateway: br_netfilter shows iptables what is only bridged.
-    plan.append(PermitForwarding(_forwarding_link(config, layout), layout.families or FAMILIES))
+    plan.append(accept_forwarding(_forwarding_link(config, layout), layout.families or FAMILIES))
     if layout.backend is not None:
         plan.append(Masquerade(attachment, tuple(each.address for each in layout.addresses), layout.backend))
     return tuple(plan)

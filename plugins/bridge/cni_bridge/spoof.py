@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from linkspan.call.transaction import Undo
 from linkspan.cni.errors import KernelRefused
-from linkspan.netfilter.nft_table import TABLE, preparation, without_chain
+from linkspan.netfilter.nft_table import without_chain
+from linkspan.netfilter.nft_text import TABLE
 from linkspan.netfilter.rules import NftChange
+from linkspan.steps.nft_table import preparation
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment

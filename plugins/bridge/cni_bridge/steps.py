@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from linkspan.call.records import Records
 from linkspan.call.transaction import Transaction, Undo, carry_out, keep
-from linkspan.cni.addresses import local_mac
+from linkspan.cni.addresses import FAMILIES, local_mac
 from linkspan.cni.errors import AlreadyAttached, InvalidConfig, KernelRefused, NetnsGone, UnsupportedField
 from linkspan.cni.model import Address, Attachment, Route
 from linkspan.host.contract import PortVlans
-from linkspan.netfilter import isolation, nft_table
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Link, Links
@@ -360,28 +359,6 @@ class Forward:
         return keep
 
 
-@dataclass(frozen=True, slots=True)
-class Isolate:
-    """The bridge forwards nothing but to itself. Shared: never undone."""
-
-    bridge: str
-
-    def do(self, host: Host) -> Undo:
-        isolation.close(host, self.bridge)
-        return keep
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A bridge that was internal forwards again. Shared: never undone."""
-
-    bridge: str
-
-    def do(self, host: Host) -> Undo:
-        isolation.open_up(host, self.bridge)
-        return keep
-
-
 def refuse_second(host: Host, attachment: Attachment, netns: str) -> None:
     """Raise AlreadyAttached when the attachment, or another interface of its name, is there: before anything is reserved."""
     if host.links().get(attachment.host_veth) is not None:
@@ -413,7 +390,7 @@ def default_metrics(host: Host, netns: str) -> dict[int, int]:
     links = host.links(netns)
     metrics = {
         family: [each.priority for each in links.routes(family) if each.dst.endswith("/0")]
-        for family in nft_table.FAMILIES
+        for family in FAMILIES
     }
     return {family: max(found) for family, found in metrics.items() if found}
 

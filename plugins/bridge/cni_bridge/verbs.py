@@ -19,12 +19,15 @@ from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, Undo, best_effort
+from linkspan.cni.addresses import FAMILIES, by_family
 from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Attachment
-from linkspan.netfilter import isolation, masquerade
-from linkspan.netfilter.backend import NAMES, Backend, choose
-from linkspan.netfilter.forwarding import PermitForwarding
-from linkspan.netfilter.nft_table import FAMILIES
+from linkspan.netfilter.backend import NAMES, Backend
+from linkspan.steps import masquerade
+from linkspan.steps.backend import choose
+from linkspan.steps.forwarding import accept_forwarding
+from linkspan.steps.isolation import Isolate
+from linkspan.steps.masquerade import Masquerade
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request, Result
@@ -119,11 +122,11 @@ def _rebuild(host: Host, attachment: Attachment, record: Record) -> None:
     backend = _recorded_backend(record)
     addresses = record.get("addresses") or ()
     if backend is not None and addresses:
-        masquerade.apply(host, backend, attachment, addresses)
+        Masquerade(attachment, tuple(addresses), backend).do(host)
     if record.get("internal"):
-        isolation.close(host, str(record["bridge"]))
-    families = tuple(family for family, _ in masquerade.by_family(addresses)) or FAMILIES
-    PermitForwarding(str(record["forwards"]), families).do(host)
+        Isolate(str(record["bridge"])).do(host)
+    families = tuple(by_family(addresses)) or FAMILIES
+    accept_forwarding(str(record["forwards"]), families).do(host)
     if record.get("guarded"):
         spoof.guard(host, attachment, str(record["guarded"]))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cni_dns.server import client
 from linkspan.call.transaction import attempt, keep
-from linkspan.netfilter.nft_table import exempt_dns
+from linkspan.steps.nft_table import exempt_dns
 
 if TYPE_CHECKING:
     from cni_dns.server.client import Server

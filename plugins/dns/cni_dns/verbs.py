@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cni_dns.config import Config
 from cni_dns.names import bundle_config, bundle_name, qualified
 from cni_dns.plan import entry_for, gateways, previous
-from cni_dns.questions import PermitQuestions
+from cni_dns.questions import permit_questions
 from cni_dns.result import result_of
 from cni_dns.server import client
 from cni_dns.server.listen import is_local, owner, owner_everywhere
@@ -20,7 +20,7 @@ from linkspan import paths
 from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong, CniError, NotReady, NotReadyDegraded
-from linkspan.netfilter.nft_table import exempt_dns
+from linkspan.steps.nft_table import exempt_dns
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request, Result
@@ -32,7 +32,7 @@ def add(request: Request, host: Host, transaction: Transaction) -> Result:
     config = Config.from_request(request)
     entry = _entry(request, config, host)
     with closing(client.reach_or_start(host)) as server:
-        permit = PermitQuestions(entry.bridge, entry.listen)
+        permit = permit_questions(entry.bridge, entry.listen)
         transaction.do(KeepRecord(entry, server), KeepPort(entry), permit, Announce(entry, server))
     return result_of(previous(request), entry, config)
 
@@ -49,7 +49,7 @@ def check(request: Request, host: Host) -> None:
     if entry is None:
         raise AttachmentWrong(f"no names are recorded for {request.attachment}", "detach and attach it again")
     _compare(entry, wanted)
-    closed = PermitQuestions(entry.bridge, entry.listen).missing(host)
+    closed = permit_questions(entry.bridge, entry.listen).missing(host)
     if closed:
         raise AttachmentWrong(
             closed[0][:120], "; ".join(closed[1:]) or "`linkspan reload` builds the rules again"
@@ -153,7 +153,7 @@ def reload(host: Host) -> None:
     asked = {(each["bridge"], tuple(each["listen"])) for each in known["records"]}
     exempt_dns(host, known["listening"])
     for bridge, listen in sorted(asked):
-        PermitQuestions(bridge, listen).do(host)
+        permit_questions(bridge, listen).do(host)
 
 
 def _entry(request: Request, config: Config, host: Host) -> Entry:

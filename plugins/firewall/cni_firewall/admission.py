@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cni_firewall.config import DEFAULT_ADMIN_CHAIN, DEFAULT_ZONE, Backend, Policy
-from linkspan.netfilter.nft_table import FAMILIES
+from linkspan.cni.addresses import FAMILIES
 
 if TYPE_CHECKING:
     from linkspan.netfilter.backend import Backend as PacketBackend

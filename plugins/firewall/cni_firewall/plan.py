@@ -12,8 +12,9 @@ from cni_firewall.steps import Admit, AdmitToZone, ApplyIptables, Fence, Isolate
 from linkspan.call.transaction import Plan, Step
 from linkspan.cni.errors import InvalidConfig, ToolMissing
 from linkspan.cni.model import Result
-from linkspan.netfilter import backend as packet_backend
-from linkspan.netfilter.forwarding import PermitForwarding
+from linkspan.netfilter.backend import Backend as PacketBackend
+from linkspan.steps import backend as packet_backend
+from linkspan.steps.forwarding import accept_forwarding
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
@@ -33,7 +34,7 @@ def choose(host: Host, asked: str) -> Backend:
     return _of_packets(host)
 
 
-def _of_packets(host: Host, asked: str = "") -> packet_backend.Backend:
+def _of_packets(host: Host, asked: str = "") -> PacketBackend:
     return packet_backend.choose(host, asked, table="filter")
 
 
@@ -68,7 +69,7 @@ def of_today(admission: Admission, host: Host) -> Admission:
     return admission
 
 
-def _fence(host: Host, backend: Backend) -> packet_backend.Backend:
+def _fence(host: Host, backend: Backend) -> PacketBackend:
     """Who keeps bridges apart: firewalld's zones do not."""
     return _of_packets(host) if backend == "firewalld" else backend
 
@@ -87,7 +88,7 @@ def rules_of(admission: Admission) -> Plan:
         steps.append(IsolatePort(admission.port))
     steps.extend(ApplyIptables(admission, family) for family in admission.in_iptables)
     if admission.backend != "iptables":
-        steps.append(PermitForwarding(admission.interface, admission.families))
+        steps.append(accept_forwarding(admission.interface, admission.families))
     if admission.backend == "firewalld":
         steps.append(AdmitToZone(admission.zone, admission.addresses))
     return tuple(steps)

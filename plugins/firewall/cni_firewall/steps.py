@@ -10,7 +10,7 @@ from cni_firewall import firewalld, iptables_rules, nft_rules, owners
 from cni_firewall.admission import Admission
 from linkspan.call.records import Records
 from linkspan.call.transaction import Transaction, Undo, best_effort, keep
-from linkspan.netfilter import nft_table
+from linkspan.steps import nft_table
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment

@@ -19,8 +19,9 @@ from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort, carry_out
 from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Result
-from linkspan.netfilter import forwarding, nft_table
 from linkspan.netfilter.iptables_check import absent
+from linkspan.steps import nft_table
+from linkspan.steps.forwarding import accept_forwarding
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
@@ -86,7 +87,7 @@ def missing(host: Host, admission: Admission) -> list[str]:
         )
     ]
     if admission.backend != "iptables":
-        found += forwarding.missing(host, admission.interface, admission.families)
+        found += accept_forwarding(admission.interface, admission.families).missing(host)
     if admission.fence == "nftables":
         found += _missing_fence(host, admission)
     if admission.policy == "isolated" and lacks_isolation(host, admission.port):
@@ -114,7 +115,7 @@ def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> N
 
 
 def _missing_fence(host: Host, admission: Admission) -> list[str]:
-    found = nft_table.damage(host)
+    found = nft_table.missing_rules(host)
     for wanted in nft_rules.elements(admission):
         if host.nftables.element(wanted.name, wanted.key) is None:
             found.append(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.publication import Publication, first_address
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.model import Result
-from linkspan.netfilter import forwarding, nft_table
 from linkspan.netfilter.iptables_check import absent
-from linkspan.netfilter.nft_table import FAMILIES
+from linkspan.netfilter.nft_table import owned
 from linkspan.netfilter.rules import Element
+from linkspan.steps import nft_table
+from linkspan.steps.forwarding import accept_forwarding
 
 if TYPE_CHECKING:
     from cni_portmap.config import Config
@@ -76,7 +78,7 @@ def missing(host: Host, publication: Publication) -> list[str]:
     """What of a publication's rules is not there, as sentences."""
     found = _missing_elements if publication.backend == "nftables" else _missing_rules
     permitted = publication.families if publication.all_entries() else ()
-    return [*found(host, publication), *forwarding.missing(host, publication.interface, permitted)]
+    return [*found(host, publication), *accept_forwarding(publication.interface, permitted).missing(host)]
 
 
 def _missing_rules(host: Host, publication: Publication) -> list[str]:
@@ -93,7 +95,7 @@ def _own_elements(host: Host, publication: Publication) -> Iterator[Element]:
     siblings = claims.siblings(host, publication)
     for each in nft_rules.elements(publication):
         present = host.nftables.element(each.name, each.key) if siblings else None
-        if not any(nft_table.owned(present, sibling) for sibling in siblings):
+        if not any(owned(present, sibling) for sibling in siblings):
             yield each
 
 
@@ -101,7 +103,7 @@ def _missing_elements(host: Host, publication: Publication) -> list[str]:
     chains = (*nft_rules.subnet_chains(publication), *nft_rules.conditional_chains(publication))
     elements = (*nft_rules.shared_elements(publication), *_own_elements(host, publication))
     return [
-        *nft_table.damage(host),
+        *nft_table.missing_rules(host),
         *nft_table.missing_chains(host, chains),
         *nft_table.missing_elements(host, elements),
     ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cni_portmap.publication import Entry, Publication
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.model import Attachment
 from linkspan.netfilter import nft_table
-from linkspan.netfilter.nft_table import FAMILIES
 from linkspan.netfilter.rules import NFT_FAMILY, Element, Family, NftChange
 
 #: every map that holds elements of ours

@@ -12,7 +12,7 @@ from cni_portmap.steps import (
     PublishByNftables,
     ReflectToSelf,
 )
-from linkspan.netfilter.forwarding import PermitForwarding
+from linkspan.steps.forwarding import accept_forwarding
 
 if TYPE_CHECKING:
     from cni_portmap.publication import Publication
@@ -28,7 +28,7 @@ def rules_of(publication: Publication) -> Plan:
     """The steps that make the rules, which is all that a reload repeats."""
     published = bool(publication.all_entries())
     return (
-        *((PermitForwarding(publication.interface, publication.families),) if published else ()),
+        *((accept_forwarding(publication.interface, publication.families),) if published else ()),
         *_publishing(publication),
         *((OpenLoopback(publication.interface),) if publication.needs_loopback() else ()),
         *((ReflectToSelf(publication.host_link),) if publication.reflects else ()),

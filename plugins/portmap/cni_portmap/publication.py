@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cni_portmap.config import Config
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.model import Attachment, Result
 from linkspan.netfilter.backend import Backend
-from linkspan.netfilter.nft_table import FAMILIES
 from linkspan.netfilter.rules import Family, Flow
 
 

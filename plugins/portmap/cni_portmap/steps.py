@@ -10,9 +10,11 @@ from cni_portmap import claims, iptables_rules, nft_rules
 from cni_portmap.publication import Publication
 from linkspan.call.records import Records
 from linkspan.call.transaction import Transaction, Undo, best_effort, keep
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.errors import CniError, KernelRefused
-from linkspan.netfilter import nft_table
+from linkspan.netfilter.nft_table import owned, without_chain
 from linkspan.netfilter.rules import Change, Element, Family, NftChange
+from linkspan.steps import nft_table
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
@@ -153,7 +155,7 @@ def unpublish_by_name(host: Host, attachment: Attachment) -> None:
     """Take the rules of an attachment back that nothing is recorded of: by its chains' names and its elements' comments."""
     removals = iptables_rules.removals_by_name(attachment)
     best_effort(
-        *(_removal(host, each, removals) for each in nft_table.FAMILIES if host.iptables.usable(each)),
+        *(_removal(host, each, removals) for each in FAMILIES if host.iptables.usable(each)),
         lambda: _remove_elements(host, attachment, _all_elements(host)),
     )
 
@@ -203,16 +205,16 @@ def _remove_elements(host: Host, attachment: Attachment, candidates: tuple[Eleme
     mine = tuple(
         (each.name, each.key)
         for each in candidates
-        if nft_table.owned(host.nftables.element(each.name, each.key), attachment)
+        if owned(host.nftables.element(each.name, each.key), attachment)
     )
     if not mine:
         return
     host.nftables.apply(NftChange(remove=mine))
     gone = tuple(
         command
-        for family in nft_table.FAMILIES
+        for family in FAMILIES
         if any(name.startswith(f"conditional{family}") for name, _ in mine)
-        for command in nft_table.without_chain(nft_rules.conditional_chain(attachment, family))
+        for command in without_chain(nft_rules.conditional_chain(attachment, family))
     )
     if gone:
         host.nftables.apply(NftChange(commands=gone))

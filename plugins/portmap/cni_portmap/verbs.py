@@ -22,7 +22,7 @@ from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Result
-from linkspan.netfilter.backend import choose
+from linkspan.steps.backend import choose
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request

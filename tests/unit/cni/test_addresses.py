@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkspan.cni.addresses import ANY_LINK_LAYER, family_of, is_unicast, local_mac, parse_mac, without_prefix
+from linkspan.cni.addresses import (
+    ANY_LINK_LAYER,
+    by_family,
+    family_of,
+    is_unicast,
+    local_mac,
+    parse_mac,
+    without_prefix,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +82,8 @@ def test_a_computed_mac_address_is_local_and_unicast(value: bytes) -> None:
 )
 def test_an_ip_address_has_a_family_and_perhaps_a_prefix_length(address: str, family: int, bare: str) -> None:
     assert (family_of(address), without_prefix(address)) == (family, bare)
+
+
+def test_addresses_are_told_apart_by_family() -> None:
+    assert by_family(("10.5.0.2/24", "fd00:5::2/64")) == {4: ("10.5.0.2/24",), 6: ("fd00:5::2/64",)}
+    assert by_family(()) == {}

@@ -20,17 +20,8 @@ from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.iptables.tools import CHANGE, Tools, planned, xtables_lock
-from linkspan.netfilter.iptables_text import (
-    AddRule,
-    Chains,
-    DeleteRule,
-    DropChain,
-    Edit,
-    EmptyChain,
-    NewChain,
-    packet,
-    parse_policy,
-)
+from linkspan.netfilter.iptables_edits import AddRule, DeleteRule, DropChain, Edit, EmptyChain, NewChain
+from linkspan.netfilter.iptables_text import Chains, packet, parse_policy
 from linkspan.netfilter.rules import Change, Family, Rule
 
 _TRIES = 12

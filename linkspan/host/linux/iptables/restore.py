@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from linkspan.cni.errors import KernelRefused
 from linkspan.host.linux.iptables.tools import Tools, planned, xtables_lock
-from linkspan.netfilter.iptables_text import Chains, Edit, restore_script
+from linkspan.netfilter.iptables_edits import Edit, restore_script
+from linkspan.netfilter.iptables_text import Chains
 from linkspan.netfilter.rules import NFT_FAMILY, Change, Family
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from linkspan.cni.errors import IoFailure, KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
-from linkspan.netfilter.iptables_text import Chains, Edit, edits, parse_save
+from linkspan.netfilter.iptables_edits import Edit, edits
+from linkspan.netfilter.iptables_text import Chains, parse_save
 from linkspan.netfilter.rules import Change, Family
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import Killed, MemoryHost, Request
-from linkspan.netfilter import masquerade
+from linkspan.steps.masquerade import Masquerade
 from tests.harness.memory import BOX, VERSIONS, Desk, SpyIpam
 
 IPAM = {
@@ -428,7 +428,7 @@ def attached_by_the_reference(desk: Desk) -> dict[str, Any]:
         "veth5f71f192", mac="46:54:17:14:f7:8c", peer="eth0", peer_mac="d2:5c:ca:ca:df:8b", peer_netns=BOX
     )
     links.change("veth5f71f192", master="br0")
-    masquerade.apply(desk.host, "iptables", Attachment("net", "c1", "eth0"), ["10.5.0.2/24"])
+    Masquerade(Attachment("net", "c1", "eth0"), ("10.5.0.2/24",), "iptables").do(desk.host)
     interfaces = [
         {"name": "br0", "mac": "8a:59:94:b4:0c:da"},
         {"name": "veth5f71f192", "mac": "46:54:17:14:f7:8c"},

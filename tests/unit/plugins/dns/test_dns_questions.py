@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cni_dns.questions import CHAIN, PermitQuestions
+from cni_dns.questions import CHAIN, permit_questions
 from cni_dns.verbs import reload
 from linkspan.cni.errors import KernelRefused
 from linkspan.host.memory import MemoryHost
@@ -15,7 +15,7 @@ from tests.harness.memory import Desk
 from tests.harness.nameserver import serve_names_of
 from tests.unit.plugins.dns.test_dns_verbs import DNS, GATEWAY
 
-PERMIT = PermitQuestions("br0", (GATEWAY,))
+PERMIT = permit_questions("br0", (GATEWAY,))
 RULES = tuple(f"-d {GATEWAY}/32 -i br0 -p {each} -m {each} --dport 53 -j ACCEPT" for each in ("udp", "tcp"))
 
 
@@ -58,7 +58,7 @@ def test_two_containers_of_a_bridge_share_the_rules(dropping: MemoryHost) -> Non
 
 
 def test_only_the_family_whose_policy_drops_is_seen_to(dropping: MemoryHost) -> None:
-    PermitQuestions("br0", (GATEWAY, "fd00:5::1")).do(dropping)
+    permit_questions("br0", (GATEWAY, "fd00:5::1")).do(dropping)
     assert (6, "filter") not in dropping.iptables.tables
 
 
@@ -73,8 +73,7 @@ def test_check_says_what_was_flushed_and_reload_brings_it_back(desk: Desk) -> No
     assert desk.call("CHECK", DNS, container_id="web").status == 0
     desk.host.iptables.tables[4, "filter"]["INPUT"].clear()
     assert (
-        desk.call("CHECK", DNS, container_id="web").msg
-        == f"the iptables chain INPUT lacks the rule: -j {CHAIN}"
+        desk.call("CHECK", DNS, container_id="web").msg == f"the iptables chain INPUT has no rule: -j {CHAIN}"
     )
     reload(desk.host)
     assert desk.call("CHECK", DNS, container_id="web").status == 0

@@ -107,7 +107,7 @@ def test_check_sees_the_fence_below_what_accepts() -> None:
     change = iptables_rules.change(fenced("same-bridge"), 4)
     assert absent(chains, change) == []
     assert absent(upside_down, change) == [
-        f"the iptables chain FORWARD has this rule too far down: {SHARED} -j CNI-ISOLATION-STAGE-1"
+        f"the iptables chain FORWARD has this rule in the wrong position: {SHARED} -j CNI-ISOLATION-STAGE-1"
     ]
 
 

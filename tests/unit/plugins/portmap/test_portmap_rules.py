@@ -12,7 +12,7 @@ from cni_portmap.config import Config, PortMapping
 from cni_portmap.publication import Publication
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Attachment
-from linkspan.netfilter.iptables_text import edits, restore_script
+from linkspan.netfilter.iptables_edits import edits, restore_script
 from linkspan.netfilter.rules import Element, Flow, Match
 
 ATTACHMENT = Attachment("net1", "c1", "eth0")

@@ -16,7 +16,9 @@ from linkspan.cni.model import Attachment
 from linkspan.host.memory import Killed, MemoryHost, Request
 from linkspan.host.memory.links import MemoryLinks
 from linkspan.host.memory.netfilter import FakeTable
-from linkspan.netfilter import forwarding, nft_table
+from linkspan.netfilter import forwarding
+from linkspan.steps import nft_table
+from linkspan.steps.forwarding import accept_forwarding
 from tests.harness.memory import Desk
 
 BACKENDS = ("iptables", "nftables")
@@ -366,7 +368,7 @@ def test_forwarding_is_permitted_only_where_the_policy_drops(room: Room) -> None
 def test_a_host_whose_iptables_takes_no_rule_is_warned_of_and_served() -> None:
     room = Room("nftables")
     room.host.iptables.policies = {(4, "filter", "FORWARD"): "DROP"}
-    room.host.refuse = {"iptables.apply": errno.EOPNOTSUPP, "iptables.rules": errno.EOPNOTSUPP}
+    room.host.iptables.foreign = {(4, "filter")}
     assert [room.call(verb).status for verb in ("ADD", "CHECK")] == [0, 0]
     assert [each for each in room.host.warnings if "br0" in each]
 
@@ -374,9 +376,9 @@ def test_a_host_whose_iptables_takes_no_rule_is_warned_of_and_served() -> None:
 def test_a_missing_permission_is_found() -> None:
     room = Room("nftables")
     room.host.iptables.policies = {(4, "filter", "FORWARD"): "DROP"}
-    assert forwarding.missing(room.host, "br0", (4, 6)) != []
-    forwarding.PermitForwarding("br0", (4, 6)).do(room.host)
-    assert forwarding.missing(room.host, "br0", (4, 6)) == []
+    assert accept_forwarding("br0", (4, 6)).missing(room.host) != []
+    accept_forwarding("br0", (4, 6)).do(room.host)
+    assert accept_forwarding("br0", (4, 6)).missing(room.host) == []
 
 
 # --- names ---------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import errno
 import pytest
 
 from linkspan.host.memory import MemoryHost
-from linkspan.netfilter import forwarding
-from linkspan.netfilter.forwarding import CHAIN, PermitForwarding
+from linkspan.netfilter.forwarding import CHAIN
+from linkspan.steps.forwarding import accept_forwarding
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def dropping() -> MemoryHost:
 
 
 def permit(host: MemoryHost, interface: str = "br0") -> None:
-    PermitForwarding(interface, (4, 6)).do(host)
+    accept_forwarding(interface, (4, 6)).do(host)
 
 
 def test_a_host_that_forwards_anyway_gets_no_rule() -> None:
     host = MemoryHost()
     before = host.state()
     permit(host)
-    assert (host.state(), forwarding.missing(host, "br0", (4, 6))) == (before, [])
+    assert (host.state(), accept_forwarding("br0", (4, 6)).missing(host)) == (before, [])
 
 
 def test_where_the_policy_drops_our_chain_stands_last(dropping: MemoryHost) -> None:
@@ -43,9 +43,9 @@ def test_where_the_policy_drops_our_chain_stands_last(dropping: MemoryHost) -> N
 
 
 def test_what_was_permitted_is_not_missing_and_what_was_flushed_is(dropping: MemoryHost) -> None:
-    before = forwarding.missing(dropping, "br0", (4, 6))
+    before = accept_forwarding("br0", (4, 6)).missing(dropping)
     permit(dropping)
-    after = forwarding.missing(dropping, "br0", (4, 6))
+    after = accept_forwarding("br0", (4, 6)).missing(dropping)
     assert (before != [], after) == (True, [])
 
 
@@ -57,7 +57,7 @@ def test_two_bridges_share_the_chain_and_one_jump(dropping: MemoryHost) -> None:
 
 
 def test_only_the_families_in_use_are_seen_to(dropping: MemoryHost) -> None:
-    PermitForwarding("br0", (4,)).do(dropping)
+    accept_forwarding("br0", (4,)).do(dropping)
     assert CHAIN not in dropping.iptables.rules(6, "filter")
 
 
@@ -71,4 +71,4 @@ def test_a_table_that_iptables_cannot_change_is_a_warning_and_no_failure(droppin
 def test_without_iptables_there_is_nothing_to_do(dropping: MemoryHost) -> None:
     dropping.iptables.families = ()
     permit(dropping)
-    assert forwarding.missing(dropping, "br0", (4, 6)) == []
+    assert accept_forwarding("br0", (4, 6)).missing(dropping) == []

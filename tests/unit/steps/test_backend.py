@@ -6,7 +6,7 @@ import pytest
 
 from linkspan.cni.errors import InvalidConfig, ToolMissing
 from linkspan.host.memory import MemoryHost
-from linkspan.netfilter.backend import choose
+from linkspan.steps.backend import choose
 
 
 def a_host(*, iptables: bool = True, nftables: bool = True) -> MemoryHost:
