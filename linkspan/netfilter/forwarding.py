@@ -1,8 +1,10 @@
-"""Rules that accept what our bridges forward where the policy of iptables' FORWARD is DROP: Docker and ufw set it. Pure.
+"""Rules that accept what our bridges forward where the policy of iptables' FORWARD is DROP: Docker and ufw
+set it. Pure.
 
-An accept in a table of our own would have no effect: a packet traverses every table, and one drop is final (nft(8), "VERDICT
-STATEMENTS"). So these are rules of iptables whichever backend publishes and masquerades. They are last in FORWARD: decisions of
-other rules there stay in effect, and only the policy does not apply to our packets.
+An accept in a table of our own would have no effect: a packet traverses every table, and one drop is final
+(nft(8), "VERDICT STATEMENTS"). So these are rules of iptables whichever backend publishes and masquerades.
+They are last in FORWARD: decisions of other rules there stay in effect, and only the policy does not apply to
+our packets.
 """
 
 from __future__ import annotations

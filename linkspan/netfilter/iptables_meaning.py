@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from linkspan.netfilter.iptables_text import ALIASES, PROTOCOLS, STRINGS, network
@@ -12,9 +13,9 @@ _TOKEN = re.compile(r'"((?:\\.|[^"\\])*)"|(\S+)')
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a saved rule says, whatever the order and spelling it says it in. Equal meanings are equal rules.
+    """What a saved rule does, independent of spelling and order. Rules of equal meaning are equal rules.
 
-    `parts` are its matches, each an option with its value, sorted; `target` is where it jumps, `options` how.
+    `parts` are its matches, each an option with its value, sorted; `options` are those of the target.
     """
 
     parts: tuple[str, ...]
@@ -23,7 +24,7 @@ class Meaning:
 
 
 def meaning(text: str) -> Meaning:
-    """What a rule as iptables-save prints it (or a person writes it) says."""
+    """The meaning of a rule as iptables-save prints it or a person writes it."""
     parts: list[str] = []
     options: list[str] = []
     target, section, negated = "", "", ""
@@ -39,16 +40,16 @@ def meaning(text: str) -> Meaning:
         elif word == "-m":
             section = words.take()
         elif word.startswith("--"):
-            said = _said(word[2:], negated, words)
-            (options if section in ("-j", "-g") else parts).append(said)
+            option = _option(word[2:], negated, words)
+            (options if section in ("-j", "-g") else parts).append(option)
         else:
-            parts.append(_said_of_packet(word, negated, words.take()))
+            parts.append(_packet_match(word, negated, words.take()))
         negated = ""
     return Meaning(tuple(sorted(parts)), target, tuple(sorted(options)))
 
 
 class _Words:
-    """The words of a saved rule, one after the other; quotes are taken off."""
+    """The words of a saved rule, one after the other, without their quotes."""
 
     def __init__(self, text: str) -> None:
         self._found = [
@@ -77,7 +78,7 @@ class _Words:
         return taken
 
 
-def _said(name: str, negated: str, words: _Words) -> str:
+def _option(name: str, negated: str, words: _Words) -> str:
     name = ALIASES.get(name, name)
     values = [words.take()] if name in STRINGS else words.values()
     if name == "set-mark" and len(values) == 1 and "/" not in values[0]:
@@ -87,16 +88,28 @@ def _said(name: str, negated: str, words: _Words) -> str:
 
 def _value(name: str, value: str) -> str:
     if name in ("mark", "set-xmark"):
-        number, _, mask = value.partition("/")
-        return f"{int(number, 0):#x}/{int(mask or '0xffffffff', 0):#x}"
+        return _canonical(_mark, value)
     if name in ("ctstate", "state"):
         return ",".join(sorted(value.split(",")))
     return value
 
 
-def _said_of_packet(option: str, negated: str, value: str) -> str:
+def _packet_match(option: str, negated: str, value: str) -> str:
     if option in ("-s", "-d"):
-        value = network(value)
+        value = _canonical(network, value)
     elif option == "-p":
         value = PROTOCOLS.get(value.lower(), value.lower())
     return f"{negated}{option} {value}"
+
+
+def _mark(value: str) -> str:
+    number, _, mask = value.partition("/")
+    return f"{int(number, 0):#x}/{int(mask or '0xffffffff', 0):#x}"
+
+
+def _canonical(form: Callable[[str], str], value: str) -> str:
+    """A value in its canonical form; as it is if it has none, such as an address with a non-contiguous mask."""
+    try:
+        return form(value)
+    except ValueError:
+        return value

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 #: The interface that the reference's names of chains do not mention.
 FIRST_IFNAME = "eth0"
-#: XT_EXTENSION_MAXNAMELEN of linux/netfilter/x_tables.h without the final NUL, and XT_MAX_COMMENT_LEN of xt_comment.h likewise.
+#: XT_EXTENSION_MAXNAMELEN of linux/netfilter/x_tables.h without the final NUL, and XT_MAX_COMMENT_LEN of
+#: xt_comment.h likewise.
 MAX_NAME, _MAX_COMMENT = 28, 255
 
 
 def chain_name(prefix: str, attachment: Attachment) -> str:
     """The prefix and as many hex digits of the attachment's digest as a chain's name can have.
 
-    For eth0 it is the reference's name, which leaves the interface out: the reference gives all interfaces of a container on one
-    network the same chain, and deletes it with the first of them.
+    For eth0 it is the reference's name, which leaves the interface out: the reference gives all interfaces of
+    a container on one network the same chain, and deletes it with the first of them.
     """
     words = attachment.network + attachment.container_id
     if attachment.ifname != FIRST_IFNAME:

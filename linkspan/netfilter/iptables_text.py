@@ -29,7 +29,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 def render(rule: Rule) -> str:
     """The rule as iptables-save prints it, without the leading `-A CHAIN `.
 
-    Raises ValueError for an address that is none and for a line break or NUL anywhere.
+    Raises ValueError for an invalid address, and for a line break or NUL anywhere.
     """
     words = [
         *_address("-s", rule.source),
@@ -49,8 +49,8 @@ def render(rule: Rule) -> str:
 
 
 def packet(rule: Rule) -> dict[str, str]:
-    """What the rule asks of a packet without any extension, as python-iptables names and writes it ("!" is not)."""
-    asked = {
+    """The rule's matches that need no extension, with python-iptables' names and spelling ("!" negates)."""
+    matched = {
         "src": _address("-s", rule.source),
         "dst": _address("-d", rule.destination),
         "in_interface": _plain("-i", rule.in_interface),
@@ -60,7 +60,7 @@ def packet(rule: Rule) -> dict[str, str]:
     numbers = {name: number for number, name in PROTOCOLS.items() if number.isdigit()}
     return {
         key: ("!" if words[0] == "!" else "") + numbers.get(words[-1], words[-1])
-        for key, words in asked.items()
+        for key, words in matched.items()
         if words
     }
 
@@ -90,17 +90,20 @@ def _protocol(value: str) -> list[str]:
 
 
 def network(value: str) -> str:
-    """An address or network as iptables-save prints it: with its prefix length and without host bits. Raises ValueError."""
+    """An address or network as iptables-save prints it: with a prefix length and without host bits.
+
+    Raises ValueError.
+    """
     address, _, length = value.partition("/")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         packed = socket.inet_pton(family, address)
     except OSError:
-        raise ValueError(f"{value!r} is no address") from None
+        raise ValueError(f"{value!r} is not an IP address") from None
     bits = 8 * len(packed)
     prefix = int(length) if length else bits
     if not 0 <= prefix <= bits:
-        raise ValueError(f"{value!r} has no prefix length of 0 to {bits}")
+        raise ValueError(f"{value!r} has no prefix length from 0 to {bits}")
     host_bits = bits - prefix
     number = int.from_bytes(packed, "big") >> host_bits << host_bits
     return f"{socket.inet_ntop(family, number.to_bytes(len(packed), 'big'))}/{prefix}"

@@ -1,7 +1,8 @@
 """Masquerading of what a container sends beyond its subnet (bridge's `ipMasq`), in both backends. Pure.
 
-iptables has the reference's shape, which nerdctl removes by name: a chain `CNI-` and 24 hex digits for each attachment, with jumps
-from POSTROUTING. nftables has an element for each container address and a chain for each subnet.
+iptables has the reference's shape, which nerdctl removes by name: a chain `CNI-` and 24 hex digits for each
+attachment, with jumps from POSTROUTING. nftables has an element for each container address and a chain for
+each subnet.
 """
 
 from __future__ import annotations

@@ -1,23 +1,25 @@
 """The one skeleton of our nftables table, `inet linkspan`: its sets, maps, base chains and their rules.
 
-A packet costs the same with one container or ten thousand, because every rule is one lookup and containers are elements:
+A packet costs the same with one container or ten thousand, because every rule is one lookup and containers
+are elements:
 
-    ports{4,6}          protocol . port            -> container address . port     published on every address
-    ports{4,6}_at       protocol . address . port  -> container address . port     published on one address
-    conditional{4,6}    protocol . port            -> chain of one container       published under conditions
-    conditional{4,6}_at protocol . address . port  -> chain of one container
-    hairpin{4,6}        container address          -> chain of its subnet          whose published connections are masqueraded
-    masquerade{4,6}     container address          -> chain of its subnet          what leaves the subnet is masqueraded
-    dns_servers{4,6}    address                    port 53 of these is never translated, by anybody
-    shielded{4,6}       container address          takes new connections from nobody outside our bridges
-    inside              bridge                     "our bridges"
-    localnet            bridge                     may route 127.0.0.0/8 out, and takes none of it in
-    internal            bridge                     forwards nothing but to itself
-    internal_self       bridge . bridge            (the "itself")
-    fenced              bridge                     exchanges nothing with other fenced bridges but published connections
-    fenced_open         bridge . bridge            (fenced, but open to itself)
+    ports{4,6}           protocol . port -> container address . port, published on every address
+    ports{4,6}_at        protocol . address . port -> the same, published on one address
+    conditional{4,6}     protocol . port -> chain of one container, published under conditions
+    conditional{4,6}_at  protocol . address . port -> the same, on one address
+    hairpin{4,6}         container address -> chain of its subnet: masquerades published connections
+    masquerade{4,6}      container address -> chain of its subnet: masquerades what leaves the subnet
+    dns_servers{4,6}     address: its port 53 is never translated, whoever publishes it
+    shielded{4,6}        container address: accepts new connections only from our bridges
+    inside               bridge: one of "our bridges"
+    localnet             bridge: 127.0.0.0/8 is routed out to it, and dropped when it comes from it
+    internal             bridge: forwards traffic only between its own ports
+    internal_self        bridge . bridge: those ports
+    fenced               bridge: isolated from other such bridges, except for published ports
+    fenced_open          bridge . bridge: isolated, but not its own ports from each other
 
-Sources: nft(8) of nftables 1.0; priorities of include/uapi/linux/netfilter_ipv4.h (dstnat is -100, srcnat 100, raw -300).
+Sources: nft(8) of nftables 1.0; priorities of include/uapi/linux/netfilter_ipv4.h (dstnat is -100,
+srcnat 100, raw -300).
 """
 
 from __future__ import annotations
@@ -73,8 +75,9 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("set", "fenced_open", "ifname . ifname"),
 )
 
-#: base chain -> its hook. Ports are translated before iptables does it (at -100), so that no stale or foreign rule there wins; shielded
-#: addresses are looked at after the kernel has found the connection (-200) and before anything is translated.
+#: base chain -> its hook. Ports are translated before iptables does it (at -100), so that no stale or foreign
+#: rule there wins; shielded addresses are looked at after the kernel has found the connection (-200) and
+#: before anything is translated.
 HOOKS = {
     "guard_loopback": "type filter hook prerouting priority raw",
     "shield": "type filter hook prerouting priority mangle",
@@ -111,8 +114,8 @@ RULES: dict[str, tuple[str, ...]] = {
         "ip daddr @shielded4 drop",
         "ip6 daddr @shielded6 drop",
     ),
-    # Only what is for this host is translated (CVE-2025-67499). Loopback addresses are published to the host itself only; ::1 is
-    # never translated, since it could not answer.
+    # Only what is for this host is translated (CVE-2025-67499). Loopback addresses are published to the host
+    # itself only; ::1 is never translated, since it could not answer.
     "prerouting": (
         _exempt(4),
         _exempt(6),
@@ -177,7 +180,9 @@ def dns_elements(addresses: Iterable[str]) -> tuple[Element, ...]:
 
 
 def comment(attachment: Attachment) -> str:
-    """Whose element this is: 16 hex digits that find it again, then words for a person, cut at nft's 128 bytes."""
+    """Whose element this is: 16 hex digits that find it again, then words for a person, cut at nft's 128
+    bytes.
+    """
     words = f"{attachment.key[:16]} {attachment.network} {attachment.container_id} {attachment.ifname}"
     return words[:_COMMENT_LIMIT]
 

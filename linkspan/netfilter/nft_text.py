@@ -39,12 +39,12 @@ def _written(element: Element) -> str:
 
 
 def normal(key: Iterable[str]) -> tuple[str, ...]:
-    """A key's parts without the quotes that nft prints around interface names and takes or leaves."""
+    """A key's parts without the quotes that nft prints around interface names and accepts, but does not need."""
     return tuple(part.strip().strip('"') for part in key)
 
 
 def same(one: Element, other: Element) -> bool:
-    """Whether two elements of one key have the same value and comment, however they are spaced."""
+    """Whether two elements of one key have the same value and comment, whatever their white space."""
     return one.value.split() == other.value.split() and clean(one.comment) == clean(other.comment)
 
 
@@ -53,7 +53,7 @@ def _key(key: Iterable[str]) -> str:
 
 
 def clean(comment: str) -> str:
-    """A comment as nft can write it: its strings have no way to hold a quote or a line break."""
+    """A comment as nft can write it: its strings cannot contain quotes or line breaks."""
     return re.sub(r'["\s]', lambda found: "'" if found.group() == '"' else " ", comment)
 
 
@@ -88,7 +88,7 @@ def _element(name: str, words: list[str]) -> Element:
 
 
 def parse_handles(listing: str) -> Iterator[tuple[str, int]]:
-    """The rules of one line in what `nft --handle list chain` printed, each with its handle."""
+    """The one-line rules in what `nft --handle list chain` printed, each with its handle."""
     for rule in parse_chain(listing):
         text, marked, handle = rule.rpartition(" # handle ")
         if marked and handle.isdigit():
@@ -96,7 +96,7 @@ def parse_handles(listing: str) -> Iterator[tuple[str, int]]:
 
 
 def parse_chain(listing: str) -> tuple[str, ...]:
-    """The rules in what `nft list chain` printed; a rule that nft broke into lines is one again."""
+    """The rules in what `nft list chain` printed; a rule that nft printed on several lines is joined."""
     rules: list[str] = []
     open_braces = 0
     for line in listing.splitlines()[2:]:

@@ -1,4 +1,4 @@
-"""Packet rules as data, for both back ends. Plans hold these; only `host.linux` turns them into system calls."""
+"""Packet rules as data, for both backends. Steps pass them to the host, which turns them into system calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One iptables rule. "" means any; a value that starts with "! " is negated (`destination="! 224.0.0.0/4"`)."""
+    """One iptables rule. "" means any; a value that starts with "! " is negated: `source="! 10.1.0.0/24"`."""
 
     target: str
     target_options: tuple[tuple[str, str], ...] = ()
@@ -39,7 +39,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jump:
-    """A rule that must stand exactly once in a chain: appended, or first, when it is missing."""
+    """A rule that must be in a chain exactly once. If it is missing it is appended, or inserted first."""
 
     chain: str
     rule: Rule
@@ -50,11 +50,11 @@ class Jump:
 class Change:
     """What one transaction does to one iptables table, in this order.
 
-    * `remove_chains`: every rule that jumps to such a chain goes, wherever it stands, then the chain itself.
-    * `remove`: (chain, rule) pairs that must not be there, all copies.
+    * `remove_chains`: chains to delete, after every rule in the table that jumps to them.
+    * `remove`: (chain, rule) pairs, of which every copy is deleted.
     * `shared`: chains that must exist; one that does is left as it is.
     * `own`: chains that then hold exactly these rules.
-    * `jumps`: rules that must then stand once each; of those that are `first` in one chain, the later listed above the earlier.
+    * `jumps`: rules that must then be there once each; of a chain's `first` ones the last listed is on top.
     """
 
     remove_chains: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Change:
 
     @property
     def only_removes(self) -> bool:
-        """Whether it makes nothing: where its chains are absent it is done before it is begun."""
+        """Whether it creates nothing, so that there is nothing to do where its chains are absent."""
         return not (self.shared or self.own or self.jumps)
 
 
@@ -86,8 +86,9 @@ class Element:
 class NftChange:
     """One atomic transaction on our table.
 
-    `commands` are nft commands that ensure shared things (idempotent: `add table`, `add chain`, and for a chain's rules `flush
-    chain` with `add rule`). `remove` are (set name, key); `add` replaces an element of the same key.
+    `commands` are nft commands that ensure shared things (idempotent: `add table`, `add chain`, and for a
+    chain's rules `flush chain` with `add rule`). `remove` are (set name, key); `add` replaces an element of
+    the same key.
     """
 
     commands: tuple[str, ...] = ()
@@ -97,10 +98,10 @@ class NftChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """Which tracked flows to forget: all that match every field that is set. Ports 0 and "" mean any.
+    """Which tracked flows to delete: those that match every field that is set. Port 0 and "" mean any.
 
-    `to_port` and `to_address` are of the original direction (what the sender wrote); `reply_from` is the source of the
-    answers: the container a flow was translated to.
+    `to_port` and `to_address` are the destination of the original direction; `reply_from` is the source of
+    the reply direction: the container that the flow was translated to.
     """
 
     family: Family

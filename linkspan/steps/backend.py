@@ -1,4 +1,6 @@
-"""Which packet-rule backend serves a call: the one the configuration names, else iptables if it works, else nftables."""
+"""Which packet-rule backend serves a call: the one the configuration names, else iptables if it works, else
+nftables.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
 def choose(host: Host, asked: str | None, *, path: str = "$.backend", table: str = "nat") -> Backend:
     """The backend for a configuration's key at `path`; None and "" leave the choice to us.
 
-    Unset means iptables if it is usable, because nerdctl and podman read its rules, else nftables, which also serves a host whose
-    iptables `table` was created with nft. Raises InvalidConfig for an unknown name and ToolMissing if what is asked for (or
-    anything at all) does not work on this host.
+    Unset means iptables if it is usable, because nerdctl and podman read its rules, else nftables, which also
+    serves a host whose iptables `table` was created with nft. Raises InvalidConfig for an unknown name and
+    ToolMissing if what is asked for (or anything at all) does not work on this host.
     """
     if asked:
         return _asked(host, asked, path)

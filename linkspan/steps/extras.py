@@ -25,7 +25,8 @@ class Warn:
 
 
 def optional(host: Host, consequence: str, action: Callable[[], object]) -> None:
-    """Do something optional. If the host refuses it, the call goes on, with the warning "<consequence>: <why>".
+    """Do something optional. If the host refuses it, the call goes on, with the warning "<consequence>:
+    <why>".
 
     Only errors that the host reports are tolerated; any other exception is a fault in linkspan and passes.
     """

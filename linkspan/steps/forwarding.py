@@ -1,4 +1,6 @@
-"""Accepting packets that the policy of a built-in chain of iptables drops; see `linkspan.netfilter.forwarding`."""
+"""Accepting packets that the policy of a built-in chain of iptables drops; see
+`linkspan.netfilter.forwarding`.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,11 @@ _TABLE = "filter"
 
 @dataclass(frozen=True, slots=True)
 class AcceptDespitePolicy:
-    """Rules of table filter, needed in a family only where the policy of `chain` is DROP. Shared: never undone.
+    """Rules of table filter, needed in a family only where the policy of `chain` is DROP. Shared: never
+    undone.
 
-    A table that iptables cannot change, because nft made it, is a warning that begins with `consequence`: what it drops is then
-    decided by whoever made it.
+    A table that iptables cannot change, because nft made it, is a warning that begins with `consequence`:
+    what it drops is then decided by whoever made it.
     """
 
     chain: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from linkspan.call.transaction import Transaction, Undo, best_effort
+from linkspan.call.transaction import Undo, attempt, best_effort
 from linkspan.cni.addresses import FAMILIES, Family
 from linkspan.netfilter.iptables_check import absent
 
@@ -28,11 +28,12 @@ class ApplyIptables:
     removals: Changes = field(default_factory=dict)
 
     def do(self, host: Host) -> Undo:
-        undo = partial(_apply, host, self.family, self.removals)
-        with Transaction(host) as transaction:
-            transaction.on_failure(undo)  # a table is changed atomically, several are not
-            _apply(host, self.family, self.changes)
-        return undo
+        # Each table is changed atomically, several are not.
+        return attempt(
+            host,
+            partial(_apply, host, self.family, self.changes),
+            partial(_apply, host, self.family, self.removals),
+        )
 
 
 def _apply(host: Host, family: Family, changes: Changes) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Isolate:
-    """Forward traffic only between the bridge's own ports. Shared: never undone. Repeating it changes nothing.
+    """Forward traffic only between the bridge's own ports. Shared: never undone. Repeating it changes
+    nothing.
 
     In nftables if it is usable, else in iptables, whichever backend the configuration names.
     """
@@ -56,7 +57,9 @@ class Isolate:
 
 @dataclass(frozen=True, slots=True)
 class AllowForwarding:
-    """Let a bridge that was isolated forward again; one request of the host if it never was. Shared: never undone."""
+    """Let a bridge that was isolated forward again; one request of the host if it never was. Shared: never
+    undone.
+    """
 
     bridge: str
 

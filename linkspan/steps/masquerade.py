@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from linkspan.call.transaction import Undo, best_effort, carry_out
+from linkspan.call.transaction import Undo, attempt, best_effort, carry_out
 from linkspan.cni.addresses import FAMILIES, by_family
 from linkspan.netfilter import masquerade
 from linkspan.netfilter.rules import NftChange
@@ -25,7 +25,9 @@ _MAPS = tuple(f"masquerade{family}" for family in FAMILIES)
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    """Masquerade what these addresses (CIDR) send outside their subnets, except multicast. Repeating it changes nothing."""
+    """Masquerade what these addresses (CIDR) send outside their subnets, except multicast. Repeating it
+    changes nothing.
+    """
 
     attachment: Attachment
     addresses: tuple[str, ...]
@@ -36,8 +38,11 @@ class Masquerade:
             return carry_out(self._families(), host)
         commands = nft_table.preparation(host, masquerade.subnet_chains(self.addresses))
         elements = masquerade.elements(self.attachment, self.addresses)
-        host.nftables.apply(NftChange(commands=commands, add=elements))
-        return partial(nft_table.remove, host, elements, self.attachment)
+        return attempt(
+            host,
+            partial(host.nftables.apply, NftChange(commands=commands, add=elements)),
+            partial(nft_table.remove, host, elements, self.attachment),
+        )
 
     def _families(self) -> Iterable[ApplyIptables]:
         removal = {"nat": masquerade.removal(self.attachment)}
@@ -70,7 +75,8 @@ def remove(
 ) -> None:
     """Remove an attachment's masquerading, from both backends unless told which.
 
-    Without `addresses` its elements are found by their comments, which means reading all of them. Absent rules are fine.
+    Without `addresses` its elements are found by their comments, which means reading all of them. Absent
+    rules are fine.
     """
     removals: list[Undo] = []
     if backend != "iptables":

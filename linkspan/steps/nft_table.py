@@ -1,4 +1,6 @@
-"""Our nftables table on the host: creating and repairing it, its check, and the removal of an attachment's elements."""
+"""Our nftables table on the host: creating and repairing it, its check, and the removal of an attachment's
+elements.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,18 @@ def ensure(host: Host, elements: Iterable[Element]) -> None:
 
 
 def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
-    """Keep port 53 of our name server's addresses from being translated, whoever publishes it; nothing without nftables."""
+    """Keep port 53 of our name server's addresses from being translated, whoever publishes it; nothing
+    without nftables.
+    """
     wanted = dns_elements(addresses)
     if missing_elements(host, wanted) and host.nftables.usable():
         ensure(host, wanted)
 
 
 def missing_rules(host: Host) -> list[str]:
-    """What of the skeleton is missing, as sentences; the cost does not depend on how many containers there are."""
+    """What of the skeleton is missing, as sentences; the cost does not depend on how many containers there
+    are.
+    """
     if not host.nftables.count(MARKER):
         return [f"the nftables table {TABLE} is missing or of another version"]
     return [
@@ -79,7 +85,9 @@ def missing_elements(host: Host, wanted: Iterable[Element]) -> list[str]:
 def remove(
     host: Host, candidates: Iterable[Element], attachment: Attachment | None = None
 ) -> tuple[str, ...]:
-    """Remove those candidates that are in the table and, if it is given, are the attachment's; the sets they were in."""
+    """Remove those candidates that are in the table and, if it is given, are the attachment's; the sets they
+    were in.
+    """
     present = [(each, host.nftables.element(each.name, each.key)) for each in candidates]
     removed = tuple(
         (each.name, each.key)

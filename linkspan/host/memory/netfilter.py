@@ -11,10 +11,10 @@ from typing import Any
 from linkspan.cni.errors import CniError, KernelRefused
 from linkspan.netfilter.iptables_edits import (
     AddRule,
+    DeleteChain,
     DeleteRule,
-    DropChain,
     Edit,
-    EmptyChain,
+    FlushChain,
     NewChain,
     edits,
 )
@@ -136,9 +136,9 @@ def _refused(number: int, why: str) -> KernelRefused:
 def _edit(chains: dict[str, list[str]], edit: Edit) -> None:
     if isinstance(edit, NewChain):
         chains[edit.chain] = []
-    elif isinstance(edit, EmptyChain):
+    elif isinstance(edit, FlushChain):
         chains[edit.chain].clear()
-    elif isinstance(edit, DropChain):
+    elif isinstance(edit, DeleteChain):
         del chains[edit.chain]
     elif isinstance(edit, DeleteRule):
         del chains[edit.chain][edit.index]

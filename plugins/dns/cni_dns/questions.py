@@ -1,6 +1,8 @@
-"""Rules that accept queries to the name server where the policy of iptables' INPUT is DROP: ufw sets it. Pure.
+"""Rules that accept queries to the name server where the policy of iptables' INPUT is DROP: ufw sets it.
+Pure.
 
-As in `linkspan.netfilter.forwarding` these rules are last in INPUT: decisions of other rules there stay in effect.
+As in `linkspan.netfilter.forwarding` these rules are last in INPUT: decisions of other rules there stay in
+effect.
 """
 
 from __future__ import annotations

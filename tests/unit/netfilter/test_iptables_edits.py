@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from linkspan.host.memory.netfilter import MemoryIptables
 from linkspan.netfilter.iptables_edits import (
     AddRule,
+    DeleteChain,
     DeleteRule,
-    DropChain,
-    EmptyChain,
+    FlushChain,
     NewChain,
     edits,
     restore_script,
@@ -35,10 +35,10 @@ def test_a_shared_chain_is_never_emptied() -> None:
 def test_a_chain_goes_after_the_jumps_to_it() -> None:
     present = {"FORWARD": ("-j OWN", "-j ACCEPT", "-p tcp -j OWN"), "OWN": ("-j DROP",)}
     assert edits(present, Change(remove_chains=("OWN",))) == (
-        EmptyChain("OWN"),
+        FlushChain("OWN"),
         DeleteRule("FORWARD", 0, "-j OWN"),
         DeleteRule("FORWARD", 1, "-p tcp -j OWN"),
-        DropChain("OWN"),
+        DeleteChain("OWN"),
     )
 
 
@@ -49,7 +49,7 @@ def test_a_chain_of_another_with_the_same_beginning_stays() -> None:
 def test_a_chain_that_is_removed_and_filled_is_only_refilled() -> None:
     change = Change(remove_chains=("OWN",), own=(("OWN", (ACCEPT,)),))
     assert edits({"FORWARD": ("-j OWN",), "OWN": ("-j DROP",)}, change) == (
-        EmptyChain("OWN"),
+        FlushChain("OWN"),
         DeleteRule("FORWARD", 0, "-j OWN"),
         AddRule("OWN", ACCEPT),
     )
@@ -72,10 +72,10 @@ def test_a_jump_that_somebody_made_twice_is_left_once() -> None:
 def test_edits_are_one_transaction_of_restore() -> None:
     to_do = (
         NewChain("N"),
-        EmptyChain("E"),
+        FlushChain("E"),
         DeleteRule("D", 3, "-j X"),
         AddRule("N", ACCEPT, first=True),
-        DropChain("E"),
+        DeleteChain("E"),
     )
     assert restore_script({"nat": to_do}).splitlines() == [
         "*nat",

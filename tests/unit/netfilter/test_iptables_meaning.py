@@ -56,3 +56,12 @@ def test_what_differs_is_another_rule(one: str, other: str) -> None:
 def test_a_comment_of_any_text_means_itself(comment: str) -> None:
     rule = Rule(matches=(Match("comment", (("comment", comment),)),), target="X")
     assert meaning(render(rule)).parts == (f"--comment {comment}",)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["-s 10.0.0.0/255.0.255.0 -j ACCEPT", "-m mark --mark none -j ACCEPT", "-s host.example -j ACCEPT"],
+)
+def test_a_rule_that_we_would_not_write_is_compared_as_it_is(rule: str) -> None:
+    assert meaning(rule) == meaning(rule)
+    assert meaning(rule) != meaning("-j ACCEPT")

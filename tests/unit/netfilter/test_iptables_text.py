@@ -62,8 +62,8 @@ def test_a_comment_is_quoted_as_iptables_save_quotes_it(comment: str, text: str)
         Rule(matches=(Match("comment", (("comment", "a\0"),)),), target="X"),
     ],
 )
-def test_what_is_no_rule_is_not_written(rule: Rule) -> None:
-    with pytest.raises(ValueError, match=r"no |one line"):
+def test_an_invalid_rule_is_not_written(rule: Rule) -> None:
+    with pytest.raises(ValueError, match=r"not an IP address|no prefix|one line"):
         render(rule)
 
 
@@ -73,7 +73,8 @@ def test_what_python_iptables_is_told_of_a_packet() -> None:
 
 
 def test_saved_text_becomes_chains_and_rules() -> None:
-    saved = "# Generated\n*nat\n:PREROUTING ACCEPT [0:0]\n:OWN - [0:0]\n-A OWN -j ACCEPT\n-A OWN -j DROP\nCOMMIT\n"
+    chains = ":PREROUTING ACCEPT [0:0]\n:OWN - [0:0]\n-A OWN -j ACCEPT\n-A OWN -j DROP\n"
+    saved = f"# Generated\n*nat\n{chains}COMMIT\n"
     assert parse_save(saved) == {"nat": {"PREROUTING": (), "OWN": ("-j ACCEPT", "-j DROP")}}
 
 
@@ -82,7 +83,8 @@ def test_saved_text_of_two_tables_keeps_them_apart() -> None:
     assert parse_save(saved) == {"raw": {"OUTPUT": ()}, "nat": {"OUTPUT": ("-j DROP",)}}
 
 
-# --- edits -----------------------------------------------------------------------------------------------------
+# --- edits
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

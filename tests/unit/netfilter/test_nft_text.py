@@ -6,7 +6,8 @@ from linkspan.netfilter.nft_text import add, clean, delete, parse_chain, parse_e
 from linkspan.netfilter.rules import Element
 
 LISTING = (
-    "table inet linkspan {\n\tmap ports {\n\t\ttype inet_proto . inet_service . ipv6_addr : ipv6_addr . inet_service\n"
+    "table inet linkspan {\n\tmap ports {\n"
+    "\t\ttype inet_proto . inet_service . ipv6_addr : ipv6_addr . inet_service\n"
     '\t\telements = { tcp . 80 . ::1 comment "a, b: {c}" : fd00::2 . 8080,\n'
     "\t\t\t     udp . 53 . :: : fd00::3 . 53 }\n\t}\n}\n"
 )

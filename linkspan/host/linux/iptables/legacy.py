@@ -20,7 +20,7 @@ from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.iptables.tools import CHANGE, Tools, planned, xtables_lock
-from linkspan.netfilter.iptables_edits import AddRule, DeleteRule, DropChain, Edit, EmptyChain, NewChain
+from linkspan.netfilter.iptables_edits import AddRule, DeleteChain, DeleteRule, Edit, FlushChain, NewChain
 from linkspan.netfilter.iptables_text import Chains, packet, parse_policy
 from linkspan.netfilter.rules import Change, Family, Rule
 
@@ -108,9 +108,9 @@ def _fresh(iptc: Any, family: Family, name: str) -> Iterator[Any]:
 def _do(iptc: Any, family: Family, table: Any, edit: Edit) -> None:
     if isinstance(edit, NewChain):
         table.create_chain(edit.chain)
-    elif isinstance(edit, EmptyChain):
+    elif isinstance(edit, FlushChain):
         table.flush_entries(edit.chain)
-    elif isinstance(edit, DropChain):
+    elif isinstance(edit, DeleteChain):
         table.delete_chain(edit.chain)
     elif isinstance(edit, DeleteRule):
         _delete_at(iptc, table, edit)
