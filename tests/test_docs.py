@@ -14,7 +14,7 @@ import pytest
 from docs import keys
 from linkspan.call.dispatch import answer
 from linkspan.call.plugin import MODULES, load
-from linkspan.cli.main import main as command
+from linkspan.cli.group import group
 from linkspan.cni import errors, schema
 from linkspan.host.memory import MemoryHost
 
@@ -223,11 +223,11 @@ def test_every_linkspan_command_on_a_page_exists() -> None:
 
 def leads_to_a_command(words: list[str]) -> bool:
     """Whether the first words are groups and their command; what follows a command are its arguments."""
-    here: click.Command | None = command
+    here: click.Command | None = group
     for word in words:
         if not isinstance(here, click.Group):
             break
-        here = here.commands.get(word)
+        here = here.get_command(click.Context(here), word)
     return here is not None
 
 

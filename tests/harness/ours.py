@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from linkspan.launch import forms
 from linkspan.launch import install as installation
 from tests.harness.privatehost import PrivateHost
 
@@ -43,7 +44,7 @@ def linkspan(host: PrivateHost, *arguments: str) -> str:
 @cache
 def launchers(form: str) -> Mapping[str, bytes]:
     """Our executables, compiled once: "native" as a host with a compiler gets them, or "python"."""
-    return installation.native_launchers() if form == "native" else installation.python_launchers()
+    return forms.native_launchers() if form == "native" else forms.python_launchers()
 
 
 def install(host: PrivateHost, launcher: str = "native") -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from linkspan import paths
 from linkspan.cni.versions import VERSIONS
-from linkspan.launch import native, protocol
+from linkspan.launch import forms, native, protocol
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 
@@ -211,9 +211,7 @@ def test_a_call_without_any_stream_ends(host: PrivateHost, form: str, launched: 
 
 
 def test_a_native_launcher_without_its_interpreter_says_so(host: PrivateHost) -> None:
-    from linkspan.launch import install
-
-    constants = install.native_constants("bridge", '/gone/py"th\\on', paths.library_dir())
+    constants = forms.native_constants("bridge", '/gone/py"th\\on', paths.library_dir())
     with open(host.path("/opt/cni/bin/bridge"), "wb") as file:
         file.write(native.compiled(constants))
     host.run(["chmod", "755", "/opt/cni/bin/bridge"])

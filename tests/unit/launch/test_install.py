@@ -11,7 +11,7 @@ import pytest
 from linkspan import paths
 from linkspan.call.executables import type_of_executable
 from linkspan.call.plugin import ALIASES, MODULES
-from linkspan.launch import install
+from linkspan.launch import forms, install
 from tests.harness import ours
 
 NAMES = sorted((*MODULES, *ALIASES))
@@ -99,7 +99,7 @@ def test_uninstall_leaves_strangers_and_is_fine_twice(tmp_path: Path, launchers:
 
 @pytest.mark.parametrize("python", ["/opt/a b/python", "/" + "x" * 260], ids=["a blank", "too long"])
 def test_an_interpreter_that_no_first_line_can_name_is_run_by_a_shell(python: str) -> None:
-    text = install.python_launcher("bridge", python, "/lib")
+    text = forms.python_launcher("bridge", python, "/lib")
     assert text.startswith("#!/bin/sh\n")
     assert f"exec '{python}' -IS" in text
     compile(text, "launcher", "exec")
@@ -112,7 +112,7 @@ def test_a_launcher_in_a_folder_with_a_blank_runs(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "python").symlink_to(sys.executable)
     executable = tmp_path / "bridge"
-    executable.write_text(install.python_launcher("bridge", str(folder / "python"), paths.library_dir()))
+    executable.write_text(forms.python_launcher("bridge", str(folder / "python"), paths.library_dir()))
     executable.chmod(0o755)
     done = subprocess.run(
         [str(executable)],

@@ -12,7 +12,7 @@ import pytest
 
 from linkspan import paths
 from linkspan.call.executables import type_of_executable
-from linkspan.launch import install, launcher, protocol
+from linkspan.launch import forms, launcher, protocol
 
 ROOT = paths.library_dir()
 
@@ -26,7 +26,7 @@ def test_an_executable_of_this_checkout_is_known(path: str, cni_type: str) -> No
 
 
 def test_an_executable_of_another_library_is_foreign(tmp_path: Path) -> None:
-    text = install.python_launcher("bridge", "/usr/bin/python3", "/elsewhere")
+    text = forms.python_launcher("bridge", "/usr/bin/python3", "/elsewhere")
     (tmp_path / "bridge").write_text(text)
     assert type_of_executable(str(tmp_path / "bridge")) == ""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from linkspan.cni.versions import VERSIONS
-from linkspan.launch import install
+from linkspan.launch import forms, install
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 
@@ -25,7 +25,7 @@ ITSELF = {
     "linkspan.launch.protocol",
     "linkspan.paths",
 }
-HEAVY = {"pyroute2", "jsonschema", "iptc", "dns", "click", "rich"}
+HEAVY = {"pyroute2", "jsonschema", "iptc", "dns", "click"}
 VERSION = {"CNI_COMMAND": "VERSION", "LINKSPAN_STANDALONE": "1"}
 
 
@@ -45,7 +45,7 @@ def bare() -> set[str]:
 def executable(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The installed bridge."""
     folder = tmp_path_factory.mktemp("bin")
-    install.install(str(folder), install.python_launchers())
+    install.install(str(folder), forms.python_launchers())
     return f"{folder}/bridge"
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from linkspan.cli.main import main
+from linkspan.cli.group import group
 
 
 def install(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["install", "--bin-dir", str(folder), *arguments])
+    return CliRunner().invoke(group, ["install", "--bin-dir", str(folder), *arguments])
 
 
 def is_native(path: Path) -> bool:
