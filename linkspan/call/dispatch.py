@@ -182,7 +182,7 @@ def _require_writable_state(host: Host) -> None:
 
 
 def _guard_netns(request: Request, host: Host) -> None:
-    """Never work on the host's own namespace, to which a recycled /proc/PID path leads, unless that is intended."""
+    """Never work on the host's own namespace, to which a recycled /proc/PID path leads, unless intended."""
     if request.own_netns_allowed or request.verb not in ("ADD", "CHECK"):
         return
     if host.same_netns(request.netns):
