@@ -116,20 +116,15 @@ def carry_out(plan: Iterable[Step], host: Host) -> Undo:
     return transaction.undo
 
 
-def attempt(host: Host, act: Undo, undo: Undo, *, unless: type[CniError] | tuple[()] = ()) -> Undo:
-    """Act and return `undo`, which is called at once if `act` raises anything but `unless`.
+def attempt(host: Host, act: Undo, undo: Undo) -> Undo:
+    """Act and return `undo`, which is called at once if `act` raises.
 
     A request that fails may have been carried out, as when its reply is lost: `undo` must accept that
-    nothing was done. `unless` is the error that proves it.
+    nothing was done.
     """
     with Transaction(host) as transaction:
-        try:
-            act()
-        except unless:
-            raise
-        except BaseException:
-            transaction.on_failure(undo)
-            raise
+        transaction.on_failure(undo)
+        act()
     return undo
 
 

@@ -102,6 +102,10 @@ class Result:
         """The interfaces outside any sandbox, in order: with `bridge`, the bridge and the host end."""
         return tuple(each for each in self.interfaces if not each.sandbox)
 
+    def interface_of(self, ifname: str) -> Interface | None:
+        """The container's interface `ifname`; a link of that name on the host is another one."""
+        return next((each for each in self.interfaces if each.sandbox and each.name == ifname), None)
+
     def addresses_of(self, ifname: str) -> tuple[Address, ...]:
         """The addresses on the container's interface `ifname`; an address with no index counts as its own."""
         mine = {i for i, each in enumerate(self.interfaces) if each.sandbox and each.name == ifname}

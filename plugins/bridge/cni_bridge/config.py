@@ -1,4 +1,4 @@
-"""What the configuration asks for."""
+"""The configuration as a value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _DEFAULT_VLAN, _LAST_VLAN = 1, 4094
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A configuration of bridge, checked. `ipam` is the IPAM plugin's type, "" for layer 2 only; `mtu` in bytes, 0 for the kernel's."""
+    """A valid configuration of bridge.
+
+    `ipam` is the IPAM plugin's type, "" for layer 2 only; `mtu` in bytes, 0 for the kernel's default.
+    """
 
     bridge: str = DEFAULT_BRIDGE
     is_gateway: bool = False
@@ -44,11 +47,11 @@ class Config:
 
     @classmethod
     def from_request(cls, request: Request) -> Config:
-        """The configuration of a call whose document the schema has passed. Raises InvalidConfig, UnsupportedField."""
+        """The configuration of a call whose document the schema has passed. Raises InvalidConfig."""
         document = request.config
         default_gateway = document.get("isDefaultGateway", False)
         config = cls(
-            bridge=document.get("bridge") or DEFAULT_BRIDGE,
+            bridge=bridge_name(request),
             is_gateway=document.get("isGateway", False) or default_gateway,
             is_default_gateway=default_gateway,
             force_address=document.get("forceAddress", False),
@@ -73,9 +76,9 @@ class Config:
 
     @property
     def vlan(self) -> int:
-        """The VLAN whose frames leave the container's port without a tag, 0 for none; only `vlan` asks for one but 1."""
-        own = next((each.first for each in self.vlans if each.untagged), 0)
-        return 0 if own == _DEFAULT_VLAN and self.is_trunk else own
+        """The VLAN ID of the container's untagged frames; 0 for none, and for a trunk's default VLAN."""
+        untagged = next((each.first for each in self.vlans if each.untagged), 0)
+        return 0 if untagged == _DEFAULT_VLAN and self.is_trunk else untagged
 
     @property
     def is_trunk(self) -> bool:
@@ -84,46 +87,51 @@ class Config:
 
     @property
     def gateway_link(self) -> str:
-        """The link that bears the gateways' addresses: the bridge, or its link in the containers' VLAN."""
+        """The link that has the gateways' addresses: the bridge, or its link in the containers' VLAN."""
         return f"{self.bridge}.{self.vlan}" if self.vlan else self.bridge
 
     def _refuse_contradictions(self) -> None:
         if self.hairpin and self.promisc:
             raise InvalidConfig(
                 "$.hairpinMode: cannot set hairpin mode and promiscuous mode at the same time",
-                "leave out hairpinMode or promiscMode",
+                "remove hairpinMode or promiscMode",
             )
         if self.vlan and self.internal and self.is_gateway:
             raise InvalidConfig(
                 "$.vlan: an internal network's gateway is the bridge itself, without VLANs",
-                "leave out vlan, internal or isGateway",
+                "remove vlan, internal or isGateway",
             )
         if not self.interface_up and self.ipam:
             raise InvalidConfig(
                 "$.disableContainerInterface: an interface with addresses must be up",
-                "leave out ipam or disableContainerInterface",
+                "remove ipam or disableContainerInterface",
             )
         if self.internal and self.is_default_gateway:
             raise InvalidConfig(
                 "$.internal: an internal network has no default route",
-                "set isGateway instead of isDefaultGateway, or leave internal out",
+                "set isGateway instead of isDefaultGateway, or remove internal",
             )
 
 
+def bridge_name(request: Request) -> str:
+    """The name of the network's bridge. This and `ipam_type` are all that DEL and GC need to know."""
+    return request.config.get("bridge") or DEFAULT_BRIDGE
+
+
 def ipam_type(request: Request) -> str:
-    """The IPAM plugin's type, or "" where the configuration has none."""
+    """The IPAM plugin's type, or "" if the configuration has none."""
     value = request.config.get("ipam")
     return str(value.get("type") or "") if isinstance(value, Mapping) else ""
 
 
 def _vlans(document: Mapping[str, Any]) -> tuple[PortVlans, ...]:
-    """The port's own VLAN first, then the tagged ones; a trunk without one of its own keeps the bridge's default VLAN."""
+    """The untagged VLAN first, then the tagged ones; a trunk without `vlan` keeps the default VLAN."""
     trunk = tuple(_tagged(index, each) for index, each in enumerate(document.get("vlanTrunk") or ()))
-    own = _vlan_id("$.vlan", document.get("vlan") or 0)
-    if not own and not trunk:
+    untagged = _vlan_id("$.vlan", document.get("vlan") or 0)
+    if not untagged and not trunk:
         return ()
-    own = own or _DEFAULT_VLAN
-    return (PortVlans(own, own, untagged=True), *trunk)
+    untagged = untagged or _DEFAULT_VLAN
+    return (PortVlans(untagged, untagged, untagged=True), *trunk)
 
 
 def _tagged(index: int, value: Mapping[str, Any]) -> PortVlans:
@@ -154,7 +162,7 @@ def _mtu(value: int) -> int:
 
 
 def _mac(value: str) -> str:
-    """In the kernel's form, "" for none. The runtime may give it in several places: the message names none of them."""
+    """In the kernel's form, "" for none. It may come from several places, so the message has no JSON path."""
     mac = parse_mac(value)
     if value and (mac is None or not is_unicast(mac)):
         raise InvalidConfig(

@@ -1,20 +1,26 @@
-"""Which steps an attachment takes. Pure: configuration and IPAM's answer in, steps out."""
+"""Which steps an attachment takes. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cni_bridge import spoof, steps
+from cni_bridge import NAME
 from cni_bridge.config import Config
+from cni_bridge.facts import Facts, Record
+from cni_bridge.steps.bridge import EnsureBridge, EnsureVlanLink
+from cni_bridge.steps.container import ConfigureInterface
+from cni_bridge.steps.gateway import AssignGateway, EnableForwarding
+from cni_bridge.steps.mac_filter import FilterMac
+from cni_bridge.steps.pair import CreatePair, JoinBridge, SetVlans, ifname_taken
+from linkspan.call.records import WriteRecord
 from linkspan.call.transaction import Plan, Step
-from linkspan.cni.addresses import FAMILIES
-from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.addresses import FAMILIES, Family
+from linkspan.cni.errors import AlreadyAttached, InvalidConfig
 from linkspan.cni.model import NO_DNS, Address, Dns, Route
 from linkspan.netfilter.backend import Backend
-from linkspan.netfilter.rules import Family
 from linkspan.steps.forwarding import accept_forwarding
 from linkspan.steps.isolation import AllowForwarding, Isolate
 from linkspan.steps.masquerade import Masquerade
@@ -23,23 +29,30 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request, Result
 
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-#: How much worse than the one before each further way out of a container is.
+#: How much worse than the previous one the metric of each further default route of a container is.
 METRIC_STEP = 100
 _SCOPE_LINK = 253
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What an attachment is to look like: addresses with their gateways, routes, the container's MAC, a back end if it masquerades.
+    """What an attachment is to have: addresses with their gateways, routes, the interface's MAC address.
 
-    `dns` is IPAM's.
+    `forwards` is the link that iptables sees the container's packets come from: that of the gateway if there
+    is one, else the bridge. `backend` is for masquerading, None without it. `dns` is IPAM's.
     """
 
     addresses: tuple[Address, ...]
     routes: tuple[Route, ...]
     mac: str
+    forwards: str
     backend: Backend | None
     dns: Dns = NO_DNS
+
+    @property
+    def cidrs(self) -> tuple[str, ...]:
+        """The addresses in CIDR form."""
+        return tuple(each.address for each in self.addresses)
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -48,96 +61,113 @@ class Layout:
         return tuple(family for family in FAMILIES if family in present)
 
 
-def layout_of(
-    config: Config,
-    attachment: Attachment,
-    ipam: Result,
-    default_metrics: dict[int, int],
-    backend: Backend | None,
-) -> Layout:
-    """`default_metrics` is the worst metric among the container's default routes, by family: those it has stay preferred."""
+def refuse_second(request: Request, facts: Facts) -> None:
+    """Raise AlreadyAttached if the attachment or an interface of its name exists, before IPAM is called."""
+    attachment = request.attachment
+    if facts.has_host_end:
+        raise AlreadyAttached(
+            f"{attachment.ifname} of container {attachment.container_id[:24]} is attached already",
+            f"{attachment} has the link {attachment.host_veth}; DEL it first",
+        )
+    if facts.has_interface:
+        raise ifname_taken(attachment, request.netns)
+
+
+def first_record(request: Request, config: Config, facts: Facts) -> WriteRecord:
+    """The step before IPAM is called: what DEL must know to return the address."""
+    record = Record(
+        bridge=config.bridge,
+        ipam=request.config.get("ipam"),
+        backend=facts.backend,
+        internal=config.internal,
+    )
+    return WriteRecord(NAME, request.attachment, record.to_json())
+
+
+def layout_of(request: Request, config: Config, facts: Facts, ipam: Result) -> Layout:
+    """What the result of IPAM means for this attachment.
+
+    Raises InvalidConfig for a route of a family without an address.
+    """
     addresses = tuple(_with_gateway(config, each) for each in ipam.ips)
-    routes = tuple(_behind(each, default_metrics) for each in _routes(config, addresses, ipam.routes))
+    routes = _routes(config, addresses, ipam.routes)
     return Layout(
         addresses=addresses,
-        routes=routes,
-        mac=config.mac or _mac_for(attachment, addresses),
-        backend=backend if addresses else None,
+        routes=tuple(_with_metric(each, facts.default_metrics) for each in routes),
+        mac=config.mac or _mac_for(request.attachment, addresses),
+        forwards=config.gateway_link if config.is_gateway and addresses else config.bridge,
+        backend=facts.backend if addresses else None,
         dns=ipam.dns,
     )
 
 
-def record_of(
-    request: Request, config: Config, backend: Backend | None, layout: Layout | None = None
-) -> dict[str, Any]:
-    """What DEL, GC and a reload must know; without `layout` as much as is known before IPAM is asked."""
-    return {
-        "bridge": config.bridge,
-        "forwards": _forwarding_link(config, layout) if layout else "",
-        "ipam": request.config.get("ipam"),
-        "backend": backend or "",
-        "internal": config.internal,
-        "addresses": [each.address for each in layout.addresses] if layout else None,
-        "guarded": layout.mac if layout and config.spoof_check else "",
-    }
-
-
 def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
-    """The bridge, the pair, the container's side, the gateway, masquerading; in this order."""
+    """The bridge, the pair, the container's side, the gateway, packet rules; in this order."""
     attachment = request.attachment
-    plan: list[Step] = [
-        steps.EnsureBridge(
-            config.bridge, config.mtu, promisc=config.promisc, vlan_filtering=bool(config.vlans)
-        ),
-        steps.WriteRecord(attachment, record_of(request, config, layout.backend, layout)),
-        steps.MakePair(attachment, request.netns, layout.mac, config.mtu),
-        steps.JoinBridge(
-            attachment.host_veth, config.bridge, hairpin=config.hairpin, isolated=config.port_isolation
-        ),
-    ]
+    return (
+        EnsureBridge(config.bridge, config.mtu, promisc=config.promisc, vlan_filtering=bool(config.vlans)),
+        WriteRecord(NAME, attachment, _record(request, config, layout).to_json()),
+        CreatePair(attachment, request.netns, layout.mac, config.mtu),
+        *_port(attachment, config, layout),
+        *_interface(request, config, layout),
+        *_gateway(attachment, config, layout),
+        *_rules(attachment, config, layout),
+    )
+
+
+def _record(request: Request, config: Config, layout: Layout) -> Record:
+    return Record(
+        bridge=config.bridge,
+        ipam=request.config.get("ipam"),
+        backend=layout.backend,
+        internal=config.internal,
+        forwards=layout.forwards,
+        addresses=layout.cidrs,
+        guarded=layout.mac if config.spoof_check else "",
+    )
+
+
+def _port(attachment: Attachment, config: Config, layout: Layout) -> Iterator[Step]:
+    port = attachment.host_veth
+    yield JoinBridge(port, config.bridge, hairpin=config.hairpin, isolated=config.port_isolation)
     if config.vlans:
-        plan.append(
-            steps.SetVlans(attachment.host_veth, config.vlans, keep_default=config.preserve_default_vlan)
-        )
+        yield SetVlans(port, config.vlans, keep_default=config.preserve_default_vlan)
     if config.spoof_check:
-        plan.append(spoof.Guard(attachment, layout.mac))
+        yield FilterMac(attachment, layout.mac)
+
+
+def _interface(request: Request, config: Config, layout: Layout) -> Iterator[Step]:
     if config.interface_up:
-        plan.append(
-            steps.Furnish(request.netns, request.ifname, layout.addresses, layout.routes, nodad=config.nodad)
+        yield ConfigureInterface(
+            request.netns, request.ifname, layout.addresses, layout.routes, nodad=config.nodad
         )
-    if _has_gateway(config, layout):
-        gateways = tuple(_gateway_address(each) for each in layout.addresses)
-        if config.vlan:
-            plan.append(steps.EnsureVlanLink(config.gateway_link, config.bridge, config.vlan))
-        plan.append(
-            steps.BeGateway(
-                config.gateway_link,
-                gateways,
-                bridge=config.bridge,
-                port=attachment.host_veth,
-                force=config.force_address,
-            )
-        )
+
+
+def _gateway(attachment: Attachment, config: Config, layout: Layout) -> Iterator[Step]:
+    if not config.is_gateway or not layout.addresses:
+        return
+    if config.vlan:
+        yield EnsureVlanLink(config.gateway_link, config.bridge, config.vlan)
+    yield AssignGateway(
+        config.gateway_link,
+        tuple(f"{each.gateway}/{each.address.partition('/')[2]}" for each in layout.addresses),
+        bridge=config.bridge,
+        port=attachment.host_veth,
+        force=config.force_address,
+    )
+
+
+def _rules(attachment: Attachment, config: Config, layout: Layout) -> Iterator[Step]:
     if config.internal:
-        plan.append(Isolate(config.bridge))
+        yield Isolate(config.bridge)
     else:
-        plan.append(AllowForwarding(config.bridge))
+        yield AllowForwarding(config.bridge)
         if config.is_gateway:
-            plan.append(steps.Forward(layout.families))
-    # Also without a gateway: br_netfilter shows iptables what is only bridged.
-    plan.append(accept_forwarding(_forwarding_link(config, layout), layout.families or FAMILIES))
+            yield EnableForwarding(layout.families)
+    # Also without a gateway: with br_netfilter iptables sees bridged packets.
+    yield accept_forwarding(layout.forwards, layout.families or FAMILIES)
     if layout.backend is not None:
-        plan.append(Masquerade(attachment, tuple(each.address for each in layout.addresses), layout.backend))
-    return tuple(plan)
-
-
-def _has_gateway(config: Config, layout: Layout) -> bool:
-    return config.is_gateway and bool(layout.addresses)
-
-
-def _forwarding_link(config: Config, layout: Layout) -> str:
-    """The link that iptables sees the containers' packets come from: that of the gateway if there is one, else the bridge."""
-    return config.gateway_link if _has_gateway(config, layout) else config.bridge
+        yield Masquerade(attachment, layout.cidrs, layout.backend)
 
 
 def _with_gateway(config: Config, address: Address) -> Address:
@@ -147,37 +177,37 @@ def _with_gateway(config: Config, address: Address) -> Address:
     return replace(address, gateway=str(network.network_address + 1))
 
 
-def _gateway_address(address: Address) -> str:
-    return f"{address.gateway}/{address.address.partition('/')[2]}"
-
-
 def _routes(config: Config, addresses: Sequence[Address], routes: Sequence[Route]) -> list[Route]:
-    """IPAM's routes with a gateway each; a default route of each family more if the bridge is the way out, none if internal."""
+    """IPAM's routes with a gateway each, without default routes if internal.
+
+    With isDefaultGateway each family has a default route.
+    """
     gateways = {each.family: each.gateway for each in reversed(addresses)}
-    wanted = [
+    found = [
         each if each.gw or _is_on_link(each) else replace(each, gw=gateways.get(each.family, ""))
         for each in routes
     ]
     if config.internal:
-        return [each for each in wanted if not each.is_default]
+        return [each for each in found if not each.is_default]
     for family in sorted(gateways) if config.is_default_gateway else ():
-        if not any(each.is_default and each.family == family for each in wanted):
-            wanted.append(Route(dst=ANYWHERE[family], gw=gateways[family]))
-    for each in wanted:
+        if not any(each.is_default and each.family == family for each in found):
+            found.append(Route(dst=ANYWHERE[family], gw=gateways[family]))
+    for each in found:
         if each.family not in gateways:
             raise InvalidConfig(
-                f"$.ipam.routes: {each.dst} has no address of its family to go out from",
-                "add a range of that family, or take the route out",
+                f"$.ipam.routes: {each.dst}: the container has no address of this family",
+                "add a range of that family, or remove the route",
             )
-    return wanted
+    return found
 
 
 def _is_on_link(route: Route) -> bool:
-    """Whether a route asks to have no gateway: its scope is link (253) or narrower (linux/rtnetlink.h, rt_scope_t)."""
+    """Whether a route must have no gateway: scope link (253) or narrower (linux/rtnetlink.h, rt_scope_t)."""
     return route.scope is not None and route.scope >= _SCOPE_LINK
 
 
-def _behind(route: Route, default_metrics: dict[int, int]) -> Route:
+def _with_metric(route: Route, default_metrics: Mapping[int, int]) -> Route:
+    """The container's present default routes stay preferred."""
     worst = default_metrics.get(route.family)
     if not route.is_default or route.priority is not None or route.table or worst is None:
         return route
@@ -185,6 +215,7 @@ def _behind(route: Route, default_metrics: dict[int, int]) -> Route:
 
 
 def _mac_for(attachment: Attachment, addresses: Sequence[Address]) -> str:
+    """02:42 and the IPv4 address, so that a reused address keeps its MAC address in neighbours' caches."""
     first = next((each for each in addresses if each.family == 4), None)
     if first is None:
         return attachment.container_mac

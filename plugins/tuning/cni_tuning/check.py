@@ -48,7 +48,5 @@ def _attribute_problems(request: Request, config: Config, link: Link) -> Iterato
 
 def _reported(request: Request) -> Attributes:
     """What the chain's result reports of the interface: a plugin listed later may have changed it again."""
-    for each in (request.prev_result or Result()).interfaces:
-        if each.sandbox and each.name == request.ifname:
-            return Attributes(mac=each.mac.lower() or None, mtu=each.mtu)
-    return Attributes()
+    interface = (request.prev_result or Result()).interface_of(request.ifname)
+    return Attributes(mac=interface.mac.lower() or None, mtu=interface.mtu) if interface else Attributes()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def result_of(request: Request, config: Config) -> Result:
-    """PrevResult with the new MAC address and MTU on the container's interface.
+    """The interfaces of prevResult with the new MAC address and MTU on the container's interface.
 
     A link of that name on the host is another one.
     """

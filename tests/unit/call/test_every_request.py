@@ -1,6 +1,7 @@
 """Whatever exception any request of the host raises: ADD leaves what was there before, and each verb reports it.
 
 Every verb of every plugin is called once to learn its requests, and then once more for each of them and each exception.
+A request whose reply is lost has been carried out nevertheless.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from linkspan.host.memory import MemoryHost, Request
+from linkspan.host.memory import Failure, MemoryHost, ReplyLost, Request
 from tests.harness.memory import BOX, Answer, Desk
 from tests.harness.nameserver import serve_names_of
 
@@ -69,11 +70,13 @@ SCENARIOS = {
     "loopback": Scenario({"type": "loopback"}),
     "dns": Scenario({"type": "dns"}, chained=True),
 }  # fmt: skip
-REFUSALS: dict[str, Callable[[], int | BaseException]] = {
+REFUSALS: dict[str, Callable[[], Failure | ReplyLost]] = {
     "ENOMEM": lambda: errno.ENOMEM,
     "MemoryError": MemoryError,
     "ValueError": lambda: ValueError("nonsense"),
     "KeyboardInterrupt": KeyboardInterrupt,
+    "reply lost": lambda: ReplyLost(errno.ENOBUFS),
+    "interrupted when done": lambda: ReplyLost(KeyboardInterrupt()),
 }
 
 
@@ -147,7 +150,7 @@ def test_an_add_that_any_request_fails_leaves_what_was_there(name: str, refusal:
             assert left.lost <= allowed.lost, (request, left.lost - allowed.lost)
 
 
-@pytest.mark.parametrize("refusal", ["ENOMEM", "MemoryError"])
+@pytest.mark.parametrize("refusal", ["ENOMEM", "MemoryError", "reply lost"])
 @pytest.mark.parametrize("verb", ["DEL", "GC"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_what_a_failed_removal_leaves_the_next_one_removes(name: str, verb: str, refusal: str) -> None:
@@ -168,7 +171,7 @@ def test_what_a_failed_removal_leaves_the_next_one_removes(name: str, verb: str,
         assert left.lost <= allowed.lost, (request, left.lost - allowed.lost)
 
 
-@pytest.mark.parametrize("refusal", ["ENOMEM", "MemoryError"])
+@pytest.mark.parametrize("refusal", ["ENOMEM", "MemoryError", "reply lost"])
 @pytest.mark.parametrize("verb", ["CHECK", "STATUS"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_question_that_any_request_fails_changes_nothing(name: str, verb: str, refusal: str) -> None:

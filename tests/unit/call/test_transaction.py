@@ -132,17 +132,6 @@ def test_an_attempt_that_fails_is_undone_as_it_may_have_been_carried_out() -> No
     assert log == ["undo"]
 
 
-def test_an_attempt_is_not_undone_after_the_error_that_proves_that_nothing_was_done() -> None:
-    log: list[str] = []
-
-    def refuse() -> None:
-        raise IoFailure("already there")
-
-    with pytest.raises(IoFailure):
-        attempt(HOST, refuse, lambda: log.append("undo"), unless=IoFailure)
-    assert log == []
-
-
 def test_an_attempt_that_succeeds_returns_its_undo() -> None:
     log: list[str] = []
     undo = attempt(HOST, lambda: log.append("do"), lambda: log.append("undo"))

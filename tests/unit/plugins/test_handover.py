@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cni_bridge.handover import REFERENCE_RULES, rules_comment
+from cni_bridge.takeover import REFERENCE_RULES, rules_comment
 from cni_portmap.handover import destination
 from linkspan.cni.model import Attachment
 from tests.harness.memory import Desk

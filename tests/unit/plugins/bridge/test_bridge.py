@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from linkspan.cni.model import Attachment
-from linkspan.host.memory import Killed, MemoryHost, Request
+from linkspan.host.memory import Killed, MemoryHost, ReplyLost, Request
 from linkspan.steps.masquerade import Masquerade
 from tests.harness.memory import BOX, VERSIONS, Desk, SpyIpam
 
@@ -239,6 +239,26 @@ def test_a_failed_add_takes_its_gateway_off_the_bridge_unless_somebody_uses_it(
     desk.host.refuse = {"nftables.apply": errno.EBUSY}
     assert desk.call("ADD", masquerading("nftables")).code == 101
     assert set(host.addresses("br0")) == ({"10.5.0.1/24", "fd00:5::1/64"} if used else set())
+
+
+def test_a_failed_add_puts_a_replaced_gateway_address_back(desk: Desk) -> None:
+    host = desk.host.namespace("/proc/self/ns/net")
+    host.create_bridge("br0")
+    host.add_address("br0", "192.168.1.1/24")
+    desk.host.refuse = {"nftables.apply": errno.EBUSY}
+    assert desk.call("ADD", {**masquerading("nftables"), "forceAddress": True}).code == 101
+    assert host.addresses("br0") == ("192.168.1.1/24",)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "stays"), [(errno.ENOBUFS, 101, False), (errno.EEXIST, 105, True)]
+)
+def test_a_pair_that_is_there_after_a_failed_request_is_removed_unless_another_created_it(
+    desk: Desk, failure: int, code: int, stays: bool
+) -> None:
+    desk.host.refuse = {"links.create_veth": ReplyLost(failure)}
+    assert desk.call("ADD", PLAIN).code == code
+    assert (desk.host.namespace("/proc/self/ns/net").get(VETH) is not None) == stays
 
 
 def test_a_container_with_an_ipv6_address_listens_to_no_router_before_it_is_up() -> None:

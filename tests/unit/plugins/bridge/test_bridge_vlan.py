@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cni_bridge.spoof import chain_name
+from cni_bridge.rules_nftables import chain_name
 from cni_bridge.verbs import reload
 from linkspan.cni.model import Attachment
 from linkspan.host.contract import PortVlans

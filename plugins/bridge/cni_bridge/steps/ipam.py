@@ -1,4 +1,4 @@
-"""The addresses of an attachment: asked of the IPAM plugin, and given back whatever has become of the configuration."""
+"""The attachment's addresses: requested from the IPAM plugin, and returned to the one that allocated them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Request
     from linkspan.host.contract import Host
 
+Ipam = Mapping[str, Any]
+
 
 def reserve(request: Request, host: Host, transaction: Transaction) -> Result:
-    """The IPAM plugin's answer to ADD; an empty result without one.
+    """The IPAM plugin's result of ADD; an empty result without one.
 
     If it fails, or anything after it does, it is called with DEL (SPEC 1.1.0, section 4).
 
-    Raises what the plugin raised, and InvalidConfig when it gave no address.
+    Raises what the plugin raised, and InvalidConfig if it returned no address.
     """
     cni_type = ipam_type(request)
     if not cni_type:
@@ -32,25 +34,25 @@ def reserve(request: Request, host: Host, transaction: Transaction) -> Result:
     result = delegate(cni_type, request, host)
     if result is None or not result.ips:
         raise InvalidConfig(
-            f"$.ipam.type: {cni_type} gave no address", "leave ipam out for a network of layer 2 only"
+            f"$.ipam.type: {cni_type} returned no address", "remove ipam for a layer-2-only network"
         )
     return result
 
 
-def release(request: Request, host: Host, recorded: Mapping[str, Any] | None) -> None:
-    """DEL of the IPAM plugin that ADD asked (`recorded` is its configuration then), though the list was edited since."""
+def release(request: Request, host: Host, recorded: Ipam | None) -> None:
+    """DEL of the IPAM plugin that ADD called; `recorded` is its configuration then."""
     if recorded and is_edited(request, recorded):
         request = _with_ipam(request, recorded)
     if ipam_type(request):
         delegate(ipam_type(request), request, host)
 
 
-def is_edited(request: Request, recorded: Mapping[str, Any] | None) -> bool:
-    """Whether the list's `ipam` is another than the one that ADD had."""
+def is_edited(request: Request, recorded: Ipam | None) -> bool:
+    """Whether the configuration's `ipam` differs from the one that ADD recorded."""
     return bool(recorded) and recorded != request.config.get("ipam")
 
 
-def _with_ipam(request: Request, ipam: Mapping[str, Any]) -> Request:
+def _with_ipam(request: Request, ipam: Ipam) -> Request:
     document = {**request.document, "ipam": ipam}
     return replace(
         request,

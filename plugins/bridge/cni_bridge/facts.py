@@ -1,0 +1,138 @@
+"""What is read from the host: before planning, after the plan was carried out, and for DEL and GC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cni_bridge import NAME
+from cni_bridge.config import Config, bridge_name
+from linkspan.call.records import Records
+from linkspan.cni.addresses import FAMILIES
+from linkspan.cni.errors import NetnsGone
+from linkspan.netfilter.backend import NAMES, Backend
+from linkspan.steps.backend import choose
+
+if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment, Request
+    from linkspan.host.contract import Host, Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What ADD decides from, besides the result of IPAM.
+
+    `has_host_end` and `has_interface` tell whether links with the names of the pair exist. `default_metrics`
+    is the highest metric among the container's default routes, by family that has any. `backend` is for
+    masquerading, None without it.
+    """
+
+    has_host_end: bool
+    has_interface: bool
+    default_metrics: Mapping[int, int]
+    backend: Backend | None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The links of an attachment as the kernel has them."""
+
+    bridge: Link
+    host_end: Link
+    interface: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What ADD writes down for DEL, GC and a reload.
+
+    `ipam` is the configuration that ADD used. `forwards` is the link that the container's packets come from,
+    "" until it is known; `addresses` (CIDR) are None until then. `guarded` is the only MAC address that may
+    pass, "" if any may.
+    """
+
+    bridge: str
+    ipam: Mapping[str, Any] | None
+    backend: Backend | None
+    internal: bool
+    forwards: str = ""
+    addresses: tuple[str, ...] | None = None
+    guarded: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record's content as JSON."""
+        return {
+            "bridge": self.bridge,
+            "forwards": self.forwards,
+            "ipam": self.ipam,
+            "backend": self.backend or "",
+            "internal": self.internal,
+            "addresses": None if self.addresses is None else list(self.addresses),
+            "guarded": self.guarded,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Record:
+        """The record that `to_json` wrote, perhaps in an earlier version."""
+        addresses = content.get("addresses")
+        return cls(
+            bridge=str(content.get("bridge") or ""),
+            forwards=str(content.get("forwards") or ""),
+            ipam=content.get("ipam"),
+            backend=next((each for each in NAMES if each == content.get("backend")), None),
+            internal=bool(content.get("internal")),
+            addresses=None if addresses is None else tuple(addresses),
+            guarded=str(content.get("guarded") or ""),
+        )
+
+
+def read_facts(request: Request, config: Config, host: Host) -> Facts:
+    """Read the facts. Raises KernelRefused, NetnsGone, and ToolMissing if no backend can masquerade."""
+    container = host.links(request.netns)
+    metrics = {
+        family: [each.priority for each in container.routes(family) if each.dst.endswith("/0")]
+        for family in FAMILIES
+    }
+    return Facts(
+        has_host_end=host.links().get(request.attachment.host_veth) is not None,
+        has_interface=container.get(request.ifname) is not None,
+        default_metrics={family: max(found) for family, found in metrics.items() if found},
+        backend=read_backend(config, host),
+    )
+
+
+def read_backend(config: Config, host: Host) -> Backend | None:
+    """The backend for masquerading, None without it. Raises InvalidConfig, ToolMissing."""
+    return choose(host, config.ip_masq_backend, path="$.ipMasqBackend") if config.ip_masq else None
+
+
+def read_created(request: Request, config: Config, host: Host) -> Created:
+    """The links that were created. Raises NetnsGone if the container disappeared meanwhile."""
+    bridge = host.links().get(config.bridge)
+    host_end = host.links().get(request.attachment.host_veth)
+    interface = host.links(request.netns).get(request.ifname)
+    if bridge is None or host_end is None or interface is None:
+        raise NetnsGone(
+            f"the interface {request.ifname} disappeared during setup", f"CNI_NETNS is {request.netns}"
+        )
+    return Created(bridge, host_end, interface)
+
+
+def read_record(attachment: Attachment, host: Host) -> Record | None:
+    """What ADD recorded for an attachment."""
+    content = Records(host, NAME).read(attachment)
+    return None if content is None else Record.from_json(content)
+
+
+def read_stale(request: Request, host: Host) -> list[tuple[Attachment, Record]]:
+    """The attachments that GC removes.
+
+    Two lists may have one network name (nerdctl keeps them for each containerd namespace) and differ in the
+    bridge.
+    """
+    stale = [
+        (attachment, Record.from_json(content)) for attachment, content in Records(host, NAME).stale(request)
+    ]
+    bridge = bridge_name(request)
+    return [(attachment, record) for attachment, record in stale if record.bridge in ("", bridge)]

@@ -1,0 +1,54 @@
+"""What an attachment's record names: all of it removed, or its packet rules restored."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cni_bridge import NAME
+from cni_bridge.steps.mac_filter import FilterMac, remove_mac_filter
+from cni_bridge.steps.pair import remove_pair
+from linkspan.call.records import Records
+from linkspan.call.transaction import Undo, best_effort
+from linkspan.cni.addresses import FAMILIES, by_family
+from linkspan.steps import masquerade
+from linkspan.steps.forwarding import accept_forwarding
+from linkspan.steps.isolation import Isolate
+from linkspan.steps.masquerade import Masquerade
+
+if TYPE_CHECKING:
+    from cni_bridge.facts import Record
+    from linkspan.cni.model import Attachment
+    from linkspan.host.contract import Host
+
+
+def remove(host: Host, attachment: Attachment, record: Record | None) -> None:
+    """Remove the pair, masquerading and MAC filter, but not the record. Absent objects are fine."""
+    removals: list[Undo] = [partial(remove_pair, host, attachment, recorded=record is not None)]
+    if record is not None and record.backend is not None:
+        removals.append(
+            partial(masquerade.remove, host, attachment, record.addresses, backend=record.backend)
+        )
+    if record is not None and record.guarded:
+        removals.append(partial(remove_mac_filter, host, attachment))
+    best_effort(*removals)
+
+
+def forget(host: Host, attachment: Attachment, record: Record | None) -> None:
+    """Remove everything, then the record."""
+    remove(host, attachment, record)
+    Records(host, NAME).remove(attachment)
+
+
+def restore_rules(host: Host, attachment: Attachment, record: Record) -> None:
+    """Restore the packet rules of an attachment whose host end exists. Repeating it changes nothing."""
+    if host.links().get(attachment.host_veth) is None:
+        return
+    addresses = record.addresses or ()
+    if record.backend is not None and addresses:
+        Masquerade(attachment, addresses, record.backend).do(host)
+    if record.internal:
+        Isolate(record.bridge).do(host)
+    accept_forwarding(record.forwards, tuple(by_family(addresses)) or FAMILIES).do(host)
+    if record.guarded:
+        FilterMac(attachment, record.guarded).do(host)

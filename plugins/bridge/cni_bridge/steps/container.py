@@ -1,0 +1,86 @@
+"""The container's end of the pair. Everything here is removed with the pair."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from linkspan.call.transaction import Undo, keep
+from linkspan.cni.errors import AlreadyAttached
+from linkspan.cni.model import Address, Route
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host, Links
+
+#: Seconds until both ends of a pair must be up; the kernel needs a millisecond.
+CARRIER_TIMEOUT = 1.0
+#: Seconds until duplicate address detection must end; the kernel needs one to two.
+DETECTION_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureInterface:
+    """Set the interface up with addresses and routes; it is usable when this returns."""
+
+    netns: str
+    ifname: str
+    addresses: tuple[Address, ...]
+    routes: tuple[Route, ...]
+    nodad: bool = True
+
+    def do(self, host: Host) -> Undo:
+        links = host.links(self.netns)
+        self._set_sysctls(links)
+        links.change(self.ifname, up=True)
+        for address in self.addresses:
+            links.add_address(self.ifname, address.address, nodad=self.nodad)
+        for route in self.routes:
+            self._add(links, route)
+        self._await_carrier(links)
+        if not self.nodad:
+            self._await_detection(links)
+        if self.addresses:
+            # A previous owner of the addresses may have had another MAC address, which neighbours cache.
+            links.announce(self.ifname)
+        return keep
+
+    def _set_sysctls(self, links: Links) -> None:
+        if any(each.family == 6 for each in self.addresses):
+            # Addresses and routes come from IPAM only: router advertisements on the bridge add none.
+            for key, value in (("disable_ipv6", "0"), ("accept_ra", "0"), ("autoconf", "0")):
+                links.set_sysctl(f"ipv6/conf/{self.ifname}/{key}", value)
+        if self.nodad:
+            links.set_sysctl(f"ipv6/conf/{self.ifname}/accept_dad", "0")
+
+    def _add(self, links: Links, route: Route) -> None:
+        links.add_route(
+            route.dst,
+            ifname=self.ifname,
+            gw=route.gw,
+            mtu=route.mtu,
+            advmss=route.advmss,
+            priority=route.priority,
+            table=route.table,
+            scope=route.scope,
+        )
+
+    def _await_carrier(self, links: Links) -> None:
+        deadline = time.monotonic() + CARRIER_TIMEOUT
+        while time.monotonic() < deadline:
+            link = links.get(self.ifname)
+            if link is None or link.carrier:
+                return
+            time.sleep(0.001)
+
+    def _await_detection(self, links: Links) -> None:
+        """Wait for duplicate address detection (RFC 4862, 5.4)."""
+        deadline = time.monotonic() + DETECTION_TIMEOUT
+        while tentative := links.unsettled_addresses(self.ifname):
+            duplicates = [each for each, is_duplicate in tentative.items() if is_duplicate]
+            if duplicates or time.monotonic() > deadline:
+                raise AlreadyAttached(
+                    f"the address {(duplicates or list(tentative))[0]} is already in use on this network",
+                    "remove the other owner, or request another address",
+                )
+            time.sleep(0.02)
