@@ -64,6 +64,11 @@ def library_dir() -> str:
     return os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
+def workers_program() -> str:
+    """The Python file that is run to be the resident."""
+    return f"{library_dir()}/linkspan/workers/__main__.py"
+
+
 def is_state(path: str) -> bool:
     """Whether a path is RUN_DIR or below it."""
     return f"{path}/".startswith(f"{RUN_DIR}/")

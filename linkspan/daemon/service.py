@@ -11,7 +11,7 @@ from linkspan.daemon import log, spawn
 from linkspan.daemon.singleton import take_lock
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.processes import name_this_process
-from linkspan.launch.interpreter import DETACH, module_argv, start
+from linkspan.launch.interpreter import DETACH, program_argv, start
 
 #: Begins the names of our long-lived processes, as ps and top show them.
 TITLE = "linkspan"
@@ -21,13 +21,13 @@ _ENDING = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`name` is that of the files, `module` has the `main()` of the process, `role` is what ps shows behind "linkspan".
+    """`name` is that of its files, `program` the Python file that is run, `role` what ps shows after "linkspan".
 
-    `systemd` tells whether systemd is to run it where that is PID 1.
+    `systemd` tells whether systemd is to run it where systemd is PID 1.
     """
 
     name: str
-    module: str
+    program: str
     role: str = ""
     systemd: bool = False
 
@@ -44,7 +44,7 @@ class Service:
     def start(self) -> None:
         """Start it, unless it runs or is being started. Does not wait until it can be reached. Raises IoFailure, OSError."""
         _make_state_dir()
-        start(self.module, self.log)
+        start(self.program, self.log)
 
     def begin(self) -> bool:
         """In the started process: become the service. False if there is one, or if systemd has started it. Raises IoFailure, OSError.
@@ -73,7 +73,7 @@ class Service:
 
     def _started_by_systemd(self) -> bool:
         unit = f"linkspan-{self.name}-{paths.netns_cookie()}"
-        return spawn.started_by_systemd(unit, module_argv(self.module), self.log)
+        return spawn.started_by_systemd(unit, program_argv(self.program), self.log)
 
 
 def _make_state_dir() -> None:

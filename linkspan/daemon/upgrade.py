@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from linkspan.launch.interpreter import module_argv
+from linkspan.launch.interpreter import program_argv
 from linkspan.launch.protocol import build
 
 
@@ -18,6 +18,6 @@ def installed_build() -> str:
         return ""
 
 
-def become_installed(module: str) -> NoReturn:
-    """Turn this process into `main()` of a module as it is on disk now. Its descriptors are closed, locks among them."""
-    os.execve(sys.executable, module_argv(module), dict(os.environ))
+def become_installed(program: str) -> NoReturn:
+    """Turn this process into a Python file of ours as it is on disk now. Descriptors are closed, locks among them."""
+    os.execve(sys.executable, program_argv(program), dict(os.environ))

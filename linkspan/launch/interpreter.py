@@ -8,11 +8,8 @@ import sys
 
 from linkspan import paths
 
-#: `main()` of the module that the first argument names, found where the second says.
-_BOOT = (
-    "import sys; from importlib import import_module; sys.path[:] = sys.argv[2].split(':'); "
-    "sys.exit(import_module(sys.argv[1]).main())"
-)
+#: Runs the file that the first argument names; what it imports is found where the second says.
+_BOOT = "import sys; sys.path[:] = sys.argv[2].split(':'); exec(open(sys.argv[1]).read(), {'__name__': '__main__'})"
 #: Tells a long-lived process to leave its caller's control group and mount namespace.
 DETACH = "--detach"
 _ENVIRONMENT = {"PATH": "/bin:/usr/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
@@ -31,21 +28,24 @@ def enable_site_packages() -> None:
     sys.path += [each for each in (library, *folders) if each not in sys.path]
 
 
-def module_argv(module: str, *arguments: str) -> list[str]:
-    """The command that runs `main()` of a module as this process would find it, whatever environment and folder it starts in."""
+def program_argv(program: str, *arguments: str) -> list[str]:
+    """The command that runs a Python file of ours, whatever environment and folder it starts in.
+
+    It can import what this process can.
+    """
     import os
 
     found_in = ":".join([os.path.abspath(each) for each in sys.path if each])
-    return [sys.executable, "-I", "-S", "-c", _BOOT, module, found_in, *arguments]
+    return [sys.executable, "-I", "-S", "-c", _BOOT, program, found_in, *arguments]
 
 
-def start(module: str, log: str) -> None:
-    """Run `main()` of a module in a session of its own and do not wait for it. It is told to detach itself: `--detach`.
+def start(program: str, log: str) -> None:
+    """Run a Python file of ours in a session of its own, with the argument `--detach`, and do not wait for it.
 
-    Nothing of ours stays open in it; what it prints goes to the file `log` if that can be opened. Raises OSError when no process
-    can be made.
+    Nothing of ours stays open in it; what it prints goes to the file `log` if that can be opened. Raises OSError if no
+    process can be created.
     """
-    argv = module_argv(module, DETACH)
+    argv = program_argv(program, DETACH)
     child = posix.fork()
     if child:
         posix.waitpid(child, 0)

@@ -155,7 +155,7 @@ def _start_resident() -> None:
     try:
         from linkspan.launch.interpreter import start
 
-        start("linkspan.workers.__main__", paths.log(paths.state_dir(), paths.WORKERS))
+        start(paths.workers_program(), paths.log(paths.state_dir(), paths.WORKERS))
     except Exception:  # noqa: S110
         pass
 

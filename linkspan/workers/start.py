@@ -9,7 +9,7 @@ from linkspan.cni.errors import IoFailure
 from linkspan.daemon.control import connect, peer_of
 from linkspan.daemon.service import Service
 
-RESIDENT = Service(paths.WORKERS, "linkspan.workers.__main__", systemd=True)
+RESIDENT = Service(paths.WORKERS, paths.workers_program(), systemd=True)
 #: Seconds until a resident that was started must greet, and that one which runs may take to.
 _START, _GREETING = 10.0, 1.0
 _INTERVAL = 0.01

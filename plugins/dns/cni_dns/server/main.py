@@ -1,4 +1,4 @@
-"""The name server's processes: `python -m cni_dns.server.main`, started by the plugin if none answers.
+"""The name server's processes: `python -m cni_dns.server`, started by the plugin if none answers.
 
 A keeper process starts the serving process again if it is killed. The truth is in the records, which plugins write: the
 server loads them when it starts, is told of changes over a unix socket, and leaves when no record is left.
@@ -10,7 +10,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -221,7 +220,7 @@ def _keep(serve: Callable[[], int]) -> int:
         if status == 0:
             return 0
         if os.waitstatus_to_exitcode(status) == UPGRADED:
-            become_installed(SERVICE.module)
+            become_installed(SERVICE.program)
         say(f"the serving process {child} ended with status {status}; it is started again")
         ends.append(time.monotonic())
     return 1
@@ -235,7 +234,3 @@ def main() -> int:
         return 0
     host = LinuxHost()
     return _keep(lambda: Server(host).run())
-
-
-if __name__ == "__main__":
-    sys.exit(main())
