@@ -1,16 +1,19 @@
-"""Where linkspan keeps its files, and the number of the network namespace that state belongs to. Nothing else knows these paths.
+"""Where linkspan keeps its files, and the number of the network namespace that state belongs to.
+
+Nothing else knows these paths.
 
     /run/linkspan/COOKIE/          state that must outlive neither this boot nor this network namespace
         records/PLUGIN/KEY.json    what a plugin did for an attachment
-        locks/NAME                 locks of a plugin's attachments, of the port claims, of the firewall's address owners
+        locks/NAME                 locks of attachments (one file a plugin), port claims, address owners
         ports/PROTOCOL/PORT/       claims of one host port
         firewall/ADDRESS           the attachment that an address's firewall rules belong to
         internal/BRIDGE            marks a bridge of an internal network
         released/POOL              the addresses of a pool that were given back last
-        SERVICE.sock .lock .log    of a long-lived process: its socket, the lock that makes it the only one, its log
+        SERVICE.sock .lock .log    of a long-lived process: socket, the lock that makes it the only one, log
     /var/lib/linkspan/leases/      what a lease needs beyond the reference's own files
 
-Every executable imports this module at every call, so it imports only what a bare interpreter has loaded already, and `_socket`.
+Every executable imports this module at every call, so it imports only what a bare interpreter has loaded
+already, and `_socket`.
 """
 
 import _socket
@@ -32,9 +35,9 @@ _ENOPROTOOPT = 92  # asm-generic/errno.h
 
 
 def netns_cookie() -> int:
-    """The kernel's number for our network namespace, never used twice in a boot; before Linux 5.14 the namespace's inode.
+    """The kernel's number for our network namespace, never used twice. Raises OSError.
 
-    Raises OSError.
+    Before Linux 5.14 it is the namespace's inode.
     """
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
@@ -74,7 +77,7 @@ def is_state(path: str) -> bool:
     return f"{path}/".startswith(f"{RUN_DIR}/")
 
 
-# --- below a state directory ------------------------------------------------------------------------------------------
+# --- below a state directory ----------------------------------------------------------------------
 
 
 def records(state: str, plugin: str) -> str:

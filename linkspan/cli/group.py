@@ -11,7 +11,10 @@ from linkspan.cni.errors import CniError
 
 
 class Verbs(click.Group):
-    """A group that imports a verb's module when the verb is asked for. Expected errors are one line instead of a traceback."""
+    """A group that imports a verb's module when the verb is asked for.
+
+    Expected errors are one line instead of a traceback.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all verbs."""

@@ -9,7 +9,10 @@ import click
 from linkspan.cli.done import BIN_DIR, show
 from linkspan.launch import forms, install, native
 
-HELP = "Compiled programs that call the resident without starting Python, or scripts. [default: native if there is a C compiler]"
+HELP = (
+    "Compiled programs that call the resident without starting Python, or scripts. "
+    "[default: native if there is a C compiler]"
+)
 
 
 @click.command()

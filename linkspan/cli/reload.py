@@ -7,7 +7,10 @@ import click
 
 @click.command()
 def command() -> None:
-    """Restore the packet rules of all attachments after they were flushed. Rules that exist are not made twice."""
+    """Restore the packet rules of all attachments after they were flushed.
+
+    Rules that exist are not made twice.
+    """
     from linkspan.call.reload import reload
     from linkspan.host.linux import LinuxHost
     from linkspan.launch.interpreter import enable_site_packages

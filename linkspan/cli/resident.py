@@ -58,7 +58,7 @@ def status() -> None:
 
 
 def _ends(pid: int, number: signal.Signals, wait: float) -> bool:
-    """Send a process a signal and wait for its end; with SIGCONT, because a stopped process would never handle it."""
+    """Send a process a signal and wait for its end; SIGCONT lets a stopped process handle it."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

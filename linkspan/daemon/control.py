@@ -1,7 +1,7 @@
 """Asking a long-lived process over a unix socket, and answering: one JSON object after another, both ways.
 
-A message is its length in four octets, most significant first, and the JSON. Only processes of the same user are answered (SO_PEERCRED,
-unix(7)).
+A message is its length in four octets, most significant first, and the JSON. Only processes of the same
+user are answered (SO_PEERCRED, unix(7)).
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def pack(message: Mapping[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Message | None, bytes]:
-    """(first whole message, what follows it); (None, data) until it is whole. Raises ValueError for anything else."""
+    """(first whole message, what follows it); (None, data) until it is whole.
+
+    Raises ValueError for anything else.
+    """
     size = int.from_bytes(data[:4], "big")
     if len(data) >= 4 and size > LIMIT:
         raise ValueError(f"a message of {size} bytes")
@@ -66,11 +69,14 @@ def peer_of(sock: socket.socket) -> Peer:
     return Peer(pid, uid)
 
 
-# --- the one who answers ----------------------------------------------------------------------------------------------
+# --- the one who answers --------------------------------------------------------------------------
 
 
 class Endpoint:
-    """A listening socket at a path, for our own user only. It appears there when it listens, and replaces what is there."""
+    """A listening socket at a path, for our own user only.
+
+    It appears there when it listens, and replaces what is there.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -159,18 +165,24 @@ class Control:
         connection.setblocking(False)
 
 
-# --- the one who asks -------------------------------------------------------------------------------------------------
+# --- the one who asks -----------------------------------------------------------------------------
 
 
 class Client:
-    """A connection to the process that listens at a path. `root` is where its files are from here: "" or /proc/PID/root."""
+    """A connection to the process that listens at a path.
+
+    `root` is where its files are from here: "" or /proc/PID/root.
+    """
 
     def __init__(self, sock: socket.socket, root: str = "") -> None:
         self._sock = sock
         self.root = root
 
     def ask(self, message: Mapping[str, Any]) -> Message:
-        """The reply to a message. Raises TimeoutError when it does not come in time, OSError or ValueError when it never will."""
+        """The reply to a message.
+
+        Raises TimeoutError when it does not come in time, OSError or ValueError when it never will.
+        """
         self._sock.sendall(pack(message))
         received = b""
         while True:
@@ -194,7 +206,10 @@ class Client:
 
 
 def connect(path: str, timeout: float) -> socket.socket | None:
-    """A connection to whoever listens at a path, on which nothing waits longer than `timeout` seconds; None if nobody does."""
+    """A connection to whoever listens at a path, or None.
+
+    Nothing waits longer on it than `timeout` seconds.
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(timeout)
     try:
@@ -206,9 +221,9 @@ def connect(path: str, timeout: float) -> socket.socket | None:
 
 
 def reach(path: str, timeout: float) -> Client | None:
-    """The process of this network namespace that listens at a path as its own mount namespace has it; None without one.
+    """The process of this network namespace that listens at a path, whatever its mount namespace, or None.
 
-    The path is tried as we see it first, then as the process that has the socket sees it.
+    The path is tried as we see it, then as the process that has such a socket sees it.
     """
     sock = connect(path, timeout)
     if sock is not None:

@@ -28,7 +28,7 @@ class Timer:
 
 
 class Loop:
-    """Calls what was registered for a socket when it is ready, for a timer when it is due, for a signal when it came.
+    """Calls what was registered for a socket that is ready, a timer that is due, a signal that was received.
 
     `failed` is told of an exception that an action raises: what one client sends stops nobody else.
     """
@@ -44,7 +44,10 @@ class Loop:
         self._running = True
 
     def watch(self, sock: socket.socket, events: int, action: Callable[[], None]) -> None:
-        """Call `action` whenever `events` (READ or WRITE) or an error is there; replaces what was said of the socket before."""
+        """Call `action` whenever a socket is ready for `events` (READ or WRITE) or has failed.
+
+        It replaces the action of a socket that is watched already.
+        """
         if sock.fileno() in self._actions:
             self._epoll.modify(sock, events)
         else:
@@ -68,7 +71,7 @@ class Loop:
         return timer
 
     def every(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` again and again, that many seconds after each end; the first time that many seconds from now."""
+        """Call `action` that many seconds from now, and that many seconds after each of its ends."""
 
         def again() -> None:
             try:
@@ -79,7 +82,7 @@ class Loop:
         self.later(seconds, again)
 
     def on_signal(self, number: signal.Signals, action: Callable[[], None]) -> None:
-        """Call `action` in its turn when the process gets a signal, which ends no system call early (PEP 475)."""
+        """Call `action` in its turn when the process has received a signal."""
         self._signals[number] = action
         if self._wakeup is None:
             self._wakeup = receiving, sending = socket.socketpair()
@@ -96,7 +99,8 @@ class Loop:
     def run(self) -> None:
         """Serve until `stop`."""
         while self._running:
-            # An action may close a socket whose event waits in the same batch, and its number may be another socket's by then.
+            # An action may close a socket whose event waits in the same batch, and its number may be
+            # another socket's by then.
             ready = [(number, self._actions.get(number)) for number, _ in self._epoll.poll(self._patience())]
             for number, action in ready:
                 if action is not None and self._actions.get(number) is action:

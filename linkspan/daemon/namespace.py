@@ -1,7 +1,7 @@
-"""Noticing that nobody but us keeps our network namespace alive, as when a host made of namespaces was deleted.
+"""Noticing that only our own processes still keep our network namespace.
 
-A network namespace lives as long as a process is in it or a mount shows it, and every interface in it lives as long
-(network_namespaces(7)). A process of ours that stayed would be the only reason for all of that.
+A network namespace lives as long as a process is in it or a mount shows it, and every interface in it lives
+as long (network_namespaces(7)). A process of ours that stayed would be the only reason for all of that.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterator
 from linkspan.daemon.loop import Loop
 from linkspan.daemon.service import TITLE
 
-#: Seconds between two checks. Abandoned is what two of them in a row find so: a process may hide from one by forking.
+#: Seconds between two checks. Two in a row must agree, because a process may escape one by forking.
 INTERVAL = 1.0
 
 
 class Namespace:
     """Our network namespace, and who keeps it. `proc` is where /proc is mounted.
 
-    Asking again is cheap: it begins with whoever kept the namespace the last time, and on an ordinary host that is PID 1.
+    Asking again is cheap: it begins with whoever kept the namespace the last time, and on an ordinary host
+    that is PID 1.
     """
 
     def __init__(self, proc: str = "/proc") -> None:
@@ -29,7 +30,7 @@ class Namespace:
         self._keeper = (1, f"{proc}/1/ns/net")
 
     def is_kept(self) -> bool:
-        """Whether PID 1 is in it, or another process that is not ours, or whether such a process sees a mount of it."""
+        """Whether PID 1 is in it, or a process that is not ours is in it or sees a mount of it."""
         if self._is_own(f"{self._proc}/1/ns/net") or self._keeps(*self._keeper):
             return True
         for keeper in self._candidates():
@@ -52,7 +53,7 @@ class Namespace:
         return re.match(rf"{TITLE}( |$)", self._read(pid, "comm").rstrip("\n")) is not None
 
     def _candidates(self) -> Iterator[tuple[int, str]]:
-        """(process, what may be our namespace): the namespaces that processes are in, then those that are mounted for them."""
+        """(process, path that may be our namespace): what processes are in, then what is mounted for them."""
         pids = [int(name) for name in os.listdir(self._proc) if name.isdigit()]
         for pid in pids:
             yield pid, f"{self._proc}/{pid}/ns/net"

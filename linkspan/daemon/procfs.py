@@ -1,4 +1,4 @@
-"""Which processes there are, and which of them has a port or a socket: /proc (proc(5): PID/comm, PID/fd, net/tcp, net/udp, net/unix)."""
+"""Processes, and which of them has a port or a socket (proc(5): PID/comm, PID/fd, net/tcp, net/unix)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def command(pid: int) -> str:
 
 
 def owner_of_port(address: str, port: int) -> str:
-    """Who, such as `dnsmasq (pid 123)`, has a TCP or UDP port of an address; "another program" if it cannot be told."""
+    """Who, such as `dnsmasq (pid 123)`, has a TCP or UDP port of an address; else "another program"."""
     return _described(_sockets_at((address, *_EVERY_ADDRESS), port))
 
 
@@ -47,10 +47,11 @@ def process_with_socket(inodes: Collection[int]) -> int | None:
 
 
 def listeners_at(path: str) -> frozenset[int]:
-    """The inodes of the stream sockets that `control.Endpoint` made at a path, in any mount namespace but our network namespace."""
+    """The inodes of the sockets that `control.Endpoint` made at a path, in any mount namespace."""
     found = set()
     for line in _lines("/proc/self/net/unix")[1:]:
-        # Num RefCount Protocol Flags Type St Inode Path, where Path is the name it was bound to before it was renamed.
+        # Num RefCount Protocol Flags Type St Inode Path, where Path is the name it was bound to before it
+        # was renamed.
         fields = line.rstrip("\n").split(None, 7)
         if len(fields) == 8 and int(fields[3], 16) & _LISTENS and fields[7].rpartition(".")[0] == path:
             found.add(int(fields[6]))
@@ -63,7 +64,7 @@ def _described(inodes: Collection[int]) -> str:
 
 
 def _sockets_at(addresses: Collection[str], port: int) -> frozenset[int]:
-    """The inodes of the sockets that are bound to a port of these addresses: all of UDP, and those of TCP that listen."""
+    """The inodes of the sockets of UDP, and of those of TCP that listen, at a port of these addresses."""
     wanted = {f"{_hexadecimal(address)}:{port:04X}" for address in addresses}
     found = set()
     for protocol in ("udp", "udp6", "tcp", "tcp6"):

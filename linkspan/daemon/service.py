@@ -1,4 +1,4 @@
-"""A service: one process of ours for each network namespace, found by the names of its files (linkspan.paths)."""
+"""A service: a process of ours, one for each network namespace, found by the names of its files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDING = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`name` is that of its files, `program` the Python file that is run, `role` what ps shows after "linkspan".
+    """`name` is that of its files, `program` the Python file to run, `role` what ps shows after "linkspan".
 
     `systemd` tells whether systemd is to run it where systemd is PID 1.
     """
@@ -42,12 +42,17 @@ class Service:
         return paths.log(paths.state_dir(), self.name)
 
     def start(self) -> None:
-        """Start it, unless it runs or is being started. Does not wait until it can be reached. Raises IoFailure, OSError."""
+        """Start it, unless it runs or is being started.
+
+        Does not wait until it can be reached. Raises IoFailure, OSError.
+        """
         _make_state_dir()
         start(self.program, self.log)
 
     def begin(self) -> bool:
-        """In the started process: become the service. False if there is one, or if systemd has started it. Raises IoFailure, OSError.
+        """In the started process: become the service.
+
+        False if there is one, or if systemd has started it. Raises IoFailure, OSError.
 
         The lock that makes it the only one is held until the last process that this one forks has ended.
         """

@@ -10,7 +10,10 @@ _INTERVAL = 0.01
 
 
 def take_lock(path: str, *, patience: float = 0.0) -> int | None:
-    """A descriptor that holds the lock of a file, or None if another process has it for `patience` seconds. Raises OSError."""
+    """A descriptor that holds the lock of a file, or None if another process has it for `patience` seconds.
+
+    Raises OSError.
+    """
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     deadline = time.monotonic() + patience
     while True:

@@ -1,9 +1,9 @@
 """Leaving the process that started us behind, because we must outlive it.
 
-A process that is merely forked from a plugin keeps the mounts of the runtime that called it, and dies with that runtime's
-control group. If PID 1 shares our network namespace, this is the host: there we move to PID 1's mount namespace and to the
-root control group, or let systemd start us if PID 1 is systemd. In a network namespace of its own (a host made of
-namespaces) we stay where our caller is.
+A process that is merely forked from a plugin keeps the mounts of the runtime that called it, and dies with
+that runtime's control group. If PID 1 shares our network namespace, this is the host: there we move to PID
+1's mount namespace and to the root control group, or let systemd start us if PID 1 is systemd. In a network
+namespace of its own (a host made of namespaces) we stay where our caller is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def systemd_is_init() -> bool:
 
 
 def started_by_systemd(unit: str, argv: Sequence[str], log: str) -> bool:
-    """Have systemd run a program as a transient service (systemd-run(1)), its output appended to a file; False if it does not."""
+    """Have systemd run a program as a transient service (systemd-run(1)), its output appended to a file;
+    False if it does not.
+    """
     properties = ("KillMode=mixed", f"StandardOutput=append:{log}", f"StandardError=append:{log}")
     options = ("--quiet", "--collect", f"--unit={unit}", *(f"--property={each}" for each in properties))
     try:
@@ -56,7 +58,7 @@ def started_by_systemd(unit: str, argv: Sequence[str], log: str) -> bool:
 
 
 def detach() -> None:
-    """Move to the mounts of PID 1 and to the root control group, if this is the host and they can be reached."""
+    """Move to the mounts of PID 1 and to the root control group, if this is the host."""
     with suppress(OSError):
         if shares_network_with_init():
             _move_to_root_cgroup()

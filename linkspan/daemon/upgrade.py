@@ -11,7 +11,7 @@ from linkspan.launch.protocol import build
 
 
 def installed_build() -> str:
-    """The build on disk (linkspan.launch.protocol.build); "" in the middle of an upgrade, or if linkspan was uninstalled."""
+    """The build on disk (linkspan.launch.protocol.build); "" during an upgrade or after an uninstallation."""
     try:
         return build()
     except OSError:
@@ -19,5 +19,8 @@ def installed_build() -> str:
 
 
 def become_installed(program: str) -> NoReturn:
-    """Turn this process into a Python file of ours as it is on disk now. Descriptors are closed, locks among them."""
+    """Turn this process into a Python file of ours as it is on disk now.
+
+    Descriptors are closed, locks among them.
+    """
     os.execve(sys.executable, program_argv(program), dict(os.environ))

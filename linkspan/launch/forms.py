@@ -13,7 +13,8 @@ from linkspan.call.executables import MARKER
 from linkspan.call.plugin import MODULES
 from linkspan.launch import native, protocol
 
-#: The longest interpreter line that Linux accepts (BINPRM_BUF_SIZE less `#!`, the newline and a terminating zero).
+#: The longest interpreter line that Linux accepts (BINPRM_BUF_SIZE less `#!`, the newline and a terminating
+#: zero).
 _SHEBANG = 251
 #: What an executable answers when its library was removed without it.
 _GONE = (
@@ -29,7 +30,10 @@ def python_launchers() -> dict[str, bytes]:
 
 
 def native_launchers() -> dict[str, bytes]:
-    """CNI type -> the executable as a native program (linkspan.launch.native). Raises CannotCompile, OSError."""
+    """CNI type -> the executable as a native program (linkspan.launch.native).
+
+    Raises CannotCompile, OSError.
+    """
     library = paths.library_dir()
     return {each: native.compiled(native_constants(each, sys.executable, library)) for each in MODULES}
 

@@ -1,7 +1,7 @@
 """Writing our executables into a CNI directory, and removing them.
 
-A foreign file in the place of one of ours is refused, or with `replace` kept beside it under `KEPT` and restored by `uninstall`.
-Every file appears by rename, complete or not at all.
+A foreign file in the place of one of ours is refused, or with `replace` kept beside it under `KEPT` and
+restored by `uninstall`. Every file appears by rename, complete or not at all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Done:
 
 
 def install(bin_dir: str, launchers: Mapping[str, bytes], *, replace: bool = False) -> list[Done]:
-    """Write every executable and alias into `bin_dir`. Raises Refused, before anything is written, and OSError."""
+    """Write every executable and alias into `bin_dir`.
+
+    Raises Refused, before anything is written, and OSError.
+    """
     refuse_foreign(foreign_executables(bin_dir), replace=replace)
     os.makedirs(bin_dir, exist_ok=True)
     done: list[Done] = []
@@ -53,7 +56,10 @@ def foreign_executables(bin_dir: str) -> list[str]:
 
 
 def uninstall(bin_dir: str) -> list[Done]:
-    """Remove our executables from `bin_dir` and restore what they had replaced. Foreign ones stay. Raises OSError."""
+    """Remove our executables from `bin_dir` and restore what they had replaced.
+
+    Foreign ones stay. Raises OSError.
+    """
     places = [f"{bin_dir}/{name}" for name in (*ALIASES, *MODULES)]
     return [each for path in places for each in _restore(path, ours=_is_ours(path))]
 
@@ -68,7 +74,10 @@ def sample_lists() -> dict[str, str]:
 
 
 def install_lists(conf_dir: str, names: Iterable[str], *, replace: bool = False) -> list[Done]:
-    """Copy sample lists into a runtime's configuration directory. Raises Refused, before anything is written, and OSError."""
+    """Copy sample lists into a runtime's configuration directory.
+
+    Raises Refused, before anything is written, and OSError.
+    """
     changed = _changed_lists(conf_dir, names)
     refuse_foreign(foreign_lists(conf_dir, names), replace=replace)
     os.makedirs(conf_dir, exist_ok=True)
@@ -92,7 +101,10 @@ def _changed_lists(conf_dir: str, names: Iterable[str]) -> dict[str, bytes]:
 
 
 def uninstall_lists(conf_dir: str) -> list[Done]:
-    """Remove the sample lists that are as they were written, and restore what they had replaced. Raises OSError."""
+    """Remove the sample lists that are as they were written, and restore what they had replaced.
+
+    Raises OSError.
+    """
     return [
         each
         for name, source in sample_lists().items()
@@ -120,7 +132,8 @@ def refuse_foreign(foreign: Sequence[str], *, replace: bool) -> None:
     kept = [path for path in foreign if os.path.lexists(path + KEPT)]
     if kept:
         raise Refused(
-            f"{', '.join(path + KEPT for path in kept)}: an earlier original is kept there; move it away first"
+            f"{', '.join(path + KEPT for path in kept)}: "
+            "an earlier original is kept there; move it away first"
         )
 
 

@@ -1,6 +1,7 @@
 """Python programs of this installation: what they can import, and starting one that outlives its caller.
 
-The interpreter is started with -I (the caller's PYTHON* variables are not ours) and -S (site-packages take 10 ms).
+The interpreter is started with -I (the caller's PYTHON* variables are not ours) and -S (site-packages take
+10 ms).
 """
 
 import posix
@@ -9,7 +10,10 @@ import sys
 from linkspan import paths
 
 #: Runs the file that the first argument names; what it imports is found where the second says.
-_BOOT = "import sys; sys.path[:] = sys.argv[2].split(':'); exec(open(sys.argv[1]).read(), {'__name__': '__main__'})"
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[2].split(':'); "
+    "exec(open(sys.argv[1]).read(), {'__name__': '__main__'})"
+)
 #: Tells a long-lived process to leave its caller's control group and mount namespace.
 DETACH = "--detach"
 _ENVIRONMENT = {"PATH": "/bin:/usr/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
@@ -40,10 +44,10 @@ def program_argv(program: str, *arguments: str) -> list[str]:
 
 
 def start(program: str, log: str) -> None:
-    """Run a Python file of ours in a session of its own, with the argument `--detach`, and do not wait for it.
+    """Run a Python file of ours in a session of its own and do not wait for it.
 
-    Nothing of ours stays open in it; what it prints goes to the file `log` if that can be opened. Raises OSError if no
-    process can be created.
+    It is told to `--detach`. Nothing of ours stays open in it; what it prints goes to the file `log` if
+    that can be opened. Raises OSError if no process can be created.
     """
     argv = program_argv(program, DETACH)
     child = posix.fork()
@@ -52,7 +56,8 @@ def start(program: str, log: str) -> None:
         return
     try:
         posix.setsid()
-        # This process ends at once, so that init or a subreaper becomes the parent and collects the exit status.
+        # This process ends at once, so that init or a subreaper becomes the parent and collects the exit
+        # status.
         if posix.fork() == 0:
             _leave_streams(log)
             posix.execve(argv[0], argv, _ENVIRONMENT)

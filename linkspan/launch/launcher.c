@@ -1,10 +1,10 @@
 /*
- * The launcher as a native program: it hands calls to the resident as linkspan/launch/launcher.py does, without starting an
- * interpreter.
+ * The launcher as a native program: it hands calls to the resident as linkspan/launch/launcher.py does,
+ * without starting an interpreter.
  *
- * It knows nothing else. Without a resident that matches, and for everything that is not a call, it becomes the Python
- * launcher, which decides as if it had been started in the first place. linkspan/launch/native.py compiles it, once for each
- * executable, and puts in front of this text (linkspan/launch/install.py, native_constants):
+ * It knows nothing else. Without a resident that matches, and for everything that is not a call, it becomes
+ * the Python launcher, which decides as if it had been started in the first place. linkspan/launch/native.py
+ * compiles it, once for each executable, and puts in front of this text (linkspan/launch/forms.py):
  *
  *   TYPE        the CNI type
  *   PYTHON      the interpreter
@@ -48,7 +48,7 @@ struct bytes {
     size_t size, capacity;
 };
 
-/* --- bytes ------------------------------------------------------------------------------------------------------------ */
+/* --- bytes -------------------------------------------------------------------------------------------- */
 
 static void fail(void)
 {
@@ -123,9 +123,9 @@ static void open_streams(void)
     close(fd);
 }
 
-/* --- the Python launcher -------------------------------------------------------------------------------------------------- */
+/* --- the Python launcher ------------------------------------------------------------------------------ */
 
-/* Become a Python program. `self`, how we were called, is only for those who look at the list of processes. */
+/* Become a Python program. `self`, how we were called, is only what ps shows. */
 static void become_python(const char *program, const char *self)
 {
     char *const argv[] = {PYTHON, "-IS", "-c", (char *)program, (char *)self, NULL};
@@ -139,12 +139,13 @@ static void become_python_again(const char *program, const char *self, const str
 {
     int fd = memfd_create("stdin", MFD_CLOEXEC);
 
-    if (fd < 0 || !write_all(fd, in->data, in->size) || lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, STDIN_FILENO) < 0)
+    if (fd < 0 || !write_all(fd, in->data, in->size) || lseek(fd, 0, SEEK_SET) < 0 ||
+        dup2(fd, STDIN_FILENO) < 0)
         fail();
     become_python(program, self);
 }
 
-/* --- with a resident ---------------------------------------------------------------------------------------------------- */
+/* --- with a resident ---------------------------------------------------------------------------------- */
 
 static void allow(int resident, struct timeval time)
 {
@@ -162,7 +163,8 @@ static int connect_resident(void)
 
     if (resident < 0 || getsockopt(resident, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
         return -1;
-    snprintf(address.sun_path, sizeof address.sun_path, RUN_DIR "/%llu/" WORKERS ".sock", (unsigned long long)cookie);
+    snprintf(address.sun_path, sizeof address.sun_path, RUN_DIR "/%llu/" WORKERS ".sock",
+             (unsigned long long)cookie);
     allow(resident, GREETING_TIMEOUT);
     if (connect(resident, (struct sockaddr *)&address, sizeof address) < 0) {
         close(resident);
@@ -181,14 +183,15 @@ static const char *greeting(void)
     if (stat(IDENTITY, &identity) < 0 || readlink("/proc/self/ns/net", net, sizeof net - 1) < 0 ||
         readlink("/proc/self/ns/mnt", mnt, sizeof mnt - 1) < 0)
         return "";
-    snprintf(line, sizeof line, "%s %llu.%llu.%lld.%lld %s %s\n", PROTOCOL, (unsigned long long)identity.st_dev,
-             (unsigned long long)identity.st_ino,
-             (long long)identity.st_mtim.tv_sec * 1000000000LL + identity.st_mtim.tv_nsec, (long long)identity.st_size, net,
-             mnt);
+    snprintf(line, sizeof line, "%s %llu.%llu.%lld.%lld %s %s\n", PROTOCOL,
+             (unsigned long long)identity.st_dev, (unsigned long long)identity.st_ino,
+             (long long)identity.st_mtim.tv_sec * 1000000000LL + identity.st_mtim.tv_nsec,
+             (long long)identity.st_size, net, mnt);
     return line;
 }
 
-/* recv(2), whatever signals come; a process that is stopped and continued sees EINTR where there is a timeout (signal(7)). */
+/* recv(2), whatever signals come; a process that is stopped and continued sees EINTR where there is a
+ * timeout (signal(7)). */
 static ssize_t receive(int resident, void *data, size_t size)
 {
     ssize_t received;
@@ -207,7 +210,8 @@ static int greeting_matches(int resident)
     size_t size = 0;
 
     while (!size || received[size - 1] != '\n') {
-        ssize_t piece = size < sizeof received ? receive(resident, received + size, sizeof received - size) : 0;
+        size_t left = sizeof received - size;
+        ssize_t piece = left ? receive(resident, received + size, left) : 0;
         if (piece <= 0)
             return 0;
         size += piece;
@@ -234,7 +238,8 @@ static struct bytes call_frame(const struct bytes *in, const char *descriptors)
     return frame;
 }
 
-/* Hand the call over, with our stderr and the container's namespace. 0 if it was not sent completely: nobody can have begun it. */
+/* Hand the call over, with our stderr and the container's namespace. 0 if it was not sent completely:
+ * nobody can have begun it. */
 static int send_call(int resident, const struct bytes *in)
 {
     union {

@@ -1,11 +1,12 @@
 """The body of every executable: hand the call to the resident's workers, or serve it in this process.
 
-A runtime starts one process for each plugin of each verb, so what this module costs is paid at every call: it imports
-only what a bare interpreter has loaded already, and `_socket` (pinned by tests/unit/launch/test_start_up.py). The
-interpreter is started with -I and -S (see linkspan.launch.interpreter).
+A runtime starts one process for each plugin of each verb, so what this module costs is paid at every call:
+it imports only what a bare interpreter has loaded already, and `_socket` (pinned by
+tests/unit/launch/test_start_up.py). The interpreter is started with -I and -S (see
+linkspan.launch.interpreter).
 
-If a C compiler is present, `linkspan install` writes native launchers (launcher.c). They hand calls over as this one does and
-become this one for everything else.
+If a C compiler is present, `linkspan install` writes native launchers (launcher.c). They hand calls over as
+this one does and become this one for everything else.
 
 Once the call has been sent this process never serves it itself: it would be carried out twice.
 """
@@ -42,12 +43,12 @@ def main(cni_type: str) -> "NoReturn":
 
 
 def lost() -> "NoReturn":
-    """Report that the call on stdin was handed over and no answer came: for a native launcher, which cannot parse JSON."""
+    """Report that the call on stdin was handed over and no answer came, for a native launcher."""
     _write_all(_lost(_read_all(0)))
     _exit(1)
 
 
-# --- with a resident --------------------------------------------------------------------------------------------------
+# --- with a resident ------------------------------------------------------------------------------
 
 
 def _connect() -> "_socket.socket | None":
@@ -84,7 +85,8 @@ def _send(resident: "_socket.socket", cni_type: str, stdin: bytes) -> bool:
     try:
         resident.settimeout(None)
         sent = resident.sendmsg([frame], [(_SOL_SOCKET, _SCM_RIGHTS, rights)])
-        # Sending nothing is an error too once the other end has answered and hung up, and then the call was carried out.
+        # Sending nothing is an error too once the other end has answered and hung up, and then the call was
+        # carried out.
         if sent < len(frame):
             resident.sendall(frame[sent:])
     except OSError:
@@ -110,7 +112,7 @@ def _descriptors() -> list[tuple[str, int]]:
 
 
 def _receive(resident: "_socket.socket") -> tuple[int, bytes] | None:
-    """The exit status and stdout, whenever they come; None if the resident hung up without a complete answer."""
+    """The exit status and stdout, whenever they come; None if the resident hung up without an answer."""
     try:
         size = int.from_bytes(_exactly(resident, 4), "big")
         return protocol.read_reply(_exactly(resident, size))
@@ -129,19 +131,20 @@ def _exactly(resident: "_socket.socket", size: int) -> bytes:
 
 
 def _lost(stdin: bytes) -> bytes:
-    """What to tell the runtime when a call was handed over and no answer came: it may have been carried out in part."""
+    """The error for a call that was handed over and not answered: it may have been carried out in part."""
     from linkspan.cni.errors import TryAgain
     from linkspan.cni.request import Input
     from linkspan.cni.result import encode_error
 
     error = TryAgain(
         "the linkspan resident went away during this call; try again later",
-        f"what ADD may have left is taken back by DEL; the resident's log is resident.log below {paths.RUN_DIR}",
+        "what ADD may have left is taken back by DEL; "
+        f"the resident's log is resident.log below {paths.RUN_DIR}",
     )
     return encode_error(error, Input.parse(stdin).error_version)
 
 
-# --- without one ------------------------------------------------------------------------------------------------------
+# --- without one ----------------------------------------------------------------------------------
 
 
 def _serve_here(cni_type: str, command: bytes, stdin: bytes) -> tuple[int, bytes]:
@@ -151,7 +154,10 @@ def _serve_here(cni_type: str, command: bytes, stdin: bytes) -> tuple[int, bytes
 
 
 def _start_resident() -> None:
-    """For the calls to come. This one is answered already, and nothing that goes wrong here may change that."""
+    """For the calls to come.
+
+    This one is answered already, and nothing that goes wrong here may change that.
+    """
     try:
         from linkspan.launch.interpreter import start
 
@@ -160,7 +166,7 @@ def _start_resident() -> None:
         pass
 
 
-# --- this process -----------------------------------------------------------------------------------------------------
+# --- this process ---------------------------------------------------------------------------------
 
 
 def _open_streams() -> None:

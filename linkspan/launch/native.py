@@ -1,4 +1,4 @@
-"""Compiling the native launcher (launcher.c), if there is a C compiler: it saves one interpreter start for each call."""
+"""Compiling the native launcher (launcher.c), which saves one interpreter start for each call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def compiler() -> list[str]:
 
 
 def compiled(constants: Mapping[str, str | int]) -> bytes:
-    """The program that launcher.c becomes with the constants that it lists in front. Raises CannotCompile, OSError."""
+    """The program that launcher.c becomes with the constants that it lists in front.
+
+    Raises CannotCompile, OSError.
+    """
     with open(_SOURCE, encoding="utf-8") as file:
         source = file.read()
     command = compiler()
@@ -59,7 +62,7 @@ def compiled(constants: Mapping[str, str | int]) -> bytes:
 
 
 def definitions(constants: Mapping[str, str | int]) -> str:
-    """C preprocessor lines that define each name as a number, or as a string literal of any content but NUL."""
+    """C preprocessor lines that define each name as a number or a string literal, which cannot have a NUL."""
     return "".join(f"#define {name} {_literal(value)}\n" for name, value in constants.items())
 
 

@@ -1,10 +1,11 @@
 """What passes between an executable and the workers, for both sides; launcher.c speaks it too.
 
-    master   -> launcher   one line, `greeting()`: protocol, build, network namespace, mount namespace
-    launcher -> worker     one frame, `call_frame()`, with stderr and the namespace at CNI_NETNS as descriptors
-    worker   -> launcher   one frame, `reply_frame()`: exit status, stdout
+    master   -> launcher  one line, `greeting()`: protocol, build, network namespace, mount namespace
+    launcher -> worker    one frame, `call_frame()`, with stderr and the namespace at CNI_NETNS as descriptors
+    worker   -> launcher  one frame, `reply_frame()`: exit status, stdout
 
-Every executable imports this module at every call, so it imports only what a bare interpreter has loaded already.
+Every executable imports this module at every call, so it imports only what a bare interpreter has loaded
+already.
 """
 
 import posix
@@ -28,7 +29,10 @@ IDENTITY = __file__
 
 
 class Call:
-    """One call as its executable was given it. `descriptors` names the descriptors that came along, in their order."""
+    """One call as its executable was given it.
+
+    `descriptors` names the descriptors that came along, in their order.
+    """
 
     # Not a dataclass: importing dataclasses takes longer than the interpreter's own start.
     __slots__ = ("cni_type", "cwd", "descriptors", "env", "stdin")
@@ -50,11 +54,14 @@ class Call:
     __hash__ = None  # type: ignore[assignment]  # as of any class that defines __eq__ and can be changed
 
 
-# --- the greeting -----------------------------------------------------------------------------------------------------
+# --- the greeting ---------------------------------------------------------------------------------
 
 
 def build() -> str:
-    """What tells this installation from every other, and from itself before an upgrade. Raises OSError if it is gone."""
+    """What tells this installation from every other, and from itself before an upgrade.
+
+    Raises OSError if it is gone.
+    """
     stat = posix.stat(IDENTITY)
     return f"{stat.st_dev}.{stat.st_ino}.{stat.st_mtime_ns}.{stat.st_size}"
 
@@ -65,11 +72,11 @@ def greeting() -> bytes:
     return f"{PROTOCOL} {build()} {net} {mnt}\n".encode()
 
 
-# --- frames -----------------------------------------------------------------------------------------------------------
+# --- frames ---------------------------------------------------------------------------------------
 
 
 def pack(fields: "Sequence[bytes]") -> bytes:
-    """One frame: the length of what follows, then every field with its own length; lengths are 4 bytes, big-endian."""
+    """One frame: the length of what follows, then each field behind its length (4 bytes, big-endian)."""
     body = b"".join([len(each).to_bytes(4, "big") + each for each in fields])
     return len(body).to_bytes(4, "big") + body
 
@@ -87,7 +94,10 @@ def unpack(body: bytes) -> list[bytes]:
 
 
 def frame_size(head: bytes) -> int:
-    """How many bytes follow the four at the start of a frame. Raises ValueError if that is more than LIMIT."""
+    """How many bytes follow the four at the start of a frame.
+
+    Raises ValueError if that is more than LIMIT.
+    """
     size = int.from_bytes(head[:4], "big")
     if size > LIMIT:
         raise ValueError(f"a frame of {size} bytes")
@@ -124,6 +134,9 @@ def reply_frame(status: int, stdout: bytes) -> bytes:
 
 
 def read_reply(body: bytes) -> tuple[int, bytes]:
-    """The exit status and stdout of a frame without its first length. Raises ValueError if it is not one of `reply_frame`."""
+    """The exit status and stdout of a frame without its first length.
+
+    Raises ValueError if it is not one of `reply_frame`.
+    """
     status, stdout = unpack(body)
     return int(status), stdout

@@ -4,7 +4,10 @@ import sys
 
 
 def serve(cni_type: str, command: bytes, stdin: bytes) -> tuple[int, bytes]:
-    """Exit status and stdout of one call, whatever goes wrong. `command` is CNI_COMMAND, b"" if the plugin is run by hand."""
+    """Exit status and stdout of one call, whatever goes wrong.
+
+    `command` is CNI_COMMAND, b"" if the plugin is run by hand.
+    """
     try:
         if command == b"VERSION":
             from linkspan.cni.versions import encode_versions
@@ -59,6 +62,6 @@ def _cannot_run(error: Exception) -> bytes:
         "cniVersion": "1.1.0",
         "code": 199,
         "msg": f"linkspan cannot run here: {type(error).__name__}: {error}",
-        "details": f"interpreter {sys.executable}; is linkspan installed completely for it? see `linkspan install`",
+        "details": f"interpreter {sys.executable}; is linkspan installed for it? see `linkspan install`",
     }
     return json.dumps(document).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""`python -m linkspan.workers`: be the resident of this network namespace, in the foreground; at once 0 if there is one."""
+"""`python -m linkspan.workers`: be the resident of this network namespace, unless there is one."""
 
 import sys
 

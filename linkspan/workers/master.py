@@ -1,8 +1,8 @@
 """The master process: greets executables, keeps their calls in order, and keeps workers alive.
 
-It never carries out a call itself, so it greets at once however busy the workers are. It and the worker both hold a
-launcher's connection: the launcher sees the end of it only when neither is left, so never while a worker could still act for
-it.
+It never carries out a call itself, so it greets at once however busy the workers are. It and the worker
+both hold a launcher's connection: the launcher sees the end of it only when neither is left, so never while
+a worker could still act for it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from linkspan.workers import worker
 WORKERS = 4
 #: Seconds without a call after which the resident leaves; the next standalone ADD starts another.
 IDLE = 1800.0
-#: Seconds after which a call is considered hung and its worker is killed. Runtimes give up after two minutes or later.
+#: Seconds after which a call is considered hung and its worker is killed. Runtimes give up after two
+#: minutes or later.
 HUNG = 100.0
 #: Seconds between checks of all that time brings about.
 TICK = 1.0
@@ -60,7 +61,7 @@ class Master:
         self._last_call = time.monotonic()
 
     def run(self) -> None:
-        """Serve until SIGTERM, another build, or a long time without a call; then let the running calls end."""
+        """Serve until there is a reason to leave, such as SIGTERM; then let the running calls end."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, lambda: self._leave("told to"))
         worker.preload()
@@ -75,7 +76,7 @@ class Master:
         self._loop.run()
         self._close()
 
-    # --- launchers ----------------------------------------------------------------------------------------------------
+    # --- launchers --------------------------------------------------------------------------------
 
     def _accept(self) -> None:
         connection = self._endpoint.accept()
@@ -113,7 +114,7 @@ class Master:
                 continue
             chosen.connection, chosen.since = connection, time.monotonic()
 
-    # --- workers ------------------------------------------------------------------------------------------------------
+    # --- workers ----------------------------------------------------------------------------------
 
     def _add_worker(self) -> None:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -158,7 +159,7 @@ class Master:
     def _is_busy(self) -> bool:
         return bool(self._waiting) or any(each.connection is not None for each in self._workers.values())
 
-    # --- what time brings about ---------------------------------------------------------------------------------------
+    # --- what time brings about -------------------------------------------------------------------
 
     def _check(self) -> None:
         now = time.monotonic()

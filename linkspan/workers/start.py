@@ -16,7 +16,10 @@ _INTERVAL = 0.01
 
 
 def start_and_wait() -> None:
-    """Start the resident unless it runs, and return once it greets. Raises IoFailure when it does not, OSError."""
+    """Start the resident unless it runs, and return once it greets.
+
+    Raises IoFailure when it does not, OSError.
+    """
     if peer() is None:
         RESIDENT.start()
     deadline = time.monotonic() + _START
@@ -27,7 +30,10 @@ def start_and_wait() -> None:
 
 
 def peer() -> tuple[int, str] | None:
-    """Process id and greeting of the resident; None if nobody listens. The greeting is "" if it is stopped."""
+    """Process id and greeting of the resident; None if nobody listens.
+
+    The greeting is "" if it is stopped.
+    """
     resident = connect(RESIDENT.socket, _GREETING)
     if resident is None:
         return None

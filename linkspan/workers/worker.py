@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 #: Calls after which a worker is replaced by a fresh one, should some library leak.
 CALLS = 2000
-#: What a worker tells its master after a call, and after its last one, behind which it must be given no other.
+#: What a worker tells its master after a call, and after its last one, behind which it must be given no
+#: other.
 DONE, LAST = b"done", b"last"
 
 
@@ -50,8 +51,8 @@ def work(channel: socket.socket) -> None:
     from linkspan.host.linux import SharedSockets
     from linkspan.host.linux.processes import name_this_process
 
-    # The master's end of the channel says when to go; a signal to the whole group must not cut a call short. Unlike an
-    # ignored signal, a handler is not passed on to the programs that a call runs.
+    # The master's end of the channel says when to go; a signal to the whole group must not cut a call
+    # short. Unlike an ignored signal, a handler is not passed on to the programs that a call runs.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     name_this_process("linkspan worker")
@@ -92,7 +93,8 @@ def serve(connection: socket.socket, shared: SharedSockets) -> None:
     try:
         status, stdout = dispatch.serve(plugin, call.stdin, call.env, host, cwd=call.cwd, caller=caller)
     finally:
-        # Before the answer: a runtime may remove the namespace as soon as it has it, and our descriptor would keep it.
+        # Before the answer: a runtime may remove the namespace as soon as it has it, and our descriptor
+        # would keep it.
         host.close()
         if stderr is not None:
             os.close(stderr)

@@ -61,7 +61,10 @@ class Server:
         )
 
     def list(self) -> dict[str, Any]:
-        """All records the server answers for (`records`) and the addresses it listens on (`listening`). Raises TryAgain."""
+        """All records the server answers for (`records`) and the addresses it listens on (`listening`).
+
+        Raises TryAgain.
+        """
         return self._ask({"do": "list"})
 
     def ping(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Forwarding queries to upstream servers: each in turn, within the time that a client waits.
 
-A query goes out as it came, with an id and a port that nobody can guess. A reply counts only from the server that was asked, with
-this id and this question.
+A query goes out as it came, with an id and a port that nobody can guess. A reply counts only from the
+server that was asked, with this id and this question.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Forwarder:
     def ask(
         self, data: bytes, client: str, servers: tuple[str, ...], done: Done, *, tcp: bool = False
     ) -> None:
-        """Call `done` once: with the reply to a query, its id restored, or with None if no server gave a usable one."""
+        """Call `done` once: with the reply to a query, its id restored, or None if no server gave a usable
+        one.
+        """
         busy = self._pending.total() >= MOST_PENDING or self._pending[client] >= MOST_PER_CLIENT
         if busy or not servers:
             done(None)

@@ -1,7 +1,7 @@
 """Listening on a gateway's address, port 53, UDP and TCP.
 
-Sockets are bound to addresses, never to a device: a socket that is bound to a device receives nothing once its bridge was
-recreated. With IP_FREEBIND the server can start before a bridge exists.
+Sockets are bound to addresses, never to a device: a socket that is bound to a device receives nothing once
+its bridge was recreated. With IP_FREEBIND the server can start before a bridge exists.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from linkspan.cni.errors import KernelRefused, PortTaken
 from linkspan.daemon.loop import READ, WRITE, Loop
@@ -36,7 +37,10 @@ SlowPath = Callable[[bytes, str, bool, Callable[[bytes], None]], None]
 
 
 class Listener:
-    """One gateway address. `fast_path` answers a datagram at once or returns None; then `slow_path` gets it."""
+    """One gateway address.
+
+    `fast_path` answers a datagram at once or returns None; then `slow_path` gets it.
+    """
 
     def __init__(self, loop: Loop, address: str, fast_path: FastPath, slow_path: SlowPath) -> None:
         self.address = address
@@ -71,11 +75,11 @@ class Listener:
                 continue
             reply = fast_path(data, sender[0])
             if reply is not None:
-                self._send(reply, sender)
+                self._send(sender, reply)
             else:
-                self._slow_path(data, sender[0], False, lambda late, to=sender: self._send(late, to))  # type: ignore[misc]
+                self._slow_path(data, sender[0], False, partial(self._send, sender))
 
-    def _send(self, reply: bytes, sender: tuple[object, ...]) -> None:
+    def _send(self, sender: tuple[object, ...], reply: bytes) -> None:
         with suppress(OSError):
             self._udp.sendto(reply, sender)
 
@@ -98,7 +102,7 @@ class Listener:
 
 
 class Connection:
-    """A client over TCP (RFC 7766): one query after the other, with a limit on everything that it can use up."""
+    """A client over TCP (RFC 7766): one query after the other, with limits on all that it can use up."""
 
     def __init__(
         self,
@@ -216,7 +220,8 @@ def _bind_error(address: str, error: OSError) -> PortTaken | KernelRefused:
         return KernelRefused(f"listen on {address} port {PORT}", error.errno or errno.EINVAL)
     return PortTaken(
         f"port {PORT} of {address} is taken by {owner(address)}; container names cannot be served there",
-        "stop that program or keep it off this address, for example with dnsmasq's bind-interfaces and except-interface",
+        "stop that program or keep it off this address, "
+        "for example with dnsmasq's bind-interfaces and except-interface",
     )
 
 

@@ -1,7 +1,8 @@
 """The name server's processes: `python -m cni_dns.server`, started by the plugin if none answers.
 
-A keeper process starts the serving process again if it is killed. The truth is in the records, which plugins write: the
-server loads them when it starts, is told of changes over a unix socket, and leaves when no record is left.
+A keeper process starts the serving process again if it is killed. The truth is in the records, which
+plugins write: the server loads them when it starts, is told of changes over a unix socket, and leaves when
+no record is left.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Server:
         self._status = 0
 
     def run(self) -> int:
-        """Serve until no record is left, SIGTERM, an upgrade, or the end of the namespace; then this process's exit status."""
+        """Serve until there is a reason to leave, such as that no record is left; the exit status."""
         for _, record in self._records.all():
             self._load(record)
         self._sweep()
@@ -70,7 +71,7 @@ class Server:
         control.close()
         return self._status
 
-    # --- names ------------------------------------------------------------------------------------------------
+    # --- names ------------------------------------------------------------------------------------
 
     def _load(self, record: Mapping[str, Any]) -> None:
         try:
@@ -79,7 +80,10 @@ class Server:
             say(f"an invalid record is ignored: {error!r}")
 
     def register(self, record: Mapping[str, Any]) -> Message:
-        """Answer for a record's names. When this returns they are answered. Raises PortTaken, KernelRefused."""
+        """Answer for a record's names.
+
+        When this returns they are answered. Raises PortTaken, KernelRefused.
+        """
         entry = Entry.from_record(record)
         try:
             for address in entry.listen:
@@ -119,10 +123,10 @@ class Server:
         elif self._idle_since is None:
             self._idle_since = time.monotonic()
 
-    # --- what time brings about ---------------------------------------------------------------------------------
+    # --- what time brings about -------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        """Drop names whose link is gone (a lost DEL), listen where it was impossible before, leave if there is a reason."""
+        """Drop names whose link is gone (a lost DEL), listen where it was impossible before, leave if due."""
         for entry in tuple(self._registry.entries.values()):
             if entry.link and not _link_exists(entry.link):
                 say(f"{entry.attachment} is gone without a DEL; its names are removed")
@@ -145,7 +149,7 @@ class Server:
         say("nobody else keeps this network namespace")
         self._loop.stop()
 
-    # --- queries ----------------------------------------------------------------------------------------------
+    # --- queries ----------------------------------------------------------------------------------
 
     def _fast_path(self, data: bytes, listener: str, client: str) -> bytes | None:
         view = self._registry.view(listener, client)
@@ -172,7 +176,7 @@ class Server:
 
         self._forwarder.ask(data, client, servers, done, tcp=tcp)
 
-    # --- control ----------------------------------------------------------------------------------------------
+    # --- control ----------------------------------------------------------------------------------
 
     def _answer(self, request: Message) -> Message:
         try:
@@ -206,7 +210,9 @@ def _link_exists(name: str) -> bool:
 
 
 def _keep(serve: Callable[[], int]) -> int:
-    """Run `serve` in a child process, again whenever it is killed. Returns if it ended by itself, or keeps ending at once.
+    """Run `serve` in a child process, again whenever it is killed.
+
+    Returns if it ended by itself, or keeps ending at once.
 
     After an upgrade this process becomes the new keeper.
     """

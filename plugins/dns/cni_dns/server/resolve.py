@@ -1,6 +1,7 @@
 """From a query to its answer, or to the decision to forward it. Pure.
 
-`fast_path` serves what nearly all clients send, from prebuilt answers; `slow_path` serves the rest, parsed by dnspython.
+`fast_path` serves what nearly all clients send, from prebuilt answers; `slow_path` serves the rest, parsed
+by dnspython.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
 _PLAIN = b"\0\1\0\0\0\0\0\0"
 _EDNS = b"\0\1\0\0\0\0\0\1"
 
-#: Types that no name has data of: OPT, and the transactions 249 to 254 (TKEY, TSIG, IXFR, AXFR, MAILB, MAILA).
+#: Types that no name has data of: OPT, and the transactions 249 to 254 (TKEY, TSIG, IXFR, AXFR, MAILB,
+#: MAILA).
 _META = frozenset((41, *range(249, 255)))
 
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """A query for the upstream servers. `failure` is the reply if none of them answers; `limit` as of Query."""
+    """A query for the upstream servers.
+
+    `failure` is the reply if none of them answers; `limit` as of Query.
+    """
 
     failure: bytes
     limit: int
@@ -31,7 +36,7 @@ class Forwarded:
 
 
 def fast_path(data: bytes, view: View) -> bytes | None:
-    """The reply to an ordinary UDP query for a name of the view; None for any other, which is for `slow_path`."""
+    """The reply to an ordinary UDP query for a name of the view; None for any other: see `slow_path`."""
     counts = data[4:12]
     if len(data) < 17 or data[2] & 0xFE or data[3] & 0xCF or counts not in (_PLAIN, _EDNS):
         return None
@@ -58,7 +63,8 @@ def fast_path(data: bytes, view: View) -> bytes | None:
 def slow_path(data: bytes, view: View | None, *, tcp: bool = False) -> bytes | Forwarded | None:
     """The reply to any bytes, or Forwarded, or None for what must not be answered at all.
 
-    Not answered: what is too short for a header, and responses (QR), so that two servers never answer each other for ever.
+    Not answered: what is too short for a header, and responses (QR), so that two servers never answer each
+    other for ever.
     """
     if len(data) < HEADER or data[2] & 0x80:
         return None
@@ -104,7 +110,7 @@ def _resolve(query: Query, view: View | None) -> bytes | Forwarded:
 
 
 def local_answer(view: View, name: bytes, kind: int) -> Answer | None:
-    """The answer for a lower-case wire name in a zone of the view: data, no data, no such name; None if it is in none."""
+    """The answer for a lower-case wire name: data, no data or no such name; None if it is in no zone."""
     for zone in view.zones:
         if name in zone.known:
             kinds = (A, AAAA, wire.PTR) if kind == ANY else (kind,)
@@ -119,7 +125,7 @@ def local_answer(view: View, name: bytes, kind: int) -> Answer | None:
 
 
 def truncated(data: bytes, limit: int) -> bytes:
-    """An upstream's reply in at most `limit` octets: header and question only, with TC set, if it is longer."""
+    """An upstream's reply; only header and question, with TC set, if it has more than `limit` octets."""
     end = wire.question_end(data)
     if len(data) <= limit or not end:
         return data

@@ -1,7 +1,10 @@
-"""DNS messages: names and answers in wire form, built once and assembled for each query (RFC 1035, RFC 6891). Pure.
+"""DNS messages: names and answers in wire form, built once and assembled for each query (RFC 1035, RFC
+6891).
 
-An answer is kept without header and question: those are the client's own bytes, so that its spelling of the name comes back.
-Answers point at the name in the question, which is always at offset 12.
+Pure.
+
+An answer is kept without header and question: those are the client's own bytes, so that its spelling of the
+name comes back. Answers point at the name in the question, which is always at offset 12.
 """
 
 from __future__ import annotations
@@ -14,15 +17,19 @@ A, SOA, PTR, AAAA, OPT, AXFR, ANY = 1, 6, 12, 28, 41, 252, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 
 HEADER = 12
+#: Octets of a reply: what every client accepts over UDP, the most we send over UDP (one frame of any link),
+#: the most over TCP.
 SMALLEST, LARGEST_UDP, LARGEST = 512, 1232, 65535
-"""Octets of a reply: what every client accepts over UDP, the most we send over UDP (one frame of any link), the most over TCP."""
 
 _OPT_TAIL = b"\0\0\0\0\0"
 _MOST_ROTATIONS = 16
 
 
 class Answer:
-    """The sections after the question. `rotations` holds the answer section in every rotation; they are used in turn."""
+    """The sections after the question.
+
+    `rotations` holds the answer section in every rotation; they are used in turn.
+    """
 
     __slots__ = ("_next", "authority", "count", "own", "rcode", "rotations")
 
@@ -53,8 +60,8 @@ class Answer:
 
 REFUSAL = Answer(REFUSED, own=False)
 FAILURE = Answer(SERVFAIL, own=False)
+#: NXDOMAIN without SOA, not to be cached: for a name that is in no zone of ours and may not be forwarded.
 NOT_KNOWN = Answer(NXDOMAIN, own=False)
-"""NXDOMAIN without SOA, for a name that no zone of ours has and that may not be forwarded: not to be cached."""
 
 
 def wire_name(name: str) -> bytes:
@@ -119,7 +126,7 @@ def no_name(name: bytes, zone: bytes, ttl: int) -> Answer:
 
 
 def _soa(name: bytes, zone: bytes, ttl: int) -> bytes:
-    """A SOA whose owner is the end of the question's name that is `zone`: a compression pointer into the question."""
+    """A SOA record whose owner `zone` is a compression pointer into the name of the question."""
     owner = (0xC000 | HEADER + len(name) - len(zone)).to_bytes(2, "big")
     numbers = b"".join(each.to_bytes(4, "big") for each in (1, 3600, 600, 86400, ttl))
     data = owner + b"\x0ahostmaster" + owner + numbers
@@ -131,7 +138,8 @@ def _soa(name: bytes, zone: bytes, ttl: int) -> bytes:
 class Query:
     """What the reply needs of a query: the header's id and flags, the question as sent.
 
-    `limit` is how long the reply may be, in octets; `edns` whether the client uses EDNS, so that the reply must, too.
+    `limit` is how long the reply may be, in octets; `edns` whether the client uses EDNS, so that the reply
+    must, too.
     """
 
     ident: bytes
@@ -152,7 +160,8 @@ def reply(query: Query, answer: Answer) -> bytes:
         0 if truncated else answer.authority != b"",
         query.edns,
     )
-    # AA if the answer is ours, RD and CD as in the query, RA always; AD never, we validate nothing (RFC 4035, 3.2.3).
+    # AA if the answer is ours, RD and CD as in the query, RA always; AD never, we validate nothing (RFC
+    # 4035, 3.2.3).
     first = 0x80 | query.flags[0] & 0x79 | 0x04 * answer.own | 0x02 * truncated
     second = 0x80 | query.flags[1] & 0x10 | answer.rcode & 0x0F
     return b"".join(

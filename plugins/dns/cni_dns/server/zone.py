@@ -1,6 +1,7 @@
 """Who has which name: entries, the zones they form, and what a client may see of them. Pure.
 
-A change rebuilds only the answers of the names that change, so that it costs the same with ten names and ten thousand.
+A change rebuilds only the answers of the names that change, so that it costs the same with ten names and
+ten thousand.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ _MOST_VIEWS = 65536
 class Entry:
     """The names of one attachment, and all that answering for them needs.
 
-    `names` has the container's own name first; `addresses` are in CIDR form; `listen` are the gateway's addresses on which
-    the server answers; `link` is the host-side link that lives as long as the attachment ("" if it has none).
+    `names` has the container's own name first; `addresses` are in CIDR form; `listen` are the gateway's
+    addresses on which the server answers; `link` is the host-side link that lives as long as the attachment
+    ("" if it has none).
     """
 
     attachment: Attachment
@@ -87,7 +89,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a client sees: zones in the order in which they are searched, and whether other names are forwarded."""
+    """What a client sees: zones in the order of the search, and whether other names are forwarded."""
 
     zones: tuple[Zone, ...]
     forward: bool
@@ -214,7 +216,10 @@ class Registry:
         self._views: dict[tuple[str, str], View | None] = {}
 
     def put(self, entry: Entry) -> tuple[Entry, ...]:
-        """Add or replace an entry. Returns the entries that had one of its addresses before; they lose their names."""
+        """Add or replace an entry.
+
+        Returns the entries that had one of its addresses before; they lose their names.
+        """
         self.remove(entry.attachment)
         zone = self.zones.setdefault(entry.zone, Zone())
         evicted = {each.attachment: each for ip in entry.ips if (each := zone.by_ip.get(ip)) is not None}
@@ -260,7 +265,7 @@ class Registry:
         return frozenset(self._of_listener)
 
     def view(self, listener: str, source: str) -> View | None:
-        """What a client at `source` sees through the listener at an address; None for a client of none of our networks."""
+        """What a client at `source` sees through a listener; None if it is on no network of ours."""
         key = (listener, source)
         if key not in self._views:
             if len(self._views) >= _MOST_VIEWS:
@@ -272,7 +277,8 @@ class Registry:
         keys = [key for key, count in self._of_listener.get(listener, Counter()).items() if count > 0]
         here = [self.zones[key] for key in keys]
         client = next((zone.by_ip[source] for zone in here if source in zone.by_ip), None)
-        # The host itself asks from the gateway's own address, which need not be in a subnet of containers (a /32).
+        # The host itself asks from the gateway's own address, which need not be in a subnet of containers
+        # (a /32).
         if client is None and source != listener and not any(zone.is_local(source) for zone in here):
             client = self._only_owner(source)
             if client is None:
@@ -282,7 +288,7 @@ class Registry:
         return self._view_of(client)
 
     def _view_of(self, client: Entry) -> View:
-        """The zones of all networks that the client's container is on, and the upstreams of those that forward."""
+        """The zones of all networks of the client's container, and the upstreams of those that forward."""
         attachments = self._of_container[client.attachment.container_id]
         zones = [client.zone, *(each.zone for each in attachments)]
         forwarding = [each for each in attachments if each.forward]
@@ -294,6 +300,6 @@ class Registry:
         return tuple(dict.fromkeys(found))[:3]
 
     def _only_owner(self, source: str) -> Entry | None:
-        """The only entry of all networks with this address: a container that asks another network's gateway."""
+        """The only entry with this address on any network: a container that asks another network's gateway."""
         owners = [zone.by_ip[source] for zone in self.zones.values() if source in zone.by_ip]
         return owners[0] if len(owners) == 1 else None
