@@ -6,17 +6,23 @@ MAC addresses, and IP addresses with or without a prefix length.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
+
+from linkspan.cni.errors import InvalidConfig, shortened
 
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (4, 6)
+Ip = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 #: Octets of an Ethernet address; Go's net.ParseMAC also takes EUI-64 and IP over InfiniBand.
 ETHERNET, ANY_LINK_LAYER = (6,), (6, 8, 20)
 _SPELLINGS = re.compile(
     r"[0-9a-f]{2}(:[0-9a-f]{2})+|[0-9a-f]{2}(-[0-9a-f]{2})+|[0-9a-f]{4}(\.[0-9a-f]{4})+", re.IGNORECASE
 )
+_CIDR = re.compile(r"([0-9A-Fa-f.:]+)/([0-9]{1,3})", re.ASCII)
 
 
 def parse_mac(text: str, octets: Collection[int] = ETHERNET) -> str | None:
@@ -60,3 +66,67 @@ def by_family(addresses: Iterable[str]) -> dict[Family, tuple[str, ...]]:
     every = tuple(addresses)
     found = {family: tuple(each for each in every if family_of(each) == family) for family in FAMILIES}
     return {family: own for family, own in found.items() if own}
+
+
+def parse_ip(text: object) -> Ip | None:
+    """An IP address without a zone, or None if `text` is not one.
+
+    An IPv4 address written as IPv6 (RFC 4291, 2.5.5.2) is that IPv4 address.
+    """
+    ip = _ip(text) if isinstance(text, str) and "%" not in text else None
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return mapped or ip
+
+
+def parse_cidr(text: object) -> tuple[Ip, int] | None:
+    """(address, prefix length) from CIDR notation, or None. Neither host bits nor the length are checked."""
+    found = _CIDR.fullmatch(text) if isinstance(text, str) else None
+    ip = _ip(found[1]) if found else None
+    return (ip, int(found[2])) if found and ip is not None else None
+
+
+def canonical_ip(text: str) -> Ip | None:
+    """The IP address whose canonical text (RFC 5952) this is, or None."""
+    ip = _ip(text)
+    return ip if str(ip) == text else None
+
+
+def addresses_among(texts: Iterable[str]) -> Iterator[Ip]:
+    """The IP addresses whose canonical texts are among these texts, in the order of their texts."""
+    for text in sorted(texts):
+        ip = canonical_ip(text)
+        if ip is not None:
+            yield ip
+
+
+def checked_ip(path: str, text: object, allowed: str = "for example 10.1.0.7") -> Ip:
+    """The IP address at a JSON path. Raises InvalidConfig, with `allowed` as its details."""
+    ip = parse_ip(text)
+    if ip is None:
+        raise InvalidConfig(f"{path}: {shortened(str(text))!r} is not an IP address", allowed)
+    return ip
+
+
+def checked_cidr(path: str, text: object) -> tuple[Ip, int]:
+    """(address, prefix length) in CIDR notation at a JSON path. Host bits may be set.
+
+    Raises InvalidConfig.
+    """
+    found = parse_cidr(text)
+    if found is None:
+        raise InvalidConfig(
+            f"{path}: {shortened(str(text))!r} is not in CIDR notation", "for example 10.1.0.0/24"
+        )
+    ip, length = found
+    if length > ip.max_prefixlen:
+        raise InvalidConfig(
+            f"{path}: {text!r} has a prefix longer than {ip.max_prefixlen}", "use a shorter prefix"
+        )
+    return found
+
+
+def _ip(text: str) -> Ip | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

@@ -116,7 +116,9 @@ def test_an_upgrade_and_the_way_back_keep_every_living_address(
 
 
 def restarted_by_the_reference(host: PrivateHost, sides: dict[str, list[str]]) -> Chain:
-    """The container `a` began under ours, stopped under the reference and began there again; ours comes back."""
+    """The container `a` began under ours, stopped under the reference and began there again; ours comes
+    back.
+    """
     theirs, mine = pool(host, sides["theirs"], "10.1.0.0/29"), pool(host, sides["ours"], "10.1.0.0/29")
     given(mine, "a")
     freed(theirs, "a")

@@ -1,1 +1,6 @@
-"""host-local: addresses for containers from ranges that this host alone hands out (CNI type `host-local`)."""
+"""host-local: addresses for containers from ranges that this host alone allocates.
+
+`config`, `plan` and `result` are pure; `leases` is what is stored, and how.
+"""
+
+NAME = "host-local"

@@ -1,4 +1,4 @@
-"""MAC addresses in all their spellings, and what an IP address says of itself."""
+"""MAC and IP addresses in all their spellings, and what an IP address says of itself."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 
 from linkspan.cni.addresses import (
     ANY_LINK_LAYER,
+    addresses_among,
     by_family,
+    checked_cidr,
+    checked_ip,
     family_of,
     is_unicast,
     local_mac,
+    parse_cidr,
+    parse_ip,
     parse_mac,
     without_prefix,
 )
+from linkspan.cni.errors import InvalidConfig
 
 
 @pytest.mark.parametrize(
@@ -87,3 +93,41 @@ def test_an_ip_address_has_a_family_and_perhaps_a_prefix_length(address: str, fa
 def test_addresses_are_told_apart_by_family() -> None:
     assert by_family(("10.5.0.2/24", "fd00:5::2/64")) == {4: ("10.5.0.2/24",), 6: ("fd00:5::2/64",)}
     assert by_family(()) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "ip"), [("10.5.0.7", "10.5.0.7"), ("::ffff:10.5.0.7", "10.5.0.7"), ("FD00::7", "fd00::7")]
+)
+def test_an_ip_address_is_read_in_any_spelling(text: str, ip: str) -> None:
+    assert str(parse_ip(text)) == ip
+
+
+@pytest.mark.parametrize("text", ["", "10.5.0", "fe80::1%eth0", "10.5.0.7/24", None, 7])
+def test_what_is_not_an_ip_address_is_refused_with_its_place(text: object) -> None:
+    assert parse_ip(text) is None
+    with pytest.raises(InvalidConfig, match=r"^\$\.here: .* is not an IP address$"):
+        checked_ip("$.here", text)
+
+
+def test_cidr_notation_may_have_host_bits() -> None:
+    assert checked_cidr("$", "10.5.0.7/24") == (parse_ip("10.5.0.7"), 24)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10.5.0.7", "10.5.0.7/", "10.5.0/24", "10.5.0.7/+4", "fe80::1%eth0/64", None]
+)
+def test_what_is_not_in_cidr_notation_is_refused(text: object) -> None:
+    assert parse_cidr(text) is None
+    with pytest.raises(InvalidConfig, match="is not in CIDR notation"):
+        checked_cidr("$.here", text)
+
+
+@pytest.mark.parametrize(("text", "longest"), [("10.5.0.0/33", 32), ("fd00::/129", 128)])
+def test_a_prefix_longer_than_the_address_is_refused(text: str, longest: int) -> None:
+    with pytest.raises(InvalidConfig, match=f"longer than {longest}"):
+        checked_cidr("$.here", text)
+
+
+def test_only_canonical_texts_are_taken_for_addresses() -> None:
+    texts = ["10.5.0.2", "fd00::2", "FD00::2", "010.5.0.2", "x", "10.5.0.10"]
+    assert [str(ip) for ip in addresses_among(texts)] == ["10.5.0.10", "10.5.0.2", "fd00::2"]
