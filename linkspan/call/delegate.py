@@ -11,7 +11,6 @@ import json
 from typing import TYPE_CHECKING
 
 from linkspan import STANDALONE
-from linkspan.call.executables import type_of_executable
 from linkspan.cni.errors import CniError, DelegateFailed, InvalidConfig, ToolMissing, UndecodableInput
 from linkspan.cni.model import Result
 from linkspan.cni.request import decode_document
@@ -31,7 +30,7 @@ def delegate(cni_type: str, request: Request, host: Host, *, verb: str = "") -> 
     if verb:
         request = request.as_verb(verb)
     executable = find(cni_type, request, host)
-    ours = type_of_executable(executable)
+    ours = host.processes.own_type(executable)
     if ours:
         return _call_ours(ours, request, host)
     return _call_foreign(executable, request, host)

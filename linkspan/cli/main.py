@@ -11,7 +11,9 @@ from linkspan.cni.versions import VERSIONS
 VERBS = {
     "install": "Write the plugins' executables, and sample lists on request.",
     "reload": "Restore the packet rules of all attachments after they were flushed.",
+    "replay": "Make a recorded plugin call again.",
     "resident": "Start, stop or show the resident of this network namespace.",
+    "trace-calls": "Record every plugin call in this network namespace.",
     "uninstall": "Remove what install wrote, and restore what it had replaced.",
 }
 DESCRIPTION = "Container networking for one Linux host, as CNI plugins."

@@ -9,8 +9,8 @@ import json
 import sys
 
 from linkspan import STANDALONE, paths
-from linkspan.call.executables import MARKER
 from linkspan.call.plugin import MODULES
+from linkspan.host.linux.executables import MARKER
 from linkspan.launch import native, protocol
 
 #: The longest interpreter line that Linux accepts (BINPRM_BUF_SIZE less `#!`, the newline and a terminating

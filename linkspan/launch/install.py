@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from linkspan import paths
-from linkspan.call.executables import MARKER, MARKER_WITHIN
 from linkspan.call.plugin import ALIASES, MODULES
+from linkspan.host.linux.executables import MARKER, MARKER_WITHIN
 
 #: Appended to the name of a file that was replaced.
 KEPT = ".before-linkspan"

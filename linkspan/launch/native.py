@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 
-from linkspan.call.executables import MARKER, MARKER_WITHIN
+from linkspan.host.linux.executables import MARKER, MARKER_WITHIN
 
 _SOURCE = f"{os.path.dirname(os.path.abspath(__file__))}/launcher.c"
 _OPTIONS = ("-std=gnu11", "-O2", "-s", "-Wall", "-Wextra")

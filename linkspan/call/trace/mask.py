@@ -31,6 +31,8 @@ _CONTRACT: Schema = {
         )
     }
 }
+#: The variables that say which call this is.
+_IDENTITY = frozenset(("CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_PATH"))
 #: The parts of a container's OCI bundle that the dns plugin reads.
 _BUNDLE = ("annotations", "hostname")
 
@@ -46,6 +48,9 @@ class Mask:
         self._secrets: set[str] = set()
         self.stdin = self._document(stdin)
         self.environment = {name: self._variable(name, value) for name, value in env.items()}
+        # Some runtimes repeat the container's id, or a part of it, where plugins do not read it.
+        shown = [value for name, value in self.environment.items() if name in _IDENTITY]
+        self._secrets = {each for each in self._secrets if not any(each in value for value in shown)}
 
     def applied(self, value: Any) -> Any:
         """Encoded values (codec) with the strings that contain a secret replaced."""

@@ -21,6 +21,9 @@ class Processes(Protocol):
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """The first regular file of that name, symbolic links followed, in the folders in order."""
 
+    def own_type(self, path: str) -> str:
+        """The CNI type of an executable of this very installation, "" for any other program."""
+
     def run(
         self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False
     ) -> Finished:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from linkspan.cni.errors import IoFailure, ToolMissing
 from linkspan.host.contract import Finished
+from linkspan.host.linux.executables import type_of_executable
 
 _BUSY_TRIES = 6
 _PR_SET_NAME = 15  # linux/prctl.h
@@ -27,6 +28,10 @@ class LinuxProcesses:
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """See contract.Processes."""
         return next((path for path in (f"{each}/{name}" for each in folders) if _is_file(path)), None)
+
+    def own_type(self, path: str) -> str:
+        """See contract.Processes."""
+        return type_of_executable(path)
 
     def run(
         self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False

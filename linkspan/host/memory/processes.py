@@ -20,15 +20,24 @@ class Run:
 
 
 class MemoryProcesses:
-    """`programs` are the executables of the host, path -> what answers for it; `ran` has every run, in order."""
+    """`programs` are the executables of the host, path -> what answers for it; `ran` has every run, in order.
+
+    `own` are those of this installation, path -> CNI type.
+    """
 
     def __init__(self) -> None:
         self.programs: dict[str, Callable[[Run], Finished]] = {}
+        self.own: dict[str, str] = {}
         self.ran: list[Run] = []
 
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """See contract.Processes."""
-        return next((path for path in (f"{each}/{name}" for each in folders) if path in self.programs), None)
+        paths = (f"{each}/{name}" for each in folders)
+        return next((path for path in paths if path in self.own or path in self.programs), None)
+
+    def own_type(self, path: str) -> str:
+        """See contract.Processes."""
+        return self.own.get(path, "")
 
     def run(
         self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False

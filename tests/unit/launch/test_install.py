@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from linkspan import paths
-from linkspan.call.executables import type_of_executable
 from linkspan.call.plugin import ALIASES, MODULES
+from linkspan.host.linux.executables import type_of_executable
 from linkspan.launch import forms, install
 from tests.harness import ours
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from linkspan import paths
-from linkspan.call.executables import type_of_executable
+from linkspan.host.linux.executables import type_of_executable
 from linkspan.launch import forms, launcher, protocol
 
 ROOT = paths.library_dir()
