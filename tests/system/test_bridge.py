@@ -1,4 +1,4 @@
-"""bridge on a real kernel: what two attachments at once, an edited list, a lying container and a host with its own IPv6 router meet."""
+"""bridge on a real kernel: concurrent attachments, edited lists, spoofed frames, hosts with IPv6 routers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ pytestmark = pytest.mark.root
 
 
 def network(host: PrivateHost, number: int = 1, **keys: Any) -> Chain:
-    """A network `net<number>` on bridge `br<number>` with 10.<number>.0.0/24 and fd00:<number>::/64; a key None is left out."""
+    """Network `net<number>` on bridge `br<number>`, 10.<number>.0.0/24 and fd00:<number>::/64.
+
+    Keys that are None are omitted.
+    """
     ranges = [[{"subnet": f"10.{number}.0.0/24"}], [{"subnet": f"fd00:{number}::/64"}]]
     bridge = {
         "type": "bridge",
@@ -48,8 +51,8 @@ def outside_answers(host: PrivateHost, netns: str) -> bool:
     return done.returncode == 0
 
 
-def test_two_networks_of_one_container_at_once_leave_it_two_ways_out(host: PrivateHost) -> None:
-    """A runtime that attaches in parallel gets two default routes, the second behind the first."""
+def test_a_container_attached_to_two_networks_at_once_has_two_default_routes(host: PrivateHost) -> None:
+    """A runtime may attach in parallel; the second default route has a worse metric than the first."""
     netns = host.add_netns("box")
     chains = [network(host, 1), network(host, 2)]
     attachments = [Attachment("box", netns, f"eth{number}") for number in (0, 1)]
@@ -76,8 +79,8 @@ def test_two_networks_of_one_container_at_once_leave_it_two_ways_out(host: Priva
         chain.check(attachment)
 
 
-def test_a_network_that_was_internal_opens_with_the_next_add(host: PrivateHost) -> None:
-    """Taking `internal` out of a list is enough; putting it back closes the network again."""
+def test_a_network_that_was_internal_forwards_again_after_the_next_add(host: PrivateHost) -> None:
+    """Removing `internal` from the list is enough; restoring it isolates the network again."""
     netns = host.add_netns("box")
     attachment = Attachment("box", netns)
     for internal in (True, False, True):
@@ -93,8 +96,7 @@ def test_a_network_that_was_internal_opens_with_the_next_add(host: PrivateHost) 
         chain.delete(attachment)
 
 
-def test_check_sees_an_internal_network_that_somebody_opened(host: PrivateHost) -> None:
-    """The one thing an internal network is for."""
+def test_check_finds_an_internal_network_that_is_no_longer_isolated(host: PrivateHost) -> None:
     netns = host.add_netns("box")
     chain, attachment = (
         network(host, 1, internal=True, isDefaultGateway=None, isGateway=True),
@@ -107,7 +109,7 @@ def test_check_sees_an_internal_network_that_somebody_opened(host: PrivateHost) 
 
 
 def test_a_container_with_macspoofchk_sends_from_its_own_mac_only(host: PrivateHost) -> None:
-    """What it sends from another MAC address does not arrive; CHECK sees a guard that is gone."""
+    """Frames from another MAC address are dropped; CHECK finds a flushed filter."""
     netns = host.add_netns("box")
     chain, attachment = network(host, 1, macspoofchk=True), Attachment("box", netns)
     chain.add(attachment)
@@ -121,16 +123,15 @@ def test_a_container_with_macspoofchk_sends_from_its_own_mac_only(host: PrivateH
         chain.check(attachment)
 
 
-def test_a_vlan_on_a_kernel_without_them_is_an_error_that_says_so(host: PrivateHost) -> None:
-    """Probed by the same look as the plugin's: where the kernel knows VLANs, the port is in its VLAN."""
+def test_a_vlan_is_set_up_or_reported_as_unsupported_by_the_kernel(host: PrivateHost) -> None:
     netns = host.add_netns("box")
     host.run(["ip", "link", "add", "probe0", "type", "bridge"])
-    knows = "vlan_default_pvid" in host.run(["ip", "-d", "link", "show", "probe0"]).stdout
+    supported = "vlan_default_pvid" in host.run(["ip", "-d", "link", "show", "probe0"]).stdout
     chain, attachment = (
         network(host, 1, vlan=7, isDefaultGateway=None, isGateway=None, ipMasq=None),
         Attachment("box", netns),
     )
-    if knows:
+    if supported:
         chain.add(attachment)
         assert " 7 PVID Egress Untagged" in host.run(["bridge", "vlan", "show"]).stdout
     else:
@@ -139,8 +140,8 @@ def test_a_vlan_on_a_kernel_without_them_is_an_error_that_says_so(host: PrivateH
         assert refused.value.error["code"] == 2
 
 
-def test_a_host_with_an_advertised_way_out_keeps_it_when_it_becomes_a_router(host: PrivateHost) -> None:
-    """IPv6 forwarding makes the kernel forget advertised routes unless accept_ra is 2 (kernel's ip-sysctl documentation)."""
+def test_a_host_keeps_its_advertised_default_route_when_it_becomes_a_router(host: PrivateHost) -> None:
+    """With IPv6 forwarding the kernel drops advertised routes unless accept_ra is 2 (ip-sysctl)."""
     host.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra"])
     advertise(host, netns=OUTSIDE, device="eth0")
     assert "proto ra" in host.run(["ip", "-6", "route", "show", "default"]).stdout
@@ -150,15 +151,15 @@ def test_a_host_with_an_advertised_way_out_keeps_it_when_it_becomes_a_router(hos
 
 
 def test_router_advertisements_of_a_container_do_not_reach_the_host(host: PrivateHost) -> None:
-    """CVE-2020-10749: a container must not become the host's way out."""
+    """CVE-2020-10749: a container must not become the host's default gateway."""
     before = host.run(["ip", "-6", "route", "show", "default"]).stdout
     network(host).add(Attachment("box", host.add_netns("box")))
     advertise(host, netns="box", device="eth0")
     assert host.run(["ip", "-6", "route", "show", "default"]).stdout == before
 
 
-def test_a_dead_container_leaves_its_address_to_the_next_with_the_same_mac(host: PrivateHost) -> None:
-    """Nobody's neighbour cache is wrong when an address is used again at once."""
+def test_a_reused_address_is_reachable_at_once(host: PrivateHost) -> None:
+    """It keeps its MAC address, so neighbour caches stay correct."""
     for name in ("first", "second"):
         chain = network(host, 1, ipam={"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/30"}]]})
         attachment = Attachment(name, host.add_netns(name))
@@ -171,11 +172,11 @@ def test_a_dead_container_leaves_its_address_to_the_next_with_the_same_mac(host:
 
 
 def test_the_name_server_keeps_port_53_though_a_container_publishes_it(host: PrivateHost) -> None:
-    """A published 0.0.0.0:53 takes no question from the network's own name server."""
+    """A published 0.0.0.0:53 gets none of the queries to the network's own name server."""
     conflist = ours.conflist("custom")
     chain = Chain(conflist, ours.BIN, host=host, env=ours.STANDALONE)
-    thief = {"portMappings": [{"hostPort": 53, "containerPort": 53, "protocol": "udp"}]}
-    chain.add(Attachment("web", host.add_netns("web"), capabilities=thief))
+    publishing = {"portMappings": [{"hostPort": 53, "containerPort": 53, "protocol": "udp"}]}
+    chain.add(Attachment("web", host.add_netns("web"), capabilities=publishing))
     result = chain.add(Attachment("asker", host.add_netns("asker")))
     (server,) = result["dns"]["nameservers"]
     script = (

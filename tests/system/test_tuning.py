@@ -1,4 +1,4 @@
-"""The tuning plugin on a real kernel, alone and in turn with the reference's."""
+"""tuning on a real kernel, alone and alternating with the reference's."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_add_changes_every_attribute(box: Box) -> None:
     assert {"PROMISC", "ALLMULTI"} <= set(link["flags"])
 
 
-def test_result_tells_mac_and_mtu_of_the_container_s_interface_only(box: Box) -> None:
+def test_result_has_the_new_mac_and_mtu_on_the_container_s_interface_only(box: Box) -> None:
     """Case 153."""
     host_side, inside = box.call("ADD", mac=MAC.upper().replace(":", "-"), mtu=1400)["interfaces"]
     assert (inside["mac"], inside["mtu"]) == (MAC, 1400)
@@ -89,7 +89,7 @@ def test_delete_restores_what_was_before_the_first_add(box: Box, times: int) -> 
     assert box.backup() is None
 
 
-def test_backup_is_the_reference_s_to_the_byte(box: Box) -> None:
+def test_backup_is_the_reference_s_byte_for_byte(box: Box) -> None:
     reference = tools.require(tools.reference_plugins)
     box.call("ADD", bin_dir=reference, **EVERYTHING)
     theirs = box.backup()
@@ -108,7 +108,7 @@ def test_either_plugin_restores_what_the_other_changed(box: Box, first_is_ours: 
     assert box.backup() is None
 
 
-def test_delete_with_the_namespace_gone_removes_the_backup(box: Box) -> None:
+def test_delete_removes_the_backup_if_the_namespace_no_longer_exists(box: Box) -> None:
     """Case 152."""
     box.call("ADD", **EVERYTHING)
     box.host.del_netns("box")
@@ -116,7 +116,7 @@ def test_delete_with_the_namespace_gone_removes_the_backup(box: Box) -> None:
     assert box.backup() is None
 
 
-def test_sysctl_the_kernel_refuses_puts_the_earlier_ones_back(box: Box) -> None:
+def test_a_sysctl_that_the_kernel_refuses_restores_the_earlier_ones(box: Box) -> None:
     """Case 150."""
     before = box.sysctl("core/somaxconn")
     with pytest.raises(ChainError) as failure:
@@ -125,14 +125,14 @@ def test_sysctl_the_kernel_refuses_puts_the_earlier_ones_back(box: Box) -> None:
     assert box.sysctl("core/somaxconn") == before
 
 
-def test_mtu_the_kernel_refuses_leaves_mac_and_backup_as_they_were(box: Box) -> None:
+def test_an_mtu_that_the_kernel_refuses_leaves_mac_and_backup_as_they_were(box: Box) -> None:
     with pytest.raises(ChainError):
         box.call("ADD", mac=MAC, mtu=1_000_000)
     assert box.link()["address"] == box.before["address"]
     assert box.backup() is None
 
 
-def test_ifname_token_reaches_an_interface_with_dots(host: PrivateHost) -> None:
+def test_the_token_ifname_stands_for_an_interface_with_dots(host: PrivateHost) -> None:
     """Case 155."""
     box = Box(host, "eth0.100")
     box.call("ADD", sysctl={"net.ipv4.conf.IFNAME.arp_ignore": "1"})
@@ -147,14 +147,14 @@ def test_sysctl_outside_net_is_refused(box: Box) -> None:
     assert box.host.read("/proc/sys/kernel/msgmax") == before
 
 
-def test_allowlist_of_the_administrator_is_obeyed(box: Box) -> None:
+def test_a_sysctl_that_is_not_on_the_allowlist_is_refused(box: Box) -> None:
     box.host.write("/etc/cni/tuning/allowlist.conf", "^net.ipv4\\.\n\n")
     box.call("ADD", sysctl={"net.ipv4.conf.IFNAME.arp_ignore": "1"})
     with pytest.raises(ChainError, match="Only the following sysctls are allowed"):
         box.call("ADD", sysctl={"net.core.somaxconn": "500"})
 
 
-def test_check_sees_a_changed_sysctl_and_a_changed_mtu(box: Box) -> None:
+def test_check_finds_a_changed_mtu(box: Box) -> None:
     config: dict[str, Any] = {"mtu": 1400, "sysctl": {"net.ipv4.tcp_rmem": "4096 131072 6291456"}}
     box.call("ADD", **config)
     box.call("CHECK", **config)
@@ -163,14 +163,14 @@ def test_check_sees_a_changed_sysctl_and_a_changed_mtu(box: Box) -> None:
         box.call("CHECK", **config)
 
 
-def test_check_accepts_promiscuous_mode_of_somebody_else(box: Box) -> None:
+def test_check_accepts_promiscuous_mode_that_another_program_enabled(box: Box) -> None:
     """Case 154."""
     box.call("ADD", mtu=1400)
     box.host.run(["ip", "link", "set", "eth0", "promisc", "on"], netns="box")
     box.call("CHECK", mtu=1400)
 
 
-def test_gc_removes_the_backup_of_a_container_that_is_gone(box: Box) -> None:
+def test_gc_removes_the_backup_of_an_invalid_attachment(box: Box) -> None:
     box.call("ADD", **EVERYTHING)
     chain = Chain(
         {"cniVersion": "1.1.0", "name": "n1", "plugins": [{"type": "tuning"}]}, ours.BIN, host=box.host
@@ -181,7 +181,7 @@ def test_gc_removes_the_backup_of_a_container_that_is_gone(box: Box) -> None:
     assert box.backup() is None
 
 
-def test_nothing_to_do_leaves_nothing(box: Box) -> None:
+def test_an_empty_configuration_leaves_nothing(box: Box) -> None:
     box.call("DEL")
     before = box.host.snapshot(ignore=ours.STAYS)
     assert box.call("ADD") == box.result

@@ -1,7 +1,7 @@
-"""Whatever exception any request of the host raises: ADD leaves what was there before, and each verb reports it.
+"""Whatever exception any request of the host raises, ADD leaves what was there before.
 
-Every verb of every plugin is called once to learn its requests, and then once more for each of them and each exception.
-A request whose reply is lost has been carried out nevertheless.
+Every verb of every plugin is called once to learn its requests, and then once more for each of them and each
+exception. A request whose reply is lost has been carried out nevertheless.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ BRIDGE = {"type": "bridge", "bridge": "br0", "isDefaultGateway": True, "ipMasq":
 CAPABILITIES = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
 PORTMAP = {"type": "portmap", "snat": True, "runtimeConfig": CAPABILITIES}
 MAC = "02:11:22:33:44:55"
+ARP_NOTIFY = "net.ipv4.conf.eth0.arp_notify"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ SCENARIOS = {
         {"type": "firewall", "backend": "nftables", "ingressPolicy": "isolated"}, chained=True
     ),
     "tuning": Scenario(
-        {"type": "tuning", "mtu": 1400, "mac": MAC, "promisc": True, "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1"}},
+        {"type": "tuning", "mtu": 1400, "mac": MAC, "promisc": True, "sysctl": {ARP_NOTIFY: "1"}},
         chained=True,
     ),
     "loopback": Scenario({"type": "loopback"}),
@@ -123,7 +124,7 @@ def requests_of(scenario: Scenario, verb: str) -> list[Request]:
 
 
 def stays(scenario: Scenario) -> Difference:
-    """What an ADD and its DEL leave behind by design: shared bridges and chains, locks, cursors, forwarding."""
+    """What an ADD and its DEL leave by design: shared bridges and chains, locks, cursors, forwarding."""
     desk = scenario.desk()
     with serve_names_of(desk.host):
         before = desk.host.state()

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from cni_bridge.takeover import REFERENCE_RULES, rules_comment
 from cni_portmap.handover import destination
-from linkspan.cni.model import Attachment
 from tests.harness.memory import Desk
 
-ONE = Attachment("net", "c1", "eth0")
 #: As the reference writes them: two networks of one container, and a container whose id only begins alike.
 PORTS = {
     ("ip cni_hostport", "hostports"): [
@@ -77,32 +74,3 @@ def test_portmap_without_a_previous_result_takes_all_of_the_container_s(desk: De
 )
 def test_where_a_rule_leads(rule: str, address: str) -> None:
     assert destination(rule) == address
-
-
-def masquerading(attachment: Attachment, address: str) -> str:
-    words = f"net: {attachment.network}, if: {attachment.ifname}, id: {attachment.container_id}"
-    return (
-        f'ip saddr {address} ip daddr != 10.1.0.0/24 masquerade comment "{rules_comment(attachment)}{words}"'
-    )
-
-
-def test_the_comment_of_masquerading_begins_as_the_reference_s() -> None:
-    assert rules_comment(Attachment("mixed", "c1", "eth0")) == "ba9ce3b1eebaa267-f4d01f2ef4b92245, "
-
-
-@pytest.mark.parametrize(
-    ("keys", "stays"),
-    [
-        ({"ipMasq": True}, False),
-        ({"ipMasq": True, "ipMasqBackend": "nftables"}, False),
-        ({"ipMasq": True, "ipMasqBackend": "iptables"}, True),
-        ({}, True),
-    ],
-)
-def test_bridge_takes_the_attachment_s_masquerading_where_the_list_may_have_made_some(
-    desk: Desk, keys: dict[str, Any], stays: bool
-) -> None:
-    mine, other = masquerading(ONE, "10.1.0.2"), masquerading(Attachment("net", "c1", "eth1"), "10.1.0.3")
-    desk.host.nftables.others = {REFERENCE_RULES: [mine, other]}
-    assert desk.call("DEL", {"type": "bridge", "bridge": "br0", **keys}).status == 0
-    assert left(desk) == ([mine, other] if stays else [other])

@@ -1,4 +1,4 @@
-"""What tuning reads out of a configuration: sources in their order, names of sysctls, and what is refused."""
+"""What tuning reads from a configuration, and what it refuses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni_tuning.config import Attributes, Config, Sysctl, sysctl_path
-from cni_tuning.plan import refuse_unlisted
+from cni_tuning.config import Attributes, Config, sysctl_path
 from cni_tuning.verbs import PLUGIN
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Request
@@ -44,14 +43,14 @@ A, B, C, D = (f"02:00:00:00:00:0{digit}" for digit in "abcd")
         ({"mac": ""}, "", None),
     ],
 )
-def test_mac_comes_from_the_reference_s_sources_in_its_order(
+def test_the_mac_address_is_taken_from_the_reference_s_sources_in_its_order(
     keys: dict[str, Any], cni_args: str, mac: str | None
 ) -> None:
     assert config(cni_args=cni_args, **keys).attributes.mac == mac
 
 
 @pytest.mark.parametrize("written", ["02:42:AC:11:00:02", "02-42-ac-11-00-02", "0242.ac11.0002"])
-def test_mac_is_read_in_any_usual_spelling(written: str) -> None:
+def test_a_mac_address_is_read_in_any_of_go_s_spellings(written: str) -> None:
     assert config(mac=written).attributes.mac == "02:42:ac:11:00:02"
 
 
@@ -99,7 +98,7 @@ def test_name_that_is_not_below_net_is_refused(key: str) -> None:
 
 
 @given(st.text())
-def test_no_name_leads_out_of_net(key: str) -> None:
+def test_no_name_is_a_path_outside_net(key: str) -> None:
     try:
         path = sysctl_path(key, "eth0")
     except InvalidConfig:
@@ -130,35 +129,14 @@ def test_sysctl_named_twice_is_refused(members: str) -> None:
         {"dataDir": "relative"},
     ],
 )
-def test_value_of_the_wrong_kind_is_refused(keys: dict[str, Any]) -> None:
+def test_a_value_of_the_wrong_type_is_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig):
         config(**keys)
 
 
-def test_empty_configuration_asks_for_nothing() -> None:
+def test_an_empty_configuration_changes_nothing() -> None:
     found = config()
     assert (found.sysctls, bool(found.attributes)) == ((), False)
-
-
-def sysctls(*keys: str) -> list[Sysctl]:
-    return [Sysctl(key, sysctl_path(key, "eth0"), "1") for key in keys]
-
-
-def test_allowlist_is_searched_anywhere_in_the_name_as_written() -> None:
-    refuse_unlisted(sysctls("net.core.somaxconn"), b"\n  core \n")
-    with pytest.raises(InvalidConfig, match=r"Sysctl net\.ipv4\.ip_forward is not allowed"):
-        refuse_unlisted(sysctls("net.ipv4.ip_forward"), b"core")
-
-
-def test_absent_allowlist_allows_all_and_an_empty_one_nothing() -> None:
-    refuse_unlisted(sysctls("net.core.somaxconn"), None)
-    with pytest.raises(InvalidConfig):
-        refuse_unlisted(sysctls("net.core.somaxconn"), b"")
-
-
-def test_invalid_expression_in_the_allowlist_is_quoted() -> None:
-    with pytest.raises(InvalidConfig, match=r"'\(' is not a valid regular expression"):
-        refuse_unlisted(sysctls("net.core.somaxconn"), b"(")
 
 
 @given(
@@ -179,5 +157,5 @@ def test_backup_is_read_as_it_was_written(attributes: Attributes) -> None:
     st.binary()
     | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda x: json.dumps(x).encode())
 )
-def test_torn_or_foreign_backup_restores_nothing(data: bytes) -> None:
+def test_an_invalid_backup_restores_nothing(data: bytes) -> None:
     assert not Attributes.from_backup(data)

@@ -1,0 +1,30 @@
+"""The container's end of the pair."""
+
+from __future__ import annotations
+
+import pytest
+
+from linkspan.host.memory import Killed, MemoryHost
+from tests.harness.bridge import PLAIN
+from tests.harness.memory import BOX, Desk
+
+
+def test_with_an_ipv6_address_router_advertisements_are_ignored_before_the_interface_is_up() -> None:
+    desk = Desk(MemoryHost(dies_at=("links.change", 3)))  # the bridge and the host's end are up before
+    with pytest.raises(Killed):
+        desk.call("ADD", PLAIN)
+    box = desk.host.namespace(BOX)
+    link = box.get("eth0")
+    assert (link is not None and link.up) is False
+    assert [box.sysctl(f"ipv6/conf/eth0/{key}") for key in ("accept_ra", "autoconf")] == ["0", "0"]
+
+
+def test_without_an_ipv6_address_router_advertisements_are_accepted(desk: Desk) -> None:
+    desk.call("ADD", {**PLAIN, "ipam": {"type": "host-local", "subnet": "10.5.0.0/24"}})
+    box = desk.host.namespace(BOX)
+    assert [box.sysctl(f"ipv6/conf/eth0/{key}") for key in ("accept_ra", "autoconf")] == ["1", "1"]
+
+
+def test_neighbours_are_notified_of_the_addresses(desk: Desk) -> None:
+    desk.call("ADD", PLAIN)
+    assert desk.host.namespace(BOX).announced == [("eth0", "10.5.0.2/24"), ("eth0", "fd00:5::2/64")]

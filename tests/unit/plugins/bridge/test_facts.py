@@ -1,0 +1,29 @@
+"""The record that bridge keeps of an attachment."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cni_bridge.facts import Record
+
+EARLY = Record(bridge="br0", ipam=None, backend=None, internal=False)
+WHOLE = Record(
+    bridge="br0",
+    ipam={"type": "host-local"},
+    backend="nftables",
+    internal=True,
+    forwards="br0.7",
+    addresses=("10.5.0.2/24", "fd00:5::2/64"),
+    guarded="02:42:0a:05:00:02",
+)
+
+
+@pytest.mark.parametrize("record", [EARLY, WHOLE], ids=["before IPAM", "whole"])
+def test_a_record_is_read_as_it_was_written(record: Record) -> None:
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_keys_that_an_earlier_version_did_not_write_are_empty() -> None:
+    assert Record.from_json({"bridge": "br0"}) == EARLY
