@@ -9,7 +9,7 @@ import pytest
 
 from linkspan.host.contract import Conntrack
 from linkspan.host.linux.netlink.conntrack import LinuxConntrack
-from linkspan.host.memory import MemoryConntrack
+from linkspan.host.memory.netfilter import MemoryConntrack
 from linkspan.netfilter.rules import Family, Flow
 from tests.harness.privatehost import HOST_V4, OUTSIDE_V4, OUTSIDE_V6, PrivateHost
 

@@ -16,7 +16,7 @@ from linkspan.host.contract import Nftables
 from linkspan.host.linux import nftables as binding
 from linkspan.host.linux.netlink.netfilter import NfTables
 from linkspan.host.linux.nftables import Context, LinuxNftables
-from linkspan.host.memory.netfilter import MemoryNftables
+from linkspan.host.memory.nftables import MemoryNftables
 from linkspan.netfilter.rules import Element, NftChange
 from tests.contract.test_iptables import in_processes
 from tests.harness.privatehost import PrivateHost

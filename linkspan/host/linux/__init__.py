@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -158,7 +158,8 @@ class LinuxHost:
 
     def warn(self, message: str) -> None:
         """See contract.Host."""
-        os.write(self._stderr, f"linkspan: {message}\n".encode())
+        with suppress(OSError):  # a caller that no longer listens misses a warning, not its answer
+            os.write(self._stderr, f"linkspan: {message}\n".encode(errors="backslashreplace"))
 
     def close(self) -> None:
         """See contract.Host."""

@@ -7,7 +7,10 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from linkspan.cni.errors import KernelRefused
+from linkspan.cni.errors import IoFailure, KernelRefused, NotAFile
+
+#: No file of that name can be there; any other error says nothing about what is.
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 @contextmanager
@@ -23,3 +26,20 @@ def kernel_errors(request: str, absent: Collection[int] = ()) -> Iterator[None]:
         if number not in absent:
             words = error.strerror or ""
             raise KernelRefused(request, number, "" if words == os.strerror(number) else words) from error
+
+
+@contextmanager
+def file_errors(verb: str, path: str, absent: Collection[int] = ()) -> Iterator[None]:
+    """Raise IoFailure for an OSError inside: "cannot VERB PATH: ..."; NotAFile if something else is in a file's place.
+
+    An error whose number is in `absent` ends the block without an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or errno.EIO
+        if number not in absent:
+            failure = NotAFile if number in (errno.EISDIR, errno.ELOOP) else IoFailure
+            raise failure(f"cannot {verb} {path}: {error.strerror}", errno=number) from error
+    except ValueError:  # a NUL or a lone surrogate, both of which JSON can express
+        raise IoFailure(f"cannot {verb} {path!a}: no file can have that name") from None

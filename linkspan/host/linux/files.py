@@ -1,4 +1,4 @@
-"""Files and locks: flock(2), open-file-description locks, nameless files that get their name by link(2), rename(2) to replace."""
+"""The contract's Files: flock(2), open-file-description locks, nameless files that get their name by link(2), rename(2) to replace."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from contextlib import contextmanager, suppress
 from linkspan import paths
 from linkspan.cni.errors import IoFailure, NotAFile
 from linkspan.cni.model import Attachment
+from linkspan.host.linux.errors import ABSENT, file_errors
 
-#: No file of that name can be there; any other error says nothing of what is.
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-#: What a file is called, behind its own name, until it replaces the one that is there.
+#: What follows a file's name while it is being written, until it replaces the one that is there.
 _TEMPORARY = ".linkspan~"
 _FLOCK = "hhqqi4x"  # struct flock of fcntl.h on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 
 
 class LinuxFiles:
-    """The contract's Files. `held` are the descriptors of attachment locks, for programs we start to inherit."""
+    """Files of this host. `held` are the descriptors of attachment locks, which the programs we start inherit."""
 
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
@@ -34,13 +33,9 @@ class LinuxFiles:
 
     def read(self, path: str) -> bytes | None:
         """See contract.Files."""
-        with _telling("read", path):
-            try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | self._no_follow(path))
-            except OSError as error:
-                if error.errno in _ABSENT:
-                    return None
-                raise
+        with file_errors("read", path, absent=ABSENT):
+            # O_NONBLOCK: a FIFO must not keep us waiting before it is recognized.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | _no_follow(path))
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise NotAFile(f"cannot read {path}: not a regular file")
@@ -48,140 +43,143 @@ class LinuxFiles:
                     return file.read()
             finally:
                 os.close(descriptor)
+        return None
 
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """See contract.Files."""
         self.make_folder(os.path.dirname(path))
-        with _telling("write", path):
+        with file_errors("write", path):
             while not _replaced(path, data, mode):
                 pass
 
     def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
         """See contract.Files."""
         self.make_folder(aside)
-        with (
-            _telling("create", path),
-            _written(f"{aside}/{os.path.basename(path)}{_TEMPORARY}", data, mode) as give,
-        ):
+        temporary = f"{aside}/{os.path.basename(path)}{_TEMPORARY}"
+        with file_errors("create", path), _written(temporary, data, mode) as name_it:
             try:
-                give(path)
+                name_it(path)
             except FileExistsError:
                 return False
         return True
 
     def remove(self, path: str) -> bool:
         """See contract.Files."""
-        with _telling("remove", path):
+        with file_errors("remove", path):
             _remove(f"{path}{_TEMPORARY}")
             return _remove(path)
 
     def remove_folder(self, path: str) -> bool:
         """See contract.Files."""
-        with _telling("remove", path):
-            try:
-                os.rmdir(path)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
-                    return False
-                raise
-        return True
+        with file_errors("remove", path, absent=(errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)):
+            os.rmdir(path)
+            return True
+        return False
 
     def names(self, folder: str) -> tuple[str, ...]:
         """See contract.Files."""
-        with _telling("list", folder):
-            try:
-                return tuple(sorted(os.listdir(folder)))
-            except (FileNotFoundError, NotADirectoryError):
-                return ()
+        with file_errors("list", folder, absent=ABSENT):
+            return tuple(sorted(os.listdir(folder)))
+        return ()
 
     def can_write(self, folder: str) -> bool:
-        """See contract.Files. A file system that is read-only counts (access(2), EROFS)."""
-        while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        """See contract.Files. On a read-only file system the answer is False (access(2), EROFS)."""
+        while not self.exists(folder) and folder != os.path.dirname(folder):
             folder = os.path.dirname(folder)
         return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
     def stamp(self, path: str) -> tuple[int, int] | None:
         """See contract.Files."""
-        with _telling("look at", path):
-            try:
-                seen = os.lstat(path)
-            except OSError as error:
-                if error.errno in _ABSENT:
-                    return None
-                raise
-        return seen.st_ino, seen.st_ctime_ns
+        with file_errors("read", path, absent=ABSENT):
+            status = os.lstat(path)
+            return status.st_ino, status.st_ctime_ns
+        return None
 
     def make_folder(self, path: str, *, mode: int = 0o700) -> None:
         """See contract.Files."""
-        if os.path.isdir(path):
-            self._trusted(path)
-            return
-        parent = os.path.dirname(path)
-        if parent != path:
-            self.make_folder(parent, mode=0o755 if not paths.is_state(parent) else mode)
-        with _telling("make the folder", path), suppress(FileExistsError):
-            os.mkdir(path, mode)
-            os.chmod(path, mode)  # the umask is the caller's here and the resident's there
-        self._trusted(path)
+        if not os.path.isdir(path):
+            parent = os.path.dirname(path)
+            if parent != path:
+                self.make_folder(parent, mode=mode if paths.is_state(parent) else 0o755)
+            with file_errors("make the folder", path):
+                _make(path, mode)
+        if paths.is_state(path):
+            _check_owner(path)
 
     @contextmanager
     def lock(self, path: str, *, mode: int = 0o600) -> Iterator[None]:
         """See contract.Files."""
-        self.make_folder(os.path.dirname(path))
-        with _telling("lock", path):
-            descriptor = os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | self._no_follow(path), mode)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with self._opened(path, os.O_RDONLY | _no_follow(path), mode) as descriptor:
+            with file_errors("lock", path):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def lock_attachment(self, plugin: str, attachment: Attachment) -> Iterator[None]:
-        """See contract.Files: one byte of one file per plugin, so that no attachment leaves a lock file."""
+        """See contract.Files: one byte of one file for each plugin, so that no attachment leaves a lock file."""
         path = paths.lock(self._state_dir, plugin)
+        byte = int(attachment.key[:15], 16)
+        with self._opened(path, os.O_RDWR | os.O_NOFOLLOW, 0o600) as descriptor:
+            self.held.append(descriptor)
+            try:
+                with file_errors("lock", path):
+                    wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+                    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, wanted)
+                yield
+            finally:
+                self.held.remove(descriptor)
+
+    @contextmanager
+    def _opened(self, path: str, flags: int, mode: int) -> Iterator[int]:
+        """A lock's file, made if it is absent; closing it releases the lock."""
         self.make_folder(os.path.dirname(path))
-        with _telling("lock", path):
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self.held.append(descriptor)
+        with file_errors("lock", path):
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, mode)
         try:
-            byte = int(attachment.key[:15], 16)
-            fcntl.fcntl(
-                descriptor, fcntl.F_OFD_SETLKW, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-            )
-            yield
+            yield descriptor
         finally:
-            self.held.remove(descriptor)
             os.close(descriptor)
 
-    def _no_follow(self, path: str) -> int:
-        return os.O_NOFOLLOW if paths.is_state(path) else 0
 
-    def _trusted(self, path: str) -> None:
-        """Our state is root's own and no link to elsewhere; a stranger's folder there is not used."""
-        if not paths.is_state(path):
-            return
-        seen = os.lstat(path)
-        if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid():
-            raise IoFailure(f"{path} is not a folder of our own", "remove it; linkspan makes it anew")
+def _no_follow(path: str) -> int:
+    return os.O_NOFOLLOW if paths.is_state(path) else 0
+
+
+def _make(path: str, mode: int) -> None:
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    else:
+        os.chmod(path, mode)  # the umask is the caller's in a launcher and the worker's in a worker
+
+
+def _check_owner(path: str) -> None:
+    """State is believed only in folders of our own: another user could have made this one, or a link in its place."""
+    with file_errors("read", path):
+        status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        advice = "linkspan needs root" if os.geteuid() else "remove it; linkspan makes it again"
+        raise IoFailure(f"{path} is not a folder of our own", advice)
 
 
 def _replaced(path: str, data: bytes, mode: int) -> bool:
     """Write a file whole. False if another writer of the same file interfered: write it again.
 
-    The temporary name is the same for all writers, so that the next one, or whoever removes the file, also
-    removes what a killed writer has left.
+    The temporary name is the same for all writers, so that the next one, or whoever removes the file, also removes what a killed
+    writer has left.
     """
     temporary = f"{path}{_TEMPORARY}"
-    with _written(temporary, data, mode) as give:
+    with _written(temporary, data, mode) as name_it:
         try:
-            give(path)
+            name_it(path)
         except FileExistsError:
             _remove(temporary)
         else:
             return True
         try:
-            give(temporary)
+            name_it(temporary)
             os.rename(temporary, path)
         except (FileExistsError, FileNotFoundError):
             return False
@@ -192,19 +190,19 @@ def _replaced(path: str, data: bytes, mode: int) -> bool:
 
 
 @contextmanager
-def _written(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
-    """A file with `data`, and what gives it a name; FileExistsError if the name is taken.
+def _written(temporary: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
+    """A file with `data`, and a function that gives it a name; that raises FileExistsError if the name is taken.
 
-    Until then it has none (O_TMPFILE, open(2)), so that a process killed here leaves nothing; where the file system cannot do that
-    it is called `aside` and our process id.
+    Until then it has none (O_TMPFILE, open(2)), so that a process killed here leaves nothing. On a file system without such files it is
+    called `temporary` and our process id.
     """
     try:
-        descriptor = os.open(os.path.dirname(aside), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+        descriptor = os.open(os.path.dirname(temporary), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
             raise
-        with _written_aside(aside, data, mode) as give:
-            yield give
+        with _written_by_name(f"{temporary}.{os.getpid()}", data, mode) as name_it:
+            yield name_it
         return
     with open(descriptor, "wb") as file:
         file.write(data)
@@ -214,34 +212,22 @@ def _written(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], Non
 
 
 @contextmanager
-def _written_aside(aside: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
+def _written_by_name(temporary: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
     flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    hidden = f"{aside}.{os.getpid()}"
     try:
-        with open(os.open(hidden, flags, mode), "wb") as file:
+        with open(os.open(temporary, flags, mode), "wb") as file:
             file.write(data)
-        yield lambda path: os.link(hidden, path)
+        yield lambda path: os.link(temporary, path)
     finally:
-        _remove(hidden)
+        with suppress(OSError):
+            _remove(temporary)
 
 
 def _remove(path: str) -> bool:
     try:
         os.unlink(path)
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return False
         raise
     return True
-
-
-@contextmanager
-def _telling(verb: str, path: str) -> Iterator[None]:
-    """Errors of the system become ours, here and nowhere else."""
-    try:
-        yield
-    except OSError as error:
-        failure = NotAFile if error.errno in (errno.EISDIR, errno.ELOOP) else IoFailure
-        raise failure(f"cannot {verb} {path}: {error.strerror}", errno=error.errno or 0) from error
-    except ValueError:  # a NUL, or a lone surrogate: JSON can say both
-        raise IoFailure(f"cannot {verb} {path!a}: no file can have that name") from None

@@ -47,13 +47,11 @@ class LinuxNftables:
 
     def usable(self) -> bool:
         """Whether libnftables is installed and this kernel has nf_tables. Raises KernelRefused."""
-        if not self._nf_tables.available():
-            return False
         try:
-            self._open()
+            _library()
         except ToolMissing:
             return False
-        return True
+        return self._nf_tables.available()
 
     def apply(self, change: NftChange) -> None:
         """Carry out a change in one transaction. Raises KernelRefused with nft's message in details, ToolMissing."""

@@ -1,4 +1,4 @@
-"""Other programs: finding and running them."""
+"""The contract's Processes: finding and running other programs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from linkspan.cni.errors import IoFailure, ToolMissing
 from linkspan.host.contract import Finished
+from linkspan.host.linux.errors import ABSENT, file_errors
 from linkspan.host.linux.executables import type_of_executable
 
 _BUSY_TRIES = 6
@@ -19,7 +20,7 @@ _PR_SET_NAME = 15  # linux/prctl.h
 
 
 class LinuxProcesses:
-    """The contract's Processes. `inherited` are descriptors that programs keep (attachment locks); `stderr` is the caller's."""
+    """Programs of this host. They inherit the descriptors `inherited` (attachment locks); `stderr` is the caller's."""
 
     def __init__(self, inherited: Sequence[int] = (), stderr: int = 2) -> None:
         self._inherited = inherited
@@ -27,7 +28,16 @@ class LinuxProcesses:
 
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """See contract.Processes."""
-        return next((path for path in (f"{each}/{name}" for each in folders) if _is_file(path)), None)
+        unreadable: IoFailure | None = None
+        for path in (f"{each}/{name}" for each in folders):
+            try:
+                if _is_regular(path):
+                    return path
+            except IoFailure as failure:
+                unreadable = unreadable or failure
+        if unreadable is not None:
+            raise unreadable
+        return None
 
     def own_type(self, path: str) -> str:
         """See contract.Processes."""
@@ -37,9 +47,11 @@ class LinuxProcesses:
         self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False
     ) -> Finished:
         """See contract.Processes."""
-        for attempt in range(1, _BUSY_TRIES + 1):
+        tries = 0
+        while True:
+            tries += 1
             try:
-                done = subprocess.run(
+                finished = subprocess.run(
                     argv,
                     input=stdin,
                     stdout=subprocess.PIPE,
@@ -49,28 +61,26 @@ class LinuxProcesses:
                     pass_fds=tuple(self._inherited),
                     check=False,
                 )
+                return Finished(finished.returncode, finished.stdout)
+            except FileNotFoundError as error:
+                raise ToolMissing(f"{argv[0]} is not installed on this host") from error
             except OSError as error:
-                if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES:
-                    raise _refused(argv[0], error) from error
-                time.sleep(0.2 * attempt)
-            else:
-                return Finished(done.returncode, done.stdout)
-        raise IoFailure(f"cannot run {argv[0]}: it stays busy")
+                if error.errno != errno.ETXTBSY or tries == _BUSY_TRIES:
+                    failed = f"cannot run {argv[0]}: {error.strerror}"
+                    raise IoFailure(failed, errno=error.errno or 0) from error
+            time.sleep(0.2 * tries)
 
 
 def name_this_process(name: str) -> None:
-    """What ps and top show of this process: at most 15 bytes (prctl(2), PR_SET_NAME)."""
+    """Set what ps and top show of this process: at most 15 bytes (prctl(2), PR_SET_NAME)."""
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
-def _is_file(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except (OSError, ValueError):  # ValueError: no file can have that name
-        return False
-
-
-def _refused(program: str, error: OSError) -> IoFailure | ToolMissing:
-    if error.errno == errno.ENOENT:
-        return ToolMissing(f"{program} is not on this host")
-    return IoFailure(f"cannot run {program}: {error.strerror}")
+def _is_regular(path: str) -> bool:
+    """Whether a path leads to a regular file. Raises IoFailure if that cannot be determined."""
+    with file_errors("read", path, absent=(*ABSENT, errno.ELOOP)):
+        try:
+            return stat.S_ISREG(os.stat(path).st_mode)
+        except ValueError:  # no file can have that name
+            return False
+    return False

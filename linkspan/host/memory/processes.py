@@ -45,7 +45,7 @@ class MemoryProcesses:
         """See contract.Processes."""
         del merged
         if argv[0] not in self.programs:
-            raise ToolMissing(f"{argv[0]} is not on this host")
+            raise ToolMissing(f"{argv[0]} is not installed on this host")
         run = Run(tuple(argv), stdin, dict(env), cwd)
         self.ran.append(run)
         return self.programs[argv[0]](run)

@@ -104,7 +104,7 @@ def test_a_program_that_went_away_is_a_missing_tool() -> None:
     host = MemoryHost()
 
     def vanish(run: Run) -> Finished:
-        raise ToolMissing(f"{run.argv[0]} is not on this host")
+        raise ToolMissing(f"{run.argv[0]} is not installed on this host")
 
     host.processes.programs[f"{FOREIGN}/spy"] = vanish
     with pytest.raises(ToolMissing):

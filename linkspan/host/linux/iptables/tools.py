@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from linkspan.cni.errors import IoFailure, KernelRefused, ToolMissing
+from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
+from linkspan.host.linux.errors import file_errors
 from linkspan.netfilter.iptables_edits import Edit, edits
 from linkspan.netfilter.iptables_text import Chains, parse_save
 from linkspan.netfilter.rules import Change, Family
@@ -87,20 +88,14 @@ def xtables_lock() -> Iterator[None]:
 
     Waits; the kernel releases the lock if we die. Raises IoFailure.
     """
-    held = None
+    with file_errors("lock", _LOCK):
+        descriptor = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        held = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(held, fcntl.LOCK_EX)
-    except OSError as error:
-        if held is not None:
-            os.close(held)
-        raise IoFailure(
-            f"cannot lock {_LOCK}: {error.strerror}", "iptables uses this file as its lock"
-        ) from None
-    try:
+        with file_errors("lock", _LOCK):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
 def _refused(request: str, family: Family, action: str, finished: Finished) -> KernelRefused:

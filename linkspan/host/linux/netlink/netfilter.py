@@ -64,8 +64,8 @@ class NfTables:
         self._netlink.close()
 
     def available(self) -> bool:
-        """Whether this kernel has nf_tables and we may use it."""
-        with kernel_errors("read its nftables ruleset", absent=(*_NO_NF_TABLES, errno.EPERM)):
+        """Whether this kernel has nf_tables."""
+        with kernel_errors("read its nftables ruleset", absent=_NO_NF_TABLES):
             self._netlink.get(_request(_GETGEN, "inet"))
             return True
         return False

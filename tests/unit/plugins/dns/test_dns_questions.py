@@ -9,7 +9,6 @@ import pytest
 
 from cni_dns.questions import CHAIN, permit_questions
 from cni_dns.verbs import reload
-from linkspan.cni.errors import KernelRefused
 from linkspan.host.memory import MemoryHost
 from tests.harness.memory import Desk
 from tests.harness.nameserver import serve_names_of
@@ -63,7 +62,7 @@ def test_only_the_family_whose_policy_drops_is_seen_to(dropping: MemoryHost) -> 
 
 
 def test_a_table_that_iptables_cannot_change_is_a_warning(dropping: MemoryHost) -> None:
-    dropping.iptables.refuse("apply", KernelRefused("change it", errno.EOPNOTSUPP))
+    dropping.refuse["iptables.apply"] = errno.EOPNOTSUPP
     PERMIT.do(dropping)
     assert any(GATEWAY in each for each in dropping.warnings)
 

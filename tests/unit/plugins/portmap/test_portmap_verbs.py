@@ -15,7 +15,7 @@ from linkspan.cni.errors import KernelRefused
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import Killed, MemoryHost, Request
 from linkspan.host.memory.links import MemoryLinks
-from linkspan.host.memory.netfilter import FakeTable
+from linkspan.host.memory.nftables import MemoryTable
 from linkspan.netfilter import forwarding
 from linkspan.steps import nft_table
 from linkspan.steps.forwarding import accept_forwarding
@@ -261,7 +261,7 @@ def test_a_port_of_a_container_that_is_gone_is_taken_over_with_all_it_left(room:
     assert not [line for line in room.own() if any(mark in line for mark in marks)]
 
 
-def _table(room: Room) -> FakeTable:
+def _table(room: Room) -> MemoryTable:
     table = room.host.nftables.table
     assert table is not None
     return table

@@ -1,0 +1,96 @@
+"""The contract's Host in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from linkspan import paths
+from linkspan.cni.errors import InvalidNetns, NetnsGone
+from linkspan.host import contract
+from linkspan.host.memory.faults import Failure, Faults, ReplyLost, Request
+from linkspan.host.memory.files import MemoryFiles
+from linkspan.host.memory.links import MemoryLinks
+from linkspan.host.memory.netfilter import MemoryConntrack, MemoryIptables
+from linkspan.host.memory.nftables import MemoryNftables
+from linkspan.host.memory.processes import MemoryProcesses
+
+
+class MemoryHost(Faults):
+    """A host with one network namespace of its own, and those of containers that a test adds; see Faults for `refuse` and `dies_at`.
+
+    `warnings` are what callers were told; `listeners` are the (protocol, port) on which a test lets a process listen.
+    """
+
+    def __init__(
+        self,
+        refuse: Mapping[str | Request, Failure | ReplyLost] | None = None,
+        *,
+        dies_at: Request | None = None,
+        boot: str = "first-boot 1",
+        state_dir: str = paths.state_of(1),
+    ) -> None:
+        super().__init__(refuse, dies_at)
+        self.boot = boot
+        self.state_dir = state_dir
+        self.warnings: list[str] = []
+        self.listeners: set[tuple[str, int]] = set()
+        self.closed = False
+        self._namespaces = {paths.OWN_NETNS: MemoryLinks(self.namespace)}
+        self._files = MemoryFiles()
+        self.files = self.guarded("files", contract.Files, self._files)
+        self.iptables = self.guarded("iptables", contract.Iptables, MemoryIptables())
+        self.nftables = self.guarded("nftables", contract.Nftables, MemoryNftables())
+        self.conntrack = self.guarded("conntrack", contract.Conntrack, MemoryConntrack())
+        self.processes = self.guarded("processes", contract.Processes, MemoryProcesses())
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    def links(self, netns: str = "") -> MemoryLinks:
+        """See contract.Host."""
+        return self.guarded("links", contract.Links, self.namespace(netns or paths.OWN_NETNS))
+
+    def same_netns(self, netns: str) -> bool:
+        """See contract.Host."""
+        return self._namespaces.get(netns) is self._namespaces[paths.OWN_NETNS]
+
+    def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
+        """See contract.Host: what a test put into `listeners`."""
+        return frozenset(port for port in ports if (protocol, port) in self.listeners)
+
+    def warn(self, message: str) -> None:
+        """See contract.Host: it is added to `warnings`."""
+        self.warnings.append(message)
+
+    def close(self) -> None:
+        """See contract.Host."""
+        self.closed = True
+
+    # --- for tests ----------------------------------------------------------------------------------------------------
+
+    def add_netns(self, path: str) -> MemoryLinks:
+        """Add a fresh network namespace at a path; its only link is lo, which is down."""
+        added = self._namespaces[path] = MemoryLinks(self.namespace)
+        return added
+
+    def del_netns(self, path: str) -> None:
+        """End a namespace, and its links with it."""
+        self._namespaces.pop(path).end()
+
+    def namespace(self, netns: str) -> MemoryLinks:
+        """The links of a namespace, neither counted nor refused. Raises NetnsGone, InvalidNetns."""
+        found = self._namespaces.get(netns)
+        if found is not None:
+            return found
+        if self._files.exists(netns):
+            raise InvalidNetns(f"CNI_NETNS {netns} is not a network namespace")
+        raise NetnsGone(f"CNI_NETNS {netns} is gone")
+
+    def state(self) -> frozenset[str]:
+        """Everything that exists, one line for each thing; two states are compared as sets."""
+        return frozenset(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        for path, links in self._namespaces.items():
+            yield from (f"{path} {line}" for line in links.lines())
+        for part in (self.files, self.iptables, self.nftables):
+            yield from part.lines()
