@@ -15,6 +15,7 @@ from tests.conformance.registry import Case
 from tests.conformance.runner import PROCESSES, Pool, chosen
 from tests.conformance.suite import HERE, NoSuite, Suite, load, manifest_for
 from tests.harness import tools
+from tests.harness.cache import Unavailable
 
 OURS, OTHER = "ours", "other"
 
@@ -41,7 +42,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 @contextmanager
 def suites(wanted: argparse.Namespace) -> Iterator[dict[str, Suite]]:
-    """Column name -> suite, with the executables in a temporary directory. Raises NoSuite and tools.Unavailable."""
+    """Column name -> suite, with the executables in a temporary directory. Raises NoSuite and Unavailable."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as work:
         os.chmod(work, 0o755)
         found: dict[str, Suite] = {}
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         cases = chosen(wanted.only)
         with suites(wanted) as columns, Pool(wanted.processes) as pool:
             return _run(wanted, pool, cases, columns)
-    except (NoSuite, tools.Unavailable, ValueError, OSError) as error:
+    except (NoSuite, Unavailable, ValueError, OSError) as error:
         sys.stderr.write(f"conformance: {error}\n")
         return 2
 

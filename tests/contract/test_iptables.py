@@ -14,8 +14,8 @@ from linkspan.host.linux.iptables.tables import LinuxIptables
 from linkspan.host.linux.netlink.netfilter import NfTables
 from linkspan.host.memory.netfilter import MemoryIptables
 from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
+from tests.harness import tools
 from tests.harness.privatehost import PrivateHost
-from tests.harness.tools import nothing_may_be_skipped
 
 ADDRESS: dict[Family, str] = {4: "10.5.0.2", 6: "fd00:5::2"}
 LOCAL = Rule(matches=(Match("addrtype", (("dst-type", "LOCAL"),)),), target="SHARED")
@@ -64,8 +64,7 @@ def linux(variant: str) -> Iptables:
 def variant_host(request: pytest.FixtureRequest, host: PrivateHost) -> Iterator[str]:
     """The name of a variant, with this process inside a private host."""
     if not os.path.exists(f"/usr/sbin/iptables-{request.param}"):
-        assert not nothing_may_be_skipped(), f"no iptables-{request.param}"
-        pytest.skip(f"no iptables-{request.param}")
+        tools.skip(f"no iptables-{request.param}")
     with host.entered():
         yield request.param
 
@@ -82,8 +81,7 @@ def iptables(request: pytest.FixtureRequest) -> Iterator[Iptables]:
         yield MemoryIptables()
         return
     if not os.path.exists(f"/usr/sbin/iptables-{request.param}"):
-        assert not nothing_may_be_skipped(), f"no iptables-{request.param}"
-        pytest.skip(f"no iptables-{request.param}")
+        tools.skip(f"no iptables-{request.param}")
     with request.getfixturevalue("host").entered():
         yield linux(request.param)
 

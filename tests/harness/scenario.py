@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness import ours
+from tests.harness.cache import cache_directory
 from tests.harness.privatehost import PrivateHost
-from tests.harness.tools import cache_directory
 
 #: Programs of the CNI project's own plugins that ours replace, or that a runtime might start instead of ours.
 _REFERENCE = "bandwidth bridge dhcp firewall host-device host-local ipvlan loopback macvlan portmap ptp sbr static tuning vlan vrf"

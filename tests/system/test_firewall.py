@@ -286,8 +286,7 @@ def firewalld(host: PrivateHost) -> Iterator[None]:
     """A system bus with firewalld's zone interface on it, and a program of its name."""
     have = subprocess.run([_PYTHON_WITH_DBUS, "-c", "import dbus, gi"], capture_output=True, check=False)
     if have.returncode != 0 or not os.path.exists("/usr/bin/dbus-daemon"):
-        assert not tools.nothing_may_be_skipped(), "python3-dbus, python3-gi and dbus-daemon are missing"
-        pytest.skip("python3-dbus, python3-gi and dbus-daemon are needed")
+        tools.skip("python3-dbus, python3-gi or dbus-daemon is missing")
     host.write("/run/dbus/system.conf", _BUS_CONFIG)
     bus = host.popen(
         ["/usr/bin/dbus-daemon", "--config-file=/run/dbus/system.conf", "--nofork", "--print-address"]

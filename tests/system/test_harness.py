@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness import tools
+from tests.harness import golang, tools
+from tests.harness.cache import Unavailable
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.cnitool import CniTool, container_id
 from tests.harness.containerd import BOX, Containerd
@@ -29,7 +30,7 @@ from tests.harness.privatehost import (
     PrivateHost,
 )
 from tests.harness.talk import ask, serve
-from tests.harness.tools import Unavailable, require
+from tests.harness.tools import require
 
 pytestmark = pytest.mark.root
 
@@ -272,7 +273,7 @@ def test_a_tool_that_cannot_be_built_leaves_no_half_of_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LINKSPAN_CACHE", str(tmp_path))
-    monkeypatch.setattr("shutil.which", lambda _name: "/bin/false")
+    monkeypatch.setattr(golang, "toolchain", lambda: "/bin/false")
 
     with pytest.raises(Unavailable):
         tools.cnitool()

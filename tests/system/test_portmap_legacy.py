@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness import ours
+from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain
 from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, PrivateHost
-from tests.harness.tools import nothing_may_be_skipped
 from tests.harness.world import World, published, world_of
 
 pytestmark = pytest.mark.root
@@ -23,8 +22,7 @@ WRITERS = 8
 def legacy_host(host: PrivateHost) -> PrivateHost:
     """A host on which somebody ran `update-alternatives --set iptables /usr/sbin/iptables-legacy`."""
     if not os.path.exists("/usr/sbin/iptables-legacy"):
-        assert not nothing_may_be_skipped(), "no iptables-legacy"
-        pytest.skip("no iptables-legacy")
+        tools.skip("no iptables-legacy")
     for tool in ("iptables", "ip6tables"):
         for action in ("", "-save", "-restore"):
             host.run(["ln", "-sf", f"/usr/sbin/{tool}-legacy{action}", f"/etc/alternatives/{tool}{action}"])
@@ -85,7 +83,6 @@ def test_a_forward_policy_of_drop_is_seen_and_dealt_with(world: World) -> None:
         assert world.asks(OUTSIDE, HOST_V4, 8080) == "web"
 
 
-@pytest.mark.slow
 def test_eight_writers_at_once_lose_no_rule_and_leave_each_jump_once(legacy_host: PrivateHost) -> None:
     """python-iptables itself takes no lock and puts whole tables back: without ours, writers undo each other."""
     host = legacy_host

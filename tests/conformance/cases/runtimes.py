@@ -17,6 +17,7 @@ from tests.conformance.spy import TYPE as SPY
 from tests.conformance.suite import Suite
 from tests.conformance.world import PATH, World
 from tests.harness import tools
+from tests.harness.cache import Unavailable
 from tests.harness.cnitool import CniTool
 from tests.harness.privatehost import HOST_V4, OUTSIDE, PrivateHost
 from tests.harness.talk import ask, serve
@@ -37,7 +38,7 @@ def cnitool(w: World, chain: Chain, **keys: Any) -> CniTool:
     """The CNI project's own tool, with the chain as its network."""
     try:
         program = tools.cnitool(fetch=False)
-    except tools.Unavailable as reason:
+    except Unavailable as reason:
         raise NotHere(f"cnitool: {reason}") from None
     tool = CniTool(w.host, program, w.cni_path, env={"PATH": PATH})
     tool.network(conflist(chain, **keys))
