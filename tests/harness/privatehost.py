@@ -20,7 +20,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from tests.harness import processes
 from tests.harness.snapshot import SNAPSHOT_SCRIPT, Snapshot, read_snapshot
 
 HOST_V4, HOST_V6 = "198.51.100.10", "2001:db8:100::10"
@@ -129,7 +129,7 @@ class PrivateHost:
             said = self._holder.stderr.read().decode().strip()
             self._holder.communicate()
             raise HostError(f"cannot make a private host (root and namespaces are needed): {said}")
-        self._namespaces = _namespaces(self.pid)
+        self._namespaces = processes.namespaces_of(self.pid)
 
     def __enter__(self) -> PrivateHost:
         return self
@@ -311,25 +311,20 @@ class PrivateHost:
         """Return pid -> command line of every process inside (containers too), the holder excepted."""
         found = {}
         for pid in self._inhabitants():
-            command = _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
+            command = processes.command_of(pid)
             if pid not in self._holding() and command:
                 found[pid] = command
         return found
 
     def _holding(self) -> set[int]:
         """The holder's shell and the `cat` that waits in it."""
-        return {self.pid, *_children().get(self.pid, ())}
+        return {self.pid, *processes.children().get(self.pid, ())}
 
     def _inhabitants(self) -> set[int]:
         """Return the pids of this host: in one of its namespaces, or descending from a process that is."""
         ours = {*self._namespaces, *self._netns_inodes()}
-        found = {pid for pid in _pids() if not ours.isdisjoint(_namespaces(pid))}
-        children, waiting = _children(), list(found)
-        while waiting:
-            below = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
-            found.update(below)
-            waiting += below
-        return found - {os.getpid()}
+        inside = [pid for pid in processes.pids() if not ours.isdisjoint(processes.namespaces_of(pid))]
+        return processes.with_descendants(inside) - {os.getpid()}
 
     def _netns_inodes(self) -> Iterator[str]:
         for directory in ("/run/netns", "/run/.outside"):
@@ -356,12 +351,12 @@ class PrivateHost:
         deadline = time.monotonic() + 5
         # The holder goes last: without it the names under /run/netns cannot be looked up.
         while remaining := self._inhabitants() - self._holding():
-            _kill(remaining)
+            processes.kill(remaining)
             self._reap()
             if time.monotonic() > deadline:
                 raise HostError(f"processes {sorted(remaining)} of the private host do not die")
             time.sleep(0.002)
-        _kill(self._holding())
+        processes.kill(self._holding())
         self._holder.communicate()
         self._reap()
         for process in self._processes:
@@ -406,44 +401,3 @@ def _enter(libc: ctypes.CDLL, descriptors: Sequence[int], cwd: str) -> None:
     _checked(libc.setns(mount, _CLONE_NEWNS))
     _checked(libc.setns(network, _CLONE_NEWNET))
     os.chdir(cwd)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _namespaces(pid: int) -> set[str]:
-    """Return for example `net:[4026531840]` for each kind of ours; empty for a process that is gone or not ours."""
-    found = set()
-    for kind in ("net", "mnt", "uts", "ipc"):
-        try:
-            found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
-        except OSError:
-            continue
-    return found
-
-
-def _children() -> dict[int, list[int]]:
-    """Return parent pid -> pids of its children."""
-    found: dict[int, list[int]] = {}
-    for pid in _pids():
-        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-        if len(fields) > 1 and fields[0] != "Z":
-            found.setdefault(int(fields[1]), []).append(pid)
-    return found
-
-
-def _kill(pids: set[int]) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue

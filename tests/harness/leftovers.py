@@ -1,0 +1,107 @@
+"""Runs a command and fails if it leaves something behind: processes, or anything in this machine's network, mounts or state.
+
+    python -m tests.harness.leftovers python -m pytest
+
+Processes are counted exactly: this one becomes the reaper of every descendant whose parent ends, however it was started,
+and those that still run ten seconds after the command has ended are named, killed, and a failure. What other programs of
+the machine change meanwhile cannot be told from what the tests left, so a difference there is a failure only where nothing
+may be skipped, as in continuous integration; elsewhere it is printed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.harness import processes
+from tests.harness.snapshot import SNAPSHOT_SCRIPT, Snapshot, read_snapshot
+from tests.harness.tools import nothing_may_be_skipped
+
+PATIENCE = 10.0
+"""Seconds that a process may take to end after the command."""
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def supervise(command: Sequence[str]) -> int:
+    """Run the command; return its status, or 1 if that is 0 and something was left behind, which is printed."""
+    before = machine()
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    status = _run(command)
+    running = _remaining()
+    changed = machine().diff(before)
+    for line in (*(f"process {pid} {words}" for pid, words in running.items()), *changed):
+        sys.stdout.write(f"left behind: {line}\n")
+    sys.stdout.flush()
+    failed = bool(running) or (bool(changed) and nothing_may_be_skipped())
+    return status or int(failed)
+
+
+def machine() -> Snapshot:
+    """Links, addresses, routes, packet rules, network namespaces, state files, mounts and control groups of this machine."""
+    shown = subprocess.run(
+        ["/bin/sh", "-c", SNAPSHOT_SCRIPT], env=_ENV, capture_output=True, text=True, check=False
+    )
+    network = read_snapshot(shown.stdout, "")
+    return Snapshot({**network.sections, "mounts": _mounts(), "cgroups": _cgroups()})
+
+
+def _mounts() -> tuple[str, ...]:
+    """`<mount point> <type>` of every mount, sorted; see proc_pid_mountinfo(5). The first `ip netns add` mounts /run/netns for good."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        mounts = ((line.split()[4], line.partition(" - ")[2].split()[0]) for line in file)
+        return tuple(sorted(f"{point} {kind}" for point, kind in mounts if point != "/run/netns"))
+
+
+def _cgroups() -> tuple[str, ...]:
+    """The path of every control group."""
+    return tuple(sorted(directory for directory, _, _ in os.walk("/sys/fs/cgroup")))
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run the command as a foreground program and return its status; reap orphans, which are ours now, until it ends."""
+    started = subprocess.Popen(command)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the terminal sends it to the command as well, which decides
+    signal.signal(signal.SIGTERM, lambda number, _frame: started.send_signal(number))
+    while True:
+        pid, status = os.wait()
+        if pid == started.pid:
+            started.returncode = os.waitstatus_to_exitcode(status)
+            return started.returncode if started.returncode >= 0 else 128 - started.returncode
+
+
+def _remaining() -> dict[int, str]:
+    """Pid -> command line of each descendant that did not end by itself; it was killed."""
+    deadline = time.monotonic() + PATIENCE
+    while (left := _children_left()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = {pid: processes.command_of(pid) for pid in sorted(_descendants())} if left else {}
+    while _children_left():
+        processes.kill(_descendants())
+        time.sleep(0.01)
+    return found
+
+
+def _children_left() -> bool:
+    """Whether we have a descendant: then we have a child, as we adopt those whose parent ends. What has ended is reaped."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _descendants() -> set[int]:
+    return processes.with_descendants([os.getpid()]) - {os.getpid()}
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(sys.argv[1:]))
