@@ -1,6 +1,6 @@
 """Ours beside the real Docker engine on one host: started first, started last, and asked for the same port.
 
-Not part of an ordinary run, because the engine takes minutes to build: `./dev soak`, or LINKSPAN_DOCKER=1.
+Not part of an ordinary run, because the engine takes minutes to build: only `./dev soak` runs it.
 """
 
 from __future__ import annotations

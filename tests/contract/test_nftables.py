@@ -248,7 +248,6 @@ def test_eight_writers_at_once_lose_nothing(real: LinuxNftables) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.slow
 def test_ten_thousand_elements_make_no_change_and_no_lookup_slower(real: LinuxNftables) -> None:
     def best_of_ten() -> float:
         best = 1.0

@@ -1,14 +1,11 @@
 """Whatever is sent, and whatever the host refuses: JSON comes back, never a fault of ours, and a DEL leaves nothing.
 
-LINKSPAN_FUZZ_EXAMPLES says how many lives of attachments are tried in all (400 if unset), LINKSPAN_SEED which; the seed and the counts are
-printed.
+LINKSPAN_SEED repeats a run; the seed and the counts are printed.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -28,11 +25,13 @@ from linkspan.paths import OWN_NETNS
 from tests.fuzz.strategies import OTHER_BOX, Case, cases
 from tests.harness.memory import BOX, FOREIGN, OURS, Desk
 from tests.harness.nameserver import serve_names_of
+from tests.harness.scale import SEED, scaled
 
-EXAMPLES = int(os.environ.get("LINKSPAN_FUZZ_EXAMPLES", "400"))
-SEED = int(os.environ.get("LINKSPAN_SEED") or random.randrange(1 << 32))
+#: How many lives of attachments are tried in all.
+EXAMPLES = scaled(short=400, whole=100_000)
 #: Hypothesis remembers all that it tried: a round ends before that is felt.
 ROUND = 2000
+pytestmark = pytest.mark.soak
 turns = pytest.mark.parametrize("turn", range(-(-EXAMPLES // ROUND)))
 #: (plugin, verb, error code or 0) -> how often
 COUNTS: Counter[tuple[str, str, int]] = Counter()

@@ -18,7 +18,7 @@ from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 from tests.harness.snapshot import Snapshot
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 NETNS = "/run/netns/box"
 HOST_LOCAL = {"type": "host-local", "ranges": [[{"subnet": "10.5.0.0/24"}], [{"subnet": "fd00:5::/64"}]]}

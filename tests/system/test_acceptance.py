@@ -20,10 +20,11 @@ from tests.harness import ours, tools
 from tests.harness.chain import Attachment, Chain, ChainError
 from tests.harness.cnitool import CniTool
 from tests.harness.privatehost import PrivateHost
+from tests.harness.scale import SEED, scaled
 
 pytestmark = pytest.mark.root
 
-KILLS = 50
+KILLS = scaled(short=10, whole=50)
 
 
 @pytest.fixture(params=["resident", "standalone"])
@@ -54,12 +55,10 @@ def settled(host: PrivateHost, chain: Chain) -> float:
     return min(taken)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_killed_anywhere_in_add_then_deleted_leaves_nothing(host: PrivateHost, env: dict[str, str]) -> None:
     """A plugin process is killed at random moments of ADD; a DEL without prevResult finds everything."""
-    seed = int(os.environ.get("LINKSPAN_SEED", "0")) or random.randrange(1 << 32)
-    print(f"LINKSPAN_SEED={seed}")  # noqa: T201 - shown when the test fails, to run it again
-    rng = random.Random(seed)
+    rng = random.Random(SEED)
     chain = Chain(ours.conflist("custom"), ours.BIN, host=host, env=env)
     longest = settled(host, chain)
     before = host.snapshot(ignore=ours.STAYS)
@@ -70,7 +69,7 @@ def test_killed_anywhere_in_add_then_deleted_leaves_nothing(host: PrivateHost, e
         killed += _add_and_kill(chain, attachment, _Killer(rng.uniform(0, longest)))
         chain.delete(attachment, forget=True)
         host.del_netns("box")
-        assert before.diff(host.snapshot(ignore=ours.STAYS)) == [], f"kill {number}, seed {seed}"
+        assert before.diff(host.snapshot(ignore=ours.STAYS)) == [], f"kill {number}, LINKSPAN_SEED={SEED}"
     assert killed >= KILLS // 2, "most kills came too late to hit an ADD"
 
 
@@ -111,9 +110,10 @@ class _Killer:
         self._pool.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_worker_killed_anywhere_in_add_then_deleted_leaves_nothing(host: PrivateHost) -> None:
     """The resident's worker dies instead; the caller gets an error or a result, and DEL finds everything."""
+    rng = random.Random(SEED)
     ours.install(host)
     with ours.resident(host):
         chain = Chain(ours.conflist("custom"), ours.BIN, host=host, env=ours.RESIDENT)
@@ -123,10 +123,10 @@ def test_worker_killed_anywhere_in_add_then_deleted_leaves_nothing(host: Private
         for number in range(KILLS):
             netns = host.add_netns("box")
             attachment = Attachment(f"w{number}", netns, capabilities=published(18080))
-            killed += _add_and_kill(chain, attachment, _WorkerKiller(host, random.uniform(0, longest)))
+            killed += _add_and_kill(chain, attachment, _WorkerKiller(host, rng.uniform(0, longest)))
             chain.delete(attachment, forget=True)
             host.del_netns("box")
-            assert before.diff(host.snapshot(ignore=ours.STAYS)) == [], f"kill {number}"
+            assert before.diff(host.snapshot(ignore=ours.STAYS)) == [], f"kill {number}, LINKSPAN_SEED={SEED}"
         assert killed >= KILLS // 4, "most kills hit no worker at work"
 
 
@@ -180,7 +180,6 @@ def test_thirty_at_once_get_thirty_addresses_and_leave_nothing(
     assert before.diff(host.snapshot(ignore=ours.STAYS)) == []
 
 
-@pytest.mark.slow
 @pytest.mark.runtime
 def test_a_wheel_in_an_empty_environment_installs_and_works_with_no_environment_at_all(
     host: PrivateHost, tmp_path: Path

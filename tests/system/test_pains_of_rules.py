@@ -249,7 +249,6 @@ def at_once(
         list(threads.map(each, chains, boxes))
 
 
-@pytest.mark.slow
 @BACKENDS
 def test_pain_10_calls_at_once_on_a_cold_host_all_succeed_and_make_what_is_shared_once(
     host: PrivateHost, backend: str

@@ -67,7 +67,6 @@ def shared_rules(world: World, tool: str) -> Counter[str]:
     return Counter(line for line in lines if line.startswith("-A ") and line.endswith(SHARED))
 
 
-@pytest.mark.slow
 def test_thirty_at_once_half_of_them_the_references_all_answer_and_share_each_jump(
     world: World, reference: str
 ) -> None:
