@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from linkspan import paths
 from linkspan.call.plugin import ALIASES, MODULES
 from linkspan.host.linux.executables import type_of_executable
-from linkspan.launch import forms, install
+from linkspan.launch import install
 from tests.harness import ours
 
 NAMES = sorted((*MODULES, *ALIASES))
@@ -95,33 +93,6 @@ def test_uninstall_leaves_strangers_and_is_fine_twice(tmp_path: Path, launchers:
     install.uninstall(str(tmp_path))
     assert install.uninstall(str(tmp_path)) == []
     assert content(tmp_path) == {"portmap": b"theirs"}
-
-
-@pytest.mark.parametrize("python", ["/opt/a b/python", "/" + "x" * 260], ids=["a blank", "too long"])
-def test_an_interpreter_that_no_first_line_can_name_is_run_by_a_shell(python: str) -> None:
-    text = forms.python_launcher("bridge", python, "/lib")
-    assert text.startswith("#!/bin/sh\n")
-    assert f"exec '{python}' -IS" in text
-    compile(text, "launcher", "exec")
-
-
-def test_a_launcher_in_a_folder_with_a_blank_runs(tmp_path: Path) -> None:
-    import subprocess
-
-    folder = tmp_path / "a b's"
-    folder.mkdir()
-    (folder / "python").symlink_to(sys.executable)
-    executable = tmp_path / "bridge"
-    executable.write_text(forms.python_launcher("bridge", str(folder / "python"), paths.library_dir()))
-    executable.chmod(0o755)
-    done = subprocess.run(
-        [str(executable)],
-        env={"CNI_COMMAND": "VERSION", "LINKSPAN_STANDALONE": "1"},
-        input=b"{}",
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, b"supportedVersions" in done.stdout) == (0, True)
 
 
 def test_sample_lists_are_copied_refused_and_taken_back(tmp_path: Path) -> None:

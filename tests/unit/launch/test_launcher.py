@@ -1,57 +1,15 @@
-"""The launcher's own decisions: which executables are ours, and when the resident is one to talk to."""
+"""The launcher's own decisions: whether a resident is one to talk to, and when a call counts as sent."""
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from linkspan import paths
-from linkspan.host.linux.executables import type_of_executable
-from linkspan.launch import forms, launcher, protocol
-
-ROOT = paths.library_dir()
-
-
-@pytest.mark.parametrize(
-    ("path", "cni_type"),
-    [("plugins/bridge/bridge", "bridge"), ("plugins/host-local-ipam/host-local", "host-local"), ("dev", "")],
-)
-def test_an_executable_of_this_checkout_is_known(path: str, cni_type: str) -> None:
-    assert type_of_executable(f"{ROOT}/{path}") == cni_type
-
-
-def test_an_executable_of_another_library_is_foreign(tmp_path: Path) -> None:
-    text = forms.python_launcher("bridge", "/usr/bin/python3", "/elsewhere")
-    (tmp_path / "bridge").write_text(text)
-    assert type_of_executable(str(tmp_path / "bridge")) == ""
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\x7fELF\0\xff", b"# linkspan launcher: \n", b"# linkspan launcher: x\n"]
-)
-def test_a_file_without_a_whole_marker_is_foreign(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "bridge").write_bytes(content)
-    assert type_of_executable(str(tmp_path / "bridge")) == ""
-
-
-def test_an_absent_file_is_foreign(tmp_path: Path) -> None:
-    assert type_of_executable(str(tmp_path / "none")) == ""
-
-
-def test_a_build_is_another_after_the_file_was_written_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "protocol.py"
-    copy.write_bytes(Path(protocol.__file__).read_bytes())
-    monkeypatch.setattr(protocol, "IDENTITY", str(copy))
-    before = protocol.build()
-    os.utime(copy, ns=(1, 1))
-    assert protocol.build() != before
+from linkspan.launch import launcher, protocol
 
 
 @pytest.fixture
@@ -97,3 +55,33 @@ def test_an_answer_that_never_comes_whole_is_none(
 def test_an_answer_is_status_and_stdout(ends: tuple[socket.socket, socket.socket]) -> None:
     ends[1].sendall(protocol.pack([b"1", b"out"]))
     assert launcher._receive(ends[0]) == (1, b"out")
+
+
+class HungUp:
+    """A resident that took the whole frame, carried it out, answered and hung up before we go on."""
+
+    def settimeout(self, _: float | None) -> None:
+        pass
+
+    def sendmsg(self, pieces: list[bytes], _: Any) -> int:
+        return sum(map(len, pieces))
+
+    def sendall(self, _: bytes) -> None:
+        raise BrokenPipeError
+
+
+class Halfway(HungUp):
+    """A resident that hung up before it had the frame."""
+
+    def sendmsg(self, pieces: list[bytes], _: Any) -> int:
+        return sum(map(len, pieces)) - 1
+
+
+def test_a_call_that_was_sent_whole_counts_as_sent_though_the_resident_is_gone() -> None:
+    """It may have been carried out: running it here would run it twice."""
+    assert launcher._send(HungUp(), "bridge", b"{}")  # type: ignore[arg-type]
+
+
+def test_a_call_that_was_cut_short_counts_as_not_sent() -> None:
+    """Nobody begins a call he has not got whole."""
+    assert not launcher._send(Halfway(), "bridge", b"{}")  # type: ignore[arg-type]

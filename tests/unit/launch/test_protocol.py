@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from linkspan.launch import protocol
@@ -50,3 +53,14 @@ def test_what_is_no_call_is_told(body: bytes) -> None:
 def test_a_reply_is_status_and_stdout() -> None:
     frame = protocol.reply_frame(1, b"out\0")
     assert protocol.unpack(frame[4:]) == [b"1", b"out\0"]
+
+
+def test_a_build_is_another_after_the_file_was_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "protocol.py"
+    copy.write_bytes(Path(protocol.__file__).read_bytes())
+    monkeypatch.setattr(protocol, "IDENTITY", str(copy))
+    before = protocol.build()
+    os.utime(copy, ns=(1, 1))
+    assert protocol.build() != before
