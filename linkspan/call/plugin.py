@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 class Plugin:
     """The contract between a plugin's package and everything that runs it.
 
+    Plugins that keep something for a network beyond its attachments also have `remove_shared`, which removes
+    it. It takes a GC of that network, which then has no attachments, and the name of its bridge, "" if it has
+    none.
+
     `chained` plugins refuse an ADD or CHECK without prevResult. `schema` is the path of the plugin's
     schema.json.
     """
@@ -33,6 +37,7 @@ class Plugin:
     gc: Callable[[Request, Host], None]
     status: Callable[[Request, Host], None]
     chained: bool = False
+    remove_shared: Callable[[Request, Host, str], None] | None = None
 
 
 #: CNI type -> the module whose PLUGIN answers for it. Aliases are further names of the same executable.

@@ -16,12 +16,18 @@ CHAIN = "LINKSPAN-FORWARD"
 
 def change(interface: str) -> Change:
     """Accept what comes from an interface, and what answers it or was published on it; table filter."""
+    own = (Jump(chain=CHAIN, rule=rule) for rule in _rules(interface))
+    return Change(shared=(CHAIN,), jumps=(*own, Jump(chain="FORWARD", rule=Rule(target=CHAIN))))
+
+
+def removal(interface: str) -> Change:
+    """What removes the rules of an interface; the chain stays."""
+    return Change(remove=tuple((CHAIN, rule) for rule in _rules(interface)))
+
+
+def _rules(interface: str) -> tuple[Rule, Rule]:
     expected = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED,DNAT"),))
-    return Change(
-        shared=(CHAIN,),
-        jumps=(
-            Jump(chain=CHAIN, rule=Rule(target="ACCEPT", in_interface=interface)),
-            Jump(chain=CHAIN, rule=Rule(target="ACCEPT", out_interface=interface, matches=(expected,))),
-            Jump(chain="FORWARD", rule=Rule(target=CHAIN)),
-        ),
+    return (
+        Rule(target="ACCEPT", in_interface=interface),
+        Rule(target="ACCEPT", out_interface=interface, matches=(expected,)),
     )

@@ -1,4 +1,4 @@
-"""The five verbs of bridge, and the reload of its rules."""
+"""The five verbs of bridge, the reload of its rules, and the removal of a network's bridge."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, Undo, best_effort
 from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Attachment
+from linkspan.steps.bridge_removal import remove_bridge
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request, Result
@@ -106,6 +107,11 @@ def reload(host: Host) -> None:
     )
 
 
+def remove_shared(request: Request, host: Host, bridge: str) -> None:
+    """Remove a network's bridge, unless links are ports of it, and the rules that its attachments shared."""
+    remove_bridge(host, bridge, Config.from_request(request).gateway_link)
+
+
 PLUGIN = Plugin(
     type=NAME,
     schema=os.path.join(os.path.dirname(__file__), "schema.json"),
@@ -114,4 +120,5 @@ PLUGIN = Plugin(
     check=check,
     gc=gc,
     status=status,
+    remove_shared=remove_shared,
 )

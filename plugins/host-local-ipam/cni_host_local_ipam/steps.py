@@ -59,6 +59,14 @@ def release(host: Host, folder: str, attachment: Attachment) -> None:
             leases.release(attachment)
 
 
+def dispose(host: Host, folder: str) -> None:
+    """Remove the directory of a network's leases, and what is kept beside it, unless an address is leased."""
+    leases = FileLeases(host, folder)
+    if leases.exists():
+        with leases.locked():
+            leases.dispose()
+
+
 def discard_stale(valid: Collection[tuple[str, str]], config: Config, host: Host) -> None:
     """Release the addresses in the subnets whose (container id, ifname) is not a valid one."""
     leases = FileLeases(host, config.folder)

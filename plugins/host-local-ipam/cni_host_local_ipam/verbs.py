@@ -1,4 +1,4 @@
-"""The five verbs of host-local."""
+"""The five verbs of host-local, and the removal of a network's leases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cni_host_local_ipam.facts import read_facts, read_pool
 from cni_host_local_ipam.leases.files import FileLeases
 from cni_host_local_ipam.plan import plan_for, refuse_exhausted
 from cni_host_local_ipam.result import result_of
-from cni_host_local_ipam.steps import discard_stale, release
+from cni_host_local_ipam.steps import discard_stale, dispose, release
 from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import Transaction
 from linkspan.cni.errors import AttachmentWrong, IoFailure, NotReady, PoolExhausted
@@ -65,6 +65,12 @@ def status(request: Request, host: Host) -> None:
         raise NotReady(error.msg, error.details) from None
 
 
+def remove_shared(request: Request, host: Host, bridge: str) -> None:
+    """Remove the directory of a network's leases, unless an address is leased."""
+    del bridge
+    dispose(host, lease_folder(request))
+
+
 PLUGIN = Plugin(
     type=NAME,
     schema=os.path.join(os.path.dirname(__file__), "schema.json"),
@@ -73,4 +79,5 @@ PLUGIN = Plugin(
     check=check,
     gc=gc,
     status=status,
+    remove_shared=remove_shared,
 )

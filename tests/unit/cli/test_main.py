@@ -44,4 +44,9 @@ def test_an_unknown_verb_is_an_error_that_names_it() -> None:
 
 def test_an_expected_error_is_one_line() -> None:
     done = run("install", "--bin-dir", "/dev/null/bin", "--launcher", "python")
-    assert (done.returncode, done.stderr) == (1, "Error: /dev/null/bin: Not a directory\n")
+    assert (done.returncode, done.stderr) == (1, "error: /dev/null/bin: Not a directory (LS-G001)\n")
+
+
+def test_the_traceback_of_an_error_is_shown_on_request() -> None:
+    done = run("--debug", "install", "--bin-dir", "/dev/null/bin", "--launcher", "python")
+    assert (done.returncode, "NotADirectoryError" in done.stderr.splitlines()[-1]) == (1, True)

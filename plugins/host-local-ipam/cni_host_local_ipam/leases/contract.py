@@ -65,6 +65,9 @@ class Leases(Protocol):
     def discard(self, ip: Ip) -> None:
         """Release an address, whoever holds it. An absent one is fine."""
 
+    def dispose(self) -> None:
+        """Remove the store of a network that is removed, unless an address is leased."""
+
     def cursor(self, number: int) -> Ip | None:
         """The address that was last allocated in turn in a range set; None if there was none."""
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from linkspan.cni.addresses import Ip
     from linkspan.host.contract import Host
 
+#: Beside the leases: the lock, and the address that was last allocated in each range set.
+_LOCK, _CURSOR = "lock", "last_reserved_ip."
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -52,7 +54,7 @@ class FileLeases:
     def locked(self) -> Iterator[None]:
         """See contract.Leases: the reference's lock, on the same file."""
         self._files.make_folder(self._folder, mode=0o755)
-        with self._files.lock(f"{self._folder}/lock"):
+        with self._files.lock(f"{self._folder}/{_LOCK}"):
             yield
 
     def names(self) -> frozenset[str]:
@@ -96,6 +98,23 @@ class FileLeases:
         """See contract.Leases."""
         self._unindex(ip)
         self._free(ip)
+
+    def dispose(self) -> None:
+        """See contract.Leases. Files that are not of a store of leases stay, and so does their directory."""
+        names = self.names()
+        leased = tuple(addresses_among(names))
+        if any(self.holder(ip) is not None for ip in leased):
+            return
+        for folder in (self._sidecars, f"{self._sidecars}.index"):
+            self._remove_all(folder, self._files.names(folder))
+        self._released.clear()
+        own = {_LOCK, *map(str, leased), *(each for each in names if each.startswith(_CURSOR))}
+        self._remove_all(self._folder, names & own)
+
+    def _remove_all(self, folder: str, names: Collection[str]) -> None:
+        for each in names:
+            self._files.remove(f"{folder}/{each}")
+        self._files.remove_folder(folder)
 
     def cursor(self, number: int) -> Ip | None:
         """See contract.Leases."""
@@ -198,7 +217,7 @@ class FileLeases:
         return f"{self._folder}/{ip}"
 
     def _cursor_path(self, number: int) -> str:
-        return f"{self._folder}/last_reserved_ip.{number}"
+        return f"{self._folder}/{_CURSOR}{number}"
 
     def _sidecar_path(self, ip: Ip) -> str:
         return f"{self._sidecars}/{ip}"

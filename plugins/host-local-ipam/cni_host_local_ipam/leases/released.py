@@ -34,6 +34,11 @@ class Released:
             return {str(each): place for place, each in enumerate(found)} if isinstance(found, list) else {}
         return {}
 
+    def clear(self) -> None:
+        """Forget all."""
+        with suppress(IoFailure):
+            self._files.remove(self._path)
+
     def add(self, address: str) -> None:
         """Remember that an address was released just now."""
         earlier = [each for each in self.oldest_first() if each != address]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cni_host_local_ipam.leases.files import FileLeases
 from cni_host_local_ipam.leases.released import REMEMBERED, Released
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import MemoryHost
@@ -372,3 +373,40 @@ def test_del_reads_its_own_lease_and_lists_nothing(desk: Desk, reads: list[str])
     assert desk.call("DEL", config(WIDE), container_id="busy7").status == 0
     assert (FOLDER in reads, leases_read(reads)) == (False, [f"{FOLDER}/10.5.0.9"])
     assert "10.5.0.9" not in leases(desk)
+
+
+# --- removing a network -----------------------------------------------------------------------------------------------
+
+
+def dispose(desk: Desk) -> None:
+    FileLeases(desk.host, FOLDER).dispose()
+
+
+def test_a_network_without_leases_is_forgotten(desk: Desk) -> None:
+    before = desk.host.state()
+    addresses(desk, SMALL)
+    freed(desk, "c1")
+    dispose(desk)
+    assert {each for each in desk.host.state() ^ before if "/locks/" not in each} == set()
+
+
+def test_a_network_with_a_lease_is_not_forgotten(desk: Desk) -> None:
+    addresses(desk, SMALL)
+    before = desk.host.state()
+    dispose(desk)
+    assert desk.host.state() == before
+
+
+def test_leases_of_an_earlier_boot_are_forgotten(desk: Desk) -> None:
+    addresses(desk, SMALL)
+    reboot(desk)
+    dispose(desk)
+    assert (desk.host.files.names(FOLDER), left(desk)) == ((), [])
+
+
+def test_a_file_that_is_not_of_the_leases_stays(desk: Desk) -> None:
+    addresses(desk, SMALL)
+    freed(desk, "c1")
+    desk.host.files.write(f"{FOLDER}/README", b"x")
+    dispose(desk)
+    assert desk.host.files.names(FOLDER) == ("README",)

@@ -1,0 +1,100 @@
+"""`linkspan network create`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from linkspan.cli.goflags import GoFlags
+from linkspan.cli.places import open_directory, open_host, place_options, warn
+
+
+@click.command(cls=GoFlags)
+@click.argument("name", metavar="NETWORK")
+@click.option("-d", "--driver", default="bridge", show_default=True, help="Driver of the network.")
+@click.option("--subnet", "subnets", multiple=True, help="Subnet in CIDR notation; one of each family.")
+@click.option("--gateway", "gateways", multiple=True, help="Gateway address; one for each subnet.")
+@click.option("--ip-range", "ip_ranges", multiple=True, help="Allocate addresses from a part of a subnet.")
+@click.option(
+    "--aux-address", "auxiliary", multiple=True, metavar="NAME=IP", help="Never allocate an address."
+)
+@click.option("--ipv4/--no-ipv4", default=True, help="Assign IPv4 addresses.", show_default=True)
+@click.option("--ipv6/--no-ipv6", default=False, help="Assign IPv6 addresses, from a private subnet.")
+@click.option(
+    "--internal", is_flag=True, help="No connection to anything but the host and the network itself."
+)
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Set a label.")
+@click.option(
+    "-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="Set an option of the driver."
+)
+@click.option("--dns/--no-dns", default=None, help="Containers find each other by name. [default: dns]")
+@click.option("--shared", is_flag=True, help="Show the network to every runtime, not only to nerdctl.")
+@click.option(
+    "--default", "is_default", is_flag=True, help="Make it the default network of CRI, ctr and nerdctl."
+)
+@click.option("--attachable", is_flag=True, hidden=True)
+@click.option("--ignore", is_flag=True, help="Do not fail if the network exists.")
+@click.option("--dry-run", is_flag=True, help="Print the list instead of writing it.")
+@place_options
+def command(
+    *,
+    name: str,
+    driver: str,
+    subnets: Sequence[str],
+    gateways: Sequence[str],
+    ip_ranges: Sequence[str],
+    auxiliary: Sequence[str],
+    ipv4: bool,
+    ipv6: bool,
+    internal: bool,
+    labels: Sequence[str],
+    options: Sequence[str],
+    dns: bool | None,
+    shared: bool,
+    is_default: bool,
+    attachable: bool,
+    ignore: bool,
+    dry_run: bool,
+    conf_dir: str,
+    namespace: str,
+) -> None:
+    """Create a network and print its ID.
+
+    The subnet is chosen as Docker does, avoiding the networks, links and routes of the host. Options have
+    Docker's names (com.docker.network.bridge.name, .enable_icc, .enable_ip_masquerade, .host_binding_ipv4,
+    com.docker.network.driver.mtu) or their last part.
+    """
+    from linkspan.runtime.create import Order, create
+    from linkspan.runtime.labels import parse_pairs
+
+    del attachable
+    order = Order(
+        name=name,
+        driver=driver,
+        subnets=_split(subnets),
+        gateways=_split(gateways),
+        ip_ranges=_split(ip_ranges),
+        auxiliary=parse_pairs(auxiliary),
+        ipv4=ipv4,
+        ipv6=ipv6,
+        internal=internal,
+        dns=dns,
+        labels=parse_pairs(labels),
+        options=options,
+        place="default" if is_default else "shared" if shared else "namespace",
+        namespace=namespace,
+    )
+    with open_host() as host:
+        created = create(order, open_directory(conf_dir), host, ignore=ignore, dry_run=dry_run)
+    for each in created.warnings:
+        warn(each)
+    if dry_run and not created.existed:
+        click.echo(created.data.decode(), nl=False)
+    else:
+        click.echo(created.id)
+
+
+def _split(values: Sequence[str]) -> list[str]:
+    """Docker also takes several values in one option, parted by commas."""
+    return [each for value in values for each in value.split(",")]

@@ -1,0 +1,77 @@
+"""Removing a bridge, and what its attachments shared and no DEL removes: for a network that is
+removed itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_interface
+from typing import TYPE_CHECKING
+
+from linkspan.call.transaction import best_effort
+from linkspan.cni.errors import KernelRefused
+from linkspan.netfilter import forwarding
+from linkspan.netfilter.nft_table import DECLARED, dns_elements, subnet_chain, without_chain
+from linkspan.netfilter.rules import Element, NftChange
+from linkspan.steps import iptables, nft_table
+from linkspan.steps.isolation import AllowForwarding
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+
+#: What a chain of nftables does for the containers of one subnet.
+_PURPOSES = ("masq", "hairpin")
+
+
+def remove_bridge(host: Host, bridge: str, gateway_link: str) -> None:
+    """Remove a bridge, unless links are ports of it, with the rules that name it or its gateway link (its own
+    name, or that of a VLAN).
+
+    Whatever is absent is fine. Raises CniError.
+    """
+    links = host.links()
+    link = links.get(bridge)
+    if link is not None and (link.kind != "bridge" or links.all(master=link.index)):
+        return
+    gateways = links.addresses(gateway_link) if links.get(gateway_link) is not None else ()
+    names = tuple(dict.fromkeys((bridge, gateway_link)))
+    best_effort(
+        partial(_remove_elements, host, names, gateways),
+        *(partial(_accept_no_longer, host, each) for each in names),
+        partial(AllowForwarding(bridge).do, host),
+        partial(links.delete, bridge),
+    )
+
+
+def _remove_elements(host: Host, names: Iterable[str], gateways: Iterable[str]) -> None:
+    if not host.nftables.usable():
+        return
+    addresses = [str(ip_interface(each).ip) for each in gateways]
+    nft_table.remove(host, (*(one for each in names for one in _elements(each)), *dns_elements(addresses)))
+    for each in gateways:
+        for purpose in _PURPOSES:
+            _remove_chain(host, subnet_chain(purpose, str(ip_interface(each).network)))
+
+
+def _elements(name: str) -> Iterator[Element]:
+    """The elements of a link's name in every set of link names."""
+    for _, declared, kind in DECLARED:
+        parts = kind.split(" . ")
+        if set(parts) == {"ifname"}:
+            yield Element(name=declared, key=(name,) * len(parts))
+
+
+def _remove_chain(host: Host, chain: str) -> None:
+    """Remove the chain of a subnet. Another bridge may have the same subnet; then it is still in use
+    (EBUSY).
+    """
+    if host.nftables.count(chain):
+        with suppress(KernelRefused):
+            host.nftables.apply(NftChange(commands=without_chain(chain)))
+
+
+def _accept_no_longer(host: Host, name: str) -> None:
+    for family in iptables.usable_families(host):
+        host.iptables.apply(family, "filter", forwarding.removal(name))

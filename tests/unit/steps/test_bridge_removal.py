@@ -1,0 +1,91 @@
+"""Removing a bridge with the rules that its attachments shared, and nothing of another's."""
+
+from __future__ import annotations
+
+import pytest
+
+from linkspan.host.memory import MemoryHost
+from linkspan.netfilter import forwarding
+from linkspan.netfilter.nft_table import dns_elements
+from linkspan.netfilter.rules import Element
+from linkspan.steps import nft_table
+from linkspan.steps.bridge_removal import remove_bridge
+from linkspan.steps.forwarding import accept_forwarding
+from linkspan.steps.isolation import Isolate
+
+
+@pytest.fixture
+def host() -> MemoryHost:
+    """A host whose FORWARD policy is DROP, with two bridges that have a gateway's address each."""
+    made = MemoryHost()
+    for family in (4, 6):
+        made.iptables.policies[family, "filter", "FORWARD"] = "DROP"
+    for number, name in enumerate(("br0", "br1")):
+        made.links().create_bridge(name)
+        made.links().add_address(name, f"10.{number}.0.1/24")
+    nft_table.ensure(made, ())
+    return made
+
+
+def share(host: MemoryHost, bridge: str, gateway: str) -> None:
+    """What the attachments of a bridge leave: elements, rules, and the mark of an internal network."""
+    names = ("inside", "localnet", "fenced")
+    nft_table.ensure(host, [Element(name=each, key=(bridge,)) for each in names])
+    nft_table.ensure(host, [Element(name="fenced_open", key=(bridge, bridge)), *dns_elements([gateway])])
+    accept_forwarding(bridge, (4, 6)).do(host)
+    Isolate(bridge).do(host)
+
+
+def state(host: MemoryHost) -> set[str]:
+    return {each for each in host.state() if "sysctl" not in each}
+
+
+def test_a_bridge_goes_with_its_rules_and_those_of_another_stay(host: MemoryHost) -> None:
+    share(host, "br1", "10.1.0.1")
+    before = state(host)
+    host.links().create_bridge("br2")
+    host.links().add_address("br2", "10.2.0.1/24")
+    share(host, "br2", "10.2.0.1")
+    remove_bridge(host, "br2", "br2")
+    assert state(host) ^ before == set()
+
+
+def test_the_address_of_a_vlan_is_that_of_its_link(host: MemoryHost) -> None:
+    before = state(host)
+    links = host.links()
+    links.create_bridge("br2", vlan_filtering=True)
+    links.create_vlan("br2.7", link="br2", vlan=7)
+    links.add_address("br2.7", "10.7.0.1/24")
+    nft_table.ensure(host, dns_elements(["10.7.0.1"]))
+    accept_forwarding("br2.7", (4,)).do(host)
+    remove_bridge(host, "br2", "br2.7")
+    rules = host.iptables.rules(4, "filter")
+    assert state(host) - before <= {f"iptables 4 filter {forwarding.CHAIN} ", *_jumps(rules)}
+    assert links.get("br2.7") is None
+
+
+def _jumps(rules: object) -> set[str]:
+    return {f"iptables 4 filter FORWARD -j {forwarding.CHAIN}"} if rules else set()
+
+
+@pytest.mark.parametrize("kind", ["port", "veth"])
+def test_a_bridge_that_has_ports_and_a_link_that_is_no_bridge_stay(host: MemoryHost, kind: str) -> None:
+    if kind == "port":
+        host.links().create_bridge("eth0")
+        host.links().change("eth0", master="br0")
+    else:
+        host.links().delete("br0")
+        host.add_netns("/run/netns/x")
+        host.links().create_veth(
+            "br0", mac="02:00:00:00:00:01", peer="p", peer_mac="", peer_netns="/run/netns/x"
+        )
+    before = host.state()
+    remove_bridge(host, "br0", "br0")
+    assert host.state() == before
+
+
+def test_an_absent_bridge_is_fine() -> None:
+    host = MemoryHost()
+    before = host.state()
+    remove_bridge(host, "br9", "br9")
+    assert host.state() == before
