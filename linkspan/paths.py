@@ -90,9 +90,14 @@ def lock(state: str, name: str) -> str:
     return f"{state}/locks/{name}"
 
 
+def protocol_claims(state: str, protocol: str) -> str:
+    """The folder that has a folder for each host port of a protocol that is claimed."""
+    return f"{state}/ports/{protocol}"
+
+
 def port_claims(state: str, protocol: str, port: int) -> str:
     """The folder of the claims of one host port."""
-    return f"{state}/ports/{protocol}/{port}"
+    return f"{protocol_claims(state, protocol)}/{port}"
 
 
 def address_owners(state: str) -> str:

@@ -26,7 +26,7 @@ class Plugin:
     none.
 
     `chained` plugins refuse an ADD or CHECK without prevResult. `schema` is the path of the plugin's
-    schema.json.
+    schema.json. Plugins that make packet rules also have `reload`, which restores those of every attachment.
     """
 
     type: str
@@ -38,6 +38,7 @@ class Plugin:
     status: Callable[[Request, Host], None]
     chained: bool = False
     remove_shared: Callable[[Request, Host, str], None] | None = None
+    reload: Callable[[Host], None] | None = None
 
 
 #: CNI type -> the module whose PLUGIN answers for it. Aliases are further names of the same executable.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from linkspan.call.transaction import Undo, keep
 from linkspan.cni.errors import CniError
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,13 @@ class Warn:
         return keep
 
 
-def optional(host: Host, consequence: str, action: Callable[[], object]) -> None:
-    """Do something optional. If the host refuses it, the call goes on, with the warning "<consequence>:
-    <why>".
+def optional(host: Host, consequence: str, action: Callable[[], _T]) -> _T | None:
+    """The action's answer; None and the warning "<consequence>: <why>" if the host refuses it.
 
     Only errors that the host reports are tolerated; any other exception is a fault in linkspan and passes.
     """
     try:
-        action()
+        return action()
     except CniError as error:
         host.warn(f"{consequence}: {error.msg}")
+        return None

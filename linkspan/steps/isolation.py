@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from linkspan import paths
 from linkspan.call.transaction import Undo, keep
 from linkspan.netfilter import isolation
+from linkspan.netfilter.rules import NftChange
 from linkspan.steps import iptables, nft_table
+from linkspan.steps.nft_table import ApplyNftables
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -32,7 +34,7 @@ class Isolate:
         if host.files.read(mark) is None:
             host.files.write(mark, b"")
         if host.nftables.usable():
-            nft_table.ensure(host, isolation.elements(self.bridge))
+            ApplyNftables(NftChange(add=isolation.elements(self.bridge))).do(host)
         else:
             for family in iptables.usable_families(host):
                 host.iptables.apply(family, "filter", isolation.change(self.bridge))

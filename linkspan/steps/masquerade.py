@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from linkspan.call.transaction import Undo, attempt, best_effort, carry_out
+from linkspan.call.transaction import Undo, best_effort, carry_out
 from linkspan.cni.addresses import FAMILIES, by_family
 from linkspan.netfilter import masquerade
 from linkspan.netfilter.rules import NftChange
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.iptables import ApplyIptables
+from linkspan.steps.nft_table import ApplyNftables
 
 if TYPE_CHECKING:
     from linkspan.cni.addresses import Family
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
     from linkspan.netfilter.backend import Backend
+    from linkspan.netfilter.nft_table import RegularChain
 
 _MAPS = tuple(f"masquerade{family}" for family in FAMILIES)
 
@@ -36,13 +38,11 @@ class Masquerade:
     def do(self, host: Host) -> Undo:
         if self.backend == "iptables":
             return carry_out(self._families(), host)
-        commands = nft_table.preparation(host, masquerade.subnet_chains(self.addresses))
-        elements = masquerade.elements(self.attachment, self.addresses)
-        return attempt(
-            host,
-            partial(host.nftables.apply, NftChange(commands=commands, add=elements)),
-            partial(nft_table.remove, host, elements, self.attachment),
-        )
+        change = NftChange(add=masquerade.elements(self.attachment, self.addresses))
+        return ApplyNftables(change, self._chains(), self.attachment).do(host)
+
+    def _chains(self) -> tuple[RegularChain, ...]:
+        return tuple(masquerade.subnet_chains(self.addresses))
 
     def _families(self) -> Iterable[ApplyIptables]:
         removal = {"nat": masquerade.removal(self.attachment)}
@@ -61,7 +61,7 @@ class Masquerade:
             ]
         return [
             *nft_table.missing_rules(host),
-            *nft_table.missing_chains(host, masquerade.subnet_chains(self.addresses)),
+            *nft_table.missing_chains(host, self._chains()),
             *nft_table.missing_elements(host, masquerade.elements(self.attachment, self.addresses)),
         ]
 
@@ -89,7 +89,7 @@ def remove(
 
 def _remove_elements(host: Host, attachment: Attachment, addresses: Sequence[str] | None) -> None:
     if addresses is None:
-        candidates = nft_table.all_elements(host, _MAPS)
+        candidates = nft_table.elements_of(host, attachment, _MAPS)
     elif host.nftables.usable():
         candidates = masquerade.elements(attachment, addresses)
     else:

@@ -5,8 +5,11 @@ elements.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from linkspan.call.transaction import Undo, attempt, keep
 from linkspan.netfilter.nft_table import (
     MARKER,
     RULES,
@@ -15,6 +18,7 @@ from linkspan.netfilter.nft_table import (
     chain_with,
     dns_elements,
     owned,
+    without_chain,
 )
 from linkspan.netfilter.nft_text import TABLE, same
 from linkspan.netfilter.rules import Element, NftChange
@@ -24,16 +28,31 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 
+@dataclass(frozen=True, slots=True)
+class ApplyNftables:
+    """Change our table, which is created or repaired before, with these chains, in the same transaction.
+
+    The undo removes the elements that are the attachment's; what is shared has none.
+    """
+
+    change: NftChange
+    chains: tuple[RegularChain, ...] = ()
+    attachment: Attachment | None = None
+
+    def do(self, host: Host) -> Undo:
+        commands = (*preparation(host, self.chains), *self.change.commands)
+        apply = partial(host.nftables.apply, replace(self.change, commands=commands))
+        if self.attachment is not None:
+            return attempt(host, apply, partial(remove, host, self.change.add, self.attachment))
+        apply()
+        return keep
+
+
 def preparation(host: Host, chains: Iterable[RegularChain] = ()) -> tuple[str, ...]:
     """The commands that make the skeleton and these regular chains complete: usually none."""
     skeleton = SKELETON if missing_rules(host) else ()
     lost = ((name, rules) for name, rules in chains if skeleton or host.nftables.count(name) != len(rules))
     return (*skeleton, *(command for name, rules in lost for command in chain_with(name, rules)))
-
-
-def ensure(host: Host, elements: Iterable[Element]) -> None:
-    """Ensure that shared elements are there, in a complete table. Raises what `Nftables.apply` raises."""
-    host.nftables.apply(NftChange(commands=preparation(host), add=tuple(elements)))
 
 
 def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
@@ -42,7 +61,7 @@ def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
     """
     wanted = dns_elements(addresses)
     if missing_elements(host, wanted) and host.nftables.usable():
-        ensure(host, wanted)
+        ApplyNftables(NftChange(add=wanted)).do(host)
 
 
 def missing_rules(host: Host) -> list[str]:
@@ -82,12 +101,8 @@ def missing_elements(host: Host, wanted: Iterable[Element]) -> list[str]:
     return found
 
 
-def remove(
-    host: Host, candidates: Iterable[Element], attachment: Attachment | None = None
-) -> tuple[str, ...]:
-    """Remove those candidates that are in the table and, if it is given, are the attachment's; the sets they
-    were in.
-    """
+def remove(host: Host, candidates: Iterable[Element], attachment: Attachment | None = None) -> None:
+    """Remove those candidates that are in the table and, if it is given, are the attachment's."""
     present = [(each, host.nftables.element(each.name, each.key)) for each in candidates]
     removed = tuple(
         (each.name, each.key)
@@ -96,11 +111,21 @@ def remove(
     )
     if removed:
         host.nftables.apply(NftChange(remove=removed))
-    return tuple(name for name, _ in removed)
 
 
-def all_elements(host: Host, names: Iterable[str]) -> tuple[Element, ...]:
-    """The elements of these sets and maps; the cost grows with their number. Empty without nftables."""
+def remove_chains(host: Host, names: Iterable[str]) -> None:
+    """Remove those of these regular chains that exist; nothing may jump to them any more."""
+    present = (each for each in names if host.nftables.count(each))
+    commands = tuple(command for each in present for command in without_chain(each))
+    if commands:
+        host.nftables.apply(NftChange(commands=commands))
+
+
+def elements_of(host: Host, attachment: Attachment, names: Iterable[str]) -> tuple[Element, ...]:
+    """An attachment's elements in these sets and maps, found by their comments. Empty without nftables.
+
+    The cost grows with the number of elements.
+    """
     if not host.nftables.usable():
         return ()
-    return tuple(each for name in names for each in host.nftables.elements(name))
+    return tuple(each for name in names for each in host.nftables.elements(name) if owned(each, attachment))

@@ -121,4 +121,5 @@ PLUGIN = Plugin(
     gc=gc,
     status=status,
     remove_shared=remove_shared,
+    reload=reload,
 )

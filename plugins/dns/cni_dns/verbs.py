@@ -188,4 +188,5 @@ PLUGIN = Plugin(
     gc=gc,
     status=status,
     chained=True,
+    reload=reload,
 )

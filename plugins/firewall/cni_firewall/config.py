@@ -18,7 +18,8 @@ Policy = Literal["open", "same-bridge", "isolated"]
 DEFAULT_ADMIN_CHAIN = "CNI-ADMIN"
 DEFAULT_ZONE = "trusted"
 
-#: A chain's name has room for 28 bytes (XT_EXTENSION_MAXNAMELEN in linux/netfilter/x_tables.h) and is no option.
+#: A chain's name has at most 28 bytes (XT_EXTENSION_MAXNAMELEN in linux/netfilter/x_tables.h), and no leading
+#: hyphen.
 _CHAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]{0,27}", re.ASCII)
 
 
@@ -38,7 +39,7 @@ class Config:
         admin_chain = document.get("iptablesAdminChainName") or DEFAULT_ADMIN_CHAIN
         if not _CHAIN.fullmatch(admin_chain):
             raise InvalidConfig(
-                f"$.iptablesAdminChainName: {admin_chain[:40]!r} is no name of a chain",
+                f"$.iptablesAdminChainName: {admin_chain[:40]!r} is not a valid chain name",
                 "at most 28 letters, digits, - _ and .",
             )
         return cls(
@@ -47,14 +48,6 @@ class Config:
             zone=document.get("firewalldZone") or DEFAULT_ZONE,
             policy=_one_of(document, "ingressPolicy", get_args(Policy)) or "open",
         )
-
-    @classmethod
-    def of_delete(cls, request: Request) -> Config:
-        """The same for DEL, which refuses nothing: what cannot be understood is the default."""
-        try:
-            return cls.from_request(request)
-        except (InvalidConfig, TypeError, AttributeError):
-            return cls()
 
 
 def _one_of(document: Mapping[str, Any], key: str, known: tuple[Any, ...]) -> Any:

@@ -1,27 +1,26 @@
-"""The five verbs of firewall."""
+"""The five verbs of firewall, and the reload of its rules."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cni_firewall import firewalld, iptables_rules, nft_rules, owners
-from cni_firewall.admission import Admission
+from cni_firewall import NAME
+from cni_firewall.check import problems
 from cni_firewall.config import Config
-from cni_firewall.plan import admission_for, choose, leftovers, of_today, plan_for, rules_of
-from cni_firewall.steps import PLUGIN as NAME
-from cni_firewall.steps import lacks_isolation, recorded, source, take_back, withdraw
+from cni_firewall.facts import Admission, choose, current_backend, read_facts
+from cni_firewall.plan import admit, plan_for, rules_of
+from cni_firewall.steps.withdraw import withdraw
+from cni_firewall.takeover import remove_rules
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort, carry_out
 from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
 from linkspan.cni.model import Result
-from linkspan.netfilter.iptables_check import absent
-from linkspan.steps import nft_table
-from linkspan.steps.forwarding import accept_forwarding
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
@@ -29,36 +28,31 @@ if TYPE_CHECKING:
 
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
-    """Let through what the container sends and is answered, and its published ports; prevResult comes back unchanged."""
+    """Accept what the container sends, the replies, and its published ports; prevResult is returned
+    unchanged.
+    """
     config = Config.from_request(request)
-    admission = admission_for(request, config, choose(host, config.backend), host)
-    transaction.do(*plan_for(request.attachment, admission))
+    facts = read_facts(request, config, host)
+    transaction.planned_from(facts)
+    transaction.do(*plan_for(request, config, facts))
     return request.prev_result or Result()
 
 
 def delete(request: Request, host: Host) -> None:
-    """Take everything back that ADD recorded; where nothing is recorded, the rules of the addresses in prevResult."""
-    attachment = request.attachment
-    if Records(host, NAME).read(attachment) is not None:
-        withdraw(host, attachment)
-        return
-    admissions = leftovers(request, host)
-    if admissions:
-        with owners.lock(host):
-            best_effort(*(partial(take_back, host, attachment, each) for each in admissions))
+    """Remove everything that ADD recorded; without a record, the rules of the addresses in prevResult."""
+    if Records(host, NAME).read(request.attachment) is not None:
+        withdraw(host, request.attachment)
+    else:
+        remove_rules(request, host)
 
 
 def check(request: Request, host: Host) -> None:
-    """See that every rule of the attachment stands, and before those that it must precede. Changes nothing."""
-    config = Config.from_request(request)
-    earlier = recorded(host, request.attachment)
-    if earlier is not None and earlier.fence and host.links().get(earlier.bridge) is None:
-        raise AttachmentWrong(f"the bridge {earlier.bridge} is gone", "DEL and ADD the attachment again")
-    backend = of_today(earlier, host).backend if earlier is not None else choose(host, config.backend)
-    wrong = missing(host, admission_for(request, config, backend, host))
-    if wrong:
-        raise AttachmentWrong(
-            wrong[0][:120], "; ".join(wrong[1:]) or "`linkspan reload` builds the rules again"
+    """Raise AttachmentWrong unless every rule is there, and before those that it must precede."""
+    found = problems(request, Config.from_request(request), host)
+    if found:
+        raise AttachmentWrong.of(
+            found,
+            "`linkspan reload` restores the rules; without its bridge, DEL and ADD the attachment again",
         )
 
 
@@ -69,7 +63,7 @@ def gc(request: Request, host: Host) -> None:
 
 
 def status(request: Request, host: Host) -> None:
-    """Whether a container could be let through now."""
+    """Raise NotReady if no backend works that the configuration allows."""
     config = Config.from_request(request)
     try:
         choose(host, config.backend)
@@ -77,32 +71,8 @@ def status(request: Request, host: Host) -> None:
         raise NotReady(error.msg, error.details) from None
 
 
-def missing(host: Host, admission: Admission) -> list[str]:
-    """What of an admission is not there, as sentences."""
-    found = [
-        sentence
-        for family in admission.in_iptables
-        for sentence in absent(
-            host.iptables.rules(family, "filter"), iptables_rules.change(admission, family)
-        )
-    ]
-    if admission.backend != "iptables":
-        found += accept_forwarding(admission.interface, admission.families).missing(host)
-    if admission.fence == "nftables":
-        found += _missing_fence(host, admission)
-    if admission.policy == "isolated" and lacks_isolation(host, admission.port):
-        found.append(f"the bridge port {admission.port} is not isolated")
-    if admission.backend == "firewalld":
-        found += [
-            f"{source(each)} is not in the zone {admission.zone} of firewalld"
-            for each in admission.addresses
-            if not firewalld.has(host, admission.zone, source(each))
-        ]
-    return found
-
-
 def reload(host: Host) -> None:
-    """Build the rules of every recorded attachment that lives again, whatever flushed them. Nothing comes twice."""
+    """Restore the rules of every live attachment. Repeating it changes nothing."""
     rebuild_each(host, NAME, partial(_rebuild, host))
 
 
@@ -110,21 +80,9 @@ def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> N
     admission = Admission.from_record(record)
     if admission is None or (admission.port and host.links().get(admission.port) is None):
         return
-    today = of_today(admission, host)
-    carry_out(rules_of(today) if today == admission else plan_for(attachment, today), host)
-
-
-def _missing_fence(host: Host, admission: Admission) -> list[str]:
-    found = nft_table.missing_rules(host)
-    for wanted in nft_rules.elements(admission):
-        if host.nftables.element(wanted.name, wanted.key) is None:
-            found.append(
-                f"{wanted.key[0]} is not fenced off: it is missing in the nftables set {wanted.name}"
-            )
-    for unwanted in nft_rules.forbidden(admission):
-        if host.nftables.element(unwanted.name, unwanted.key) is not None:
-            found.append(f"{unwanted.key[0]} is open to itself: it is in the nftables set {unwanted.name}")
-    return found
+    current = replace(admission, backend=current_backend(host, admission))
+    plan = rules_of(current) if current == admission else admit(attachment, current, admission)
+    carry_out(plan, host)
 
 
 PLUGIN = Plugin(
@@ -136,4 +94,5 @@ PLUGIN = Plugin(
     gc=gc,
     status=status,
     chained=True,
+    reload=reload,
 )

@@ -1,1 +1,3 @@
 """The portmap plugin: host ports that lead to a container."""
+
+NAME = "portmap"

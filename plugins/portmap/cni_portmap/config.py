@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from linkspan.cni.addresses import FAMILIES, Family, family_of
 from linkspan.cni.errors import InvalidConfig, UnsupportedField
 from linkspan.cni.model import strings
-from linkspan.netfilter.rules import Family
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
-PROTOCOLS = ("tcp", "udp", "sctp")
+Protocol = Literal["tcp", "udp", "sctp"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 DEFAULT_MARK_BIT = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMapping:
-    """One element of `portMappings`. `host_ip` is "" for every address of both families."""
+    """One element of `portMappings`. `host_ip` is "" for every address of both families.
+
+    Raises ValueError for a port or an address that is not one, as a damaged record may have.
+    """
 
     host_port: int
     container_port: int
-    protocol: str
+    protocol: Protocol
     host_ip: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(1 <= port <= 65535 for port in (self.host_port, self.container_port)):
+            raise ValueError(f"{self.host_port} or {self.container_port} is not a port")
+        if self.host_ip:
+            ipaddress.ip_address(self.host_ip)
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families whose host addresses it is published on."""
-        if not self.host_ip:
-            return (4, 6)
-        return (6,) if ":" in self.host_ip else (4,)
+        return (family_of(self.host_ip),) if self.host_ip else FAMILIES
 
     @property
     def one_address(self) -> str:
-        """The only host address it is published on, or "" for all of its families."""
-        return "" if self.host_ip in ("", "0.0.0.0", "::") else self.host_ip  # noqa: S104  a word, not a bind
+        """The only host address it is published on, or "" for all addresses of its families."""
+        return "" if self.host_ip in ("", "0.0.0.0", "::") else self.host_ip  # noqa: S104  not bound to
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], path: str) -> PortMapping:
-        """Raises InvalidConfig, or UnsupportedField for the host's IPv6 loopback address."""
+        """One mapping as the runtime wrote it. Raises InvalidConfig, and UnsupportedField for ::1."""
         return cls(
             host_port=_port(document, "hostPort", path),
             container_port=_port(document, "containerPort", path),
@@ -65,13 +73,15 @@ class Config:
     drop_direct_access: bool = False
 
     @property
-    def asks_for_nothing(self) -> bool:
-        """Whether there is nothing to do: no port, and no address to shield."""
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do: no port, and no direct access to drop."""
         return not self.mappings and not self.drop_direct_access
 
     @classmethod
     def from_request(cls, request: Request) -> Config:
-        """The configuration of a call whose document the schema has passed. Raises InvalidConfig, UnsupportedField."""
+        """The configuration of a call whose document the schema has passed. Raises InvalidConfig,
+        UnsupportedField.
+        """
         document = request.config
         config = cls(
             mappings=_mappings(request.runtime_config.get("portMappings")),
@@ -84,7 +94,7 @@ class Config:
             conditions_v6=strings(document.get("conditionsV6")),
             drop_direct_access=document.get("dropDirectAccess", False),
         )
-        for name, words in (("conditionsV4", config.conditions_v4), ("conditionsV6", config.conditions_v6)):
+        for name, words in config._all_conditions():
             _check_words(name, words)
         return config
 
@@ -93,11 +103,11 @@ class Config:
         return self.conditions_v6 if family == 6 else self.conditions_v4
 
     def check_backend(self, backend: str) -> None:
-        """Raise InvalidConfig for conditions, or a chain, that this back end cannot carry out."""
-        for name, words in (("conditionsV4", self.conditions_v4), ("conditionsV6", self.conditions_v6)):
+        """Raise InvalidConfig for conditions, or a chain, that this backend does not support."""
+        for name, words in self._all_conditions():
             if words and (words[0][:1] in ("-", "!")) != (backend == "iptables"):
                 raise InvalidConfig(
-                    f"$.{name}: {words[0]!r} is no expression of the {backend} backend",
+                    f"$.{name}: {words[0]!r} is not valid for the {backend} backend",
                     "write the conditions for the backend in use, or set $.backend to the other one",
                 )
         if self.external_set_mark_chain and backend == "nftables":
@@ -106,22 +116,13 @@ class Config:
                 'set $.backend to "iptables"',
             )
 
-    def to_record(self) -> dict[str, Any]:
-        """As JSON, for a record."""
-        return asdict(self)
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Config:
-        """What `to_record` made. Raises TypeError, KeyError for anything else."""
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
-        }
-        fields["mappings"] = tuple(PortMapping(**each) for each in record["mappings"])
-        return cls(**fields)
+    def _all_conditions(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        yield "conditionsV4", self.conditions_v4
+        yield "conditionsV6", self.conditions_v6
 
 
 def _mappings(value: Sequence[Mapping[str, Any]] | None) -> tuple[PortMapping, ...]:
-    """Each mapping once. Two that lead one host port to different container ports are an error."""
+    """Each mapping once. Raises InvalidConfig if one host port leads to two container ports."""
     mappings: dict[tuple[str, int, str], PortMapping] = {}
     for index, document in enumerate(value or ()):
         path = f"$.runtimeConfig.portMappings[{index}]"
@@ -138,15 +139,16 @@ def _mappings(value: Sequence[Mapping[str, Any]] | None) -> tuple[PortMapping, .
 def _port(document: Mapping[str, Any], name: str, path: str) -> int:
     value = document.get(name)
     if type(value) is not int or not 1 <= value <= 65535:
-        raise InvalidConfig(f"{path}.{name}: {value!r} is no port", "a whole number from 1 to 65535")
+        raise InvalidConfig(f"{path}.{name}: {value!r} is not a port", "an integer from 1 to 65535")
     return value
 
 
-def _protocol(document: Mapping[str, Any], path: str) -> str:
+def _protocol(document: Mapping[str, Any], path: str) -> Protocol:
     value = str(document.get("protocol") or "tcp")
-    if value.lower() not in PROTOCOLS:
+    found = next((each for each in PROTOCOLS if each == value.lower()), None)
+    if found is None:
         raise InvalidConfig(f"{path}.protocol: {value[:40]!r} is unknown", f"one of {', '.join(PROTOCOLS)}")
-    return value.lower()
+    return found
 
 
 def _host_ip(document: Mapping[str, Any], path: str) -> str:
@@ -157,12 +159,12 @@ def _host_ip(document: Mapping[str, Any], path: str) -> str:
         address = ipaddress.ip_address(value)
     except ValueError:
         raise InvalidConfig(
-            f"{path}.hostIP: {value[:60]!r} is no address", "an IPv4 or IPv6 address of the host"
+            f"{path}.hostIP: {value[:40]!r} is not an IP address", "an IPv4 or IPv6 address of the host"
         ) from None
     if address.version == 6 and address.is_loopback:
         raise UnsupportedField(
             f"{path}.hostIP: {value} cannot be published on",
-            "the kernel cannot translate connections to ::1; publish on 127.0.0.1, or on another IPv6 address",
+            "the kernel cannot translate connections to ::1; publish on 127.0.0.1, or another IPv6 address",
         )
     return str(address)
 
@@ -172,7 +174,7 @@ def _mark_bit(document: Mapping[str, Any]) -> int:
     if value is None:
         return DEFAULT_MARK_BIT
     if document.get("externalSetMarkChain"):
-        raise InvalidConfig("Cannot specify externalSetMarkChain and markMasqBit", "leave one of the two out")
+        raise InvalidConfig("Cannot specify externalSetMarkChain and markMasqBit", "remove one of the two")
     if type(value) is not int or not 0 <= value <= 31:
         raise InvalidConfig(
             f"$.markMasqBit: MasqMarkBit must be between 0 and 31, not {value!r}", "13 is the default"
@@ -184,5 +186,5 @@ def _check_words(name: str, words: Sequence[str]) -> None:
     for word in words:
         if any(character in word for character in "\n\r\0;#"):
             raise InvalidConfig(
-                f"$.{name}: {word[:60]!r} is not one word of a match", "one list item for each word"
+                f"$.{name}: {word[:60]!r} is not a single word", "one list item for each word"
             )

@@ -1,4 +1,4 @@
-"""The five verbs of portmap."""
+"""The five verbs of portmap, and the reload of its rules."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cni_portmap import claims
+from cni_portmap import NAME
+from cni_portmap.check import problems
 from cni_portmap.config import Config
-from cni_portmap.handover import remove_rules
-from cni_portmap.listeners import warn_of_listeners
-from cni_portmap.look import missing, publication_for
+from cni_portmap.facts import Publication, read_facts
 from cni_portmap.plan import plan_for, rules_of
-from cni_portmap.publication import Publication
-from cni_portmap.steps import PLUGIN as NAME
-from cni_portmap.steps import recorded, unpublish_by_name, withdraw
+from cni_portmap.steps.claims import is_alive
+from cni_portmap.steps.withdraw import unpublish_by_name, withdraw
+from cni_portmap.takeover import remove_rules
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
@@ -30,50 +29,32 @@ if TYPE_CHECKING:
 
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
-    """Publish the ports that the runtime asks for; prevResult comes back unchanged."""
-    result = request.prev_result or Result()
+    """Publish the ports that the runtime asks for; prevResult is returned unchanged."""
     config = Config.from_request(request)
-    if config.asks_for_nothing:
-        _withdraw_if_recorded(request, host)
-        return result
-    backend = choose(host, config.backend)
-    config.check_backend(backend)
-    earlier = recorded(host, request.attachment)
-    publication = publication_for(request, config, backend, host, earlier)
-    for address in publication.unreachable():
-        host.warn(f"portmap: nothing is published on {address}: the container has no address of that family")
-    transaction.do(*plan_for(publication))
-    warn_of_listeners(host, publication)
-    return result
+    facts = read_facts(request, config, host)
+    transaction.planned_from(facts)
+    transaction.do(*plan_for(request, config, facts))
+    return request.prev_result or Result()
 
 
 def delete(request: Request, host: Host) -> None:
-    """Take everything back that ADD recorded; where nothing is recorded but ports are named, what bears our names or the reference's."""
-    if not _withdraw_if_recorded(request, host) and request.runtime_config.get("portMappings"):
-        best_effort(lambda: unpublish_by_name(host, request.attachment), lambda: remove_rules(request, host))
+    """Remove everything that ADD recorded.
 
-
-def _withdraw_if_recorded(request: Request, host: Host) -> bool:
-    if Records(host, NAME).read(request.attachment) is None:
-        return False
-    withdraw(host, request.attachment)
-    return True
+    Without a record, but with ports, what has our names, or is the reference's, is removed.
+    """
+    if Records(host, NAME).read(request.attachment) is not None:
+        withdraw(host, request.attachment)
+    elif request.runtime_config.get("portMappings"):
+        best_effort(
+            partial(unpublish_by_name, host, request.attachment), partial(remove_rules, request, host)
+        )
 
 
 def check(request: Request, host: Host) -> None:
-    """See that every rule of the attachment stands and leads to the address in prevResult; tell who else is at its ports."""
-    config = Config.from_request(request)
-    earlier = recorded(host, request.attachment)
-    if not config.mappings and earlier is not None:
-        config = earlier.config
-    if config.asks_for_nothing:
-        return
-    backend = earlier.backend if earlier is not None else choose(host, config.backend)
-    publication = publication_for(request, config, backend, host, earlier)
-    warn_of_listeners(host, publication)
-    wrong = missing(host, publication)
-    if wrong:
-        raise AttachmentWrong(wrong[0], "; ".join(wrong[1:]) or "`linkspan reload` builds the rules again")
+    """Raise AttachmentWrong unless every rule is there and leads to the addresses in prevResult."""
+    found = problems(request, Config.from_request(request), host)
+    if found:
+        raise AttachmentWrong.of(found, "`linkspan reload` restores the rules")
 
 
 def gc(request: Request, host: Host) -> None:
@@ -83,7 +64,7 @@ def gc(request: Request, host: Host) -> None:
 
 
 def status(request: Request, host: Host) -> None:
-    """Whether a port could be published now."""
+    """Raise NotReady if no backend works that the configuration allows."""
     config = Config.from_request(request)
     try:
         config.check_backend(choose(host, config.backend))
@@ -92,13 +73,13 @@ def status(request: Request, host: Host) -> None:
 
 
 def reload(host: Host) -> None:
-    """Build the rules of every recorded attachment that lives again, whatever flushed them. Nothing comes twice."""
+    """Restore the rules of every live attachment. Repeating it changes nothing."""
     rebuild_each(host, NAME, partial(_rebuild, host))
 
 
 def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
     publication = Publication.from_record(attachment, record)
-    if publication is not None and claims.lives(host, publication.host_link):
+    if publication is not None and is_alive(host, publication.host_link):
         # Not `carry_out`: what could be rebuilt stays when something else could not.
         best_effort(*(partial(step.do, host) for step in rules_of(publication)))
 
@@ -112,4 +93,5 @@ PLUGIN = Plugin(
     gc=gc,
     status=status,
     chained=True,
+    reload=reload,
 )

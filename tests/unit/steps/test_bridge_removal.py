@@ -7,11 +7,11 @@ import pytest
 from linkspan.host.memory import MemoryHost
 from linkspan.netfilter import forwarding
 from linkspan.netfilter.nft_table import dns_elements
-from linkspan.netfilter.rules import Element
-from linkspan.steps import nft_table
+from linkspan.netfilter.rules import Element, NftChange
 from linkspan.steps.bridge_removal import remove_bridge
 from linkspan.steps.forwarding import accept_forwarding
 from linkspan.steps.isolation import Isolate
+from linkspan.steps.nft_table import ApplyNftables
 
 
 @pytest.fixture
@@ -23,15 +23,19 @@ def host() -> MemoryHost:
     for number, name in enumerate(("br0", "br1")):
         made.links().create_bridge(name)
         made.links().add_address(name, f"10.{number}.0.1/24")
-    nft_table.ensure(made, ())
+    ensure(made)
     return made
+
+
+def ensure(host: MemoryHost, *elements: Element) -> None:
+    ApplyNftables(NftChange(add=elements)).do(host)
 
 
 def share(host: MemoryHost, bridge: str, gateway: str) -> None:
     """What the attachments of a bridge leave: elements, rules, and the mark of an internal network."""
     names = ("inside", "localnet", "fenced")
-    nft_table.ensure(host, [Element(name=each, key=(bridge,)) for each in names])
-    nft_table.ensure(host, [Element(name="fenced_open", key=(bridge, bridge)), *dns_elements([gateway])])
+    ensure(host, *(Element(name=each, key=(bridge,)) for each in names))
+    ensure(host, Element(name="fenced_open", key=(bridge, bridge)), *dns_elements([gateway]))
     accept_forwarding(bridge, (4, 6)).do(host)
     Isolate(bridge).do(host)
 
@@ -56,7 +60,7 @@ def test_the_address_of_a_vlan_is_that_of_its_link(host: MemoryHost) -> None:
     links.create_bridge("br2", vlan_filtering=True)
     links.create_vlan("br2.7", link="br2", vlan=7)
     links.add_address("br2.7", "10.7.0.1/24")
-    nft_table.ensure(host, dns_elements(["10.7.0.1"]))
+    ensure(host, *dns_elements(["10.7.0.1"]))
     accept_forwarding("br2.7", (4,)).do(host)
     remove_bridge(host, "br2", "br2.7")
     rules = host.iptables.rules(4, "filter")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cni_firewall import iptables_rules, nft_rules
-from cni_firewall.admission import Admission
+from cni_firewall import rules_iptables, rules_nftables
+from cni_firewall.facts import Admission
 from linkspan.host.memory.netfilter import MemoryIptables
 from linkspan.netfilter.iptables_check import absent
 from linkspan.netfilter.rules import Change, Family
@@ -30,7 +30,7 @@ def made(*admissions: Admission, family: Family = 4) -> dict[str, tuple[str, ...
     """The chains of the filter table after these admissions."""
     fake = MemoryIptables()
     for admission in admissions:
-        fake.apply(family, "filter", iptables_rules.change(admission, family))
+        fake.apply(family, "filter", rules_iptables.change(admission, family))
     return dict(fake.rules(family, "filter"))
 
 
@@ -94,17 +94,17 @@ def test_repeating_changes_nothing(policy: Any) -> None:
 def test_removal_takes_an_address_s_rules_and_no_others() -> None:
     fake = MemoryIptables()
     other = Admission(backend="iptables", addresses=("10.1.0.22",))
-    fake.apply(4, "filter", iptables_rules.change(other, 4))
+    fake.apply(4, "filter", rules_iptables.change(other, 4))
     before = fake.rules(4, "filter")
-    fake.apply(4, "filter", iptables_rules.change(OPEN, 4))
-    fake.apply(4, "filter", iptables_rules.removal(("10.1.0.2",)))
+    fake.apply(4, "filter", rules_iptables.change(OPEN, 4))
+    fake.apply(4, "filter", rules_iptables.removal(("10.1.0.2",)))
     assert fake.rules(4, "filter") == before
 
 
 def test_check_sees_the_fence_below_what_accepts() -> None:
     chains = made(fenced("same-bridge"))
     upside_down = {**chains, "FORWARD": tuple(reversed(chains["FORWARD"]))}
-    change = iptables_rules.change(fenced("same-bridge"), 4)
+    change = rules_iptables.change(fenced("same-bridge"), 4)
     assert absent(chains, change) == []
     assert absent(upside_down, change) == [
         f"the iptables chain FORWARD has this rule in the wrong position: {SHARED} -j CNI-ISOLATION-STAGE-1"
@@ -115,8 +115,8 @@ def test_nftables_carries_only_the_fence() -> None:
     admission = Admission(
         backend="nftables", addresses=("10.1.0.2",), bridge="br1", policy="same-bridge", fence="nftables"
     )
-    assert iptables_rules.change(admission, 4) == Change()
-    assert [(each.name, each.key) for each in nft_rules.elements(admission)] == [
+    assert rules_iptables.change(admission, 4) == Change()
+    assert [(each.name, each.key) for each in rules_nftables.elements(admission)] == [
         ("fenced", ("br1",)),
         ("fenced_open", ("br1", "br1")),
     ]
@@ -124,7 +124,7 @@ def test_nftables_carries_only_the_fence() -> None:
 
 def test_isolated_takes_the_bridge_off_those_that_are_open_to_themselves() -> None:
     admission = Admission(backend="nftables", addresses=(), bridge="br1", policy="isolated", fence="nftables")
-    assert nft_rules.change(admission).remove == (("fenced_open", ("br1", "br1")),)
+    assert rules_nftables.change(admission).remove == (("fenced_open", ("br1", "br1")),)
 
 
 @pytest.mark.parametrize("admission", [OPEN, fenced("isolated")])

@@ -10,6 +10,8 @@ import pytest
 
 from cni_firewall.verbs import PLUGIN, reload
 from linkspan.call.dispatch import answer
+from linkspan.call.records import Records
+from linkspan.cni.model import Attachment
 from linkspan.host.contract import Finished
 from linkspan.host.memory import Killed, MemoryHost
 from linkspan.host.memory.processes import Run
@@ -359,9 +361,32 @@ def test_add_killed_at_any_moment_and_deleted_without_prev_result_leaves_nothing
     assert own(host) == frozenset()
 
 
-def test_check_says_that_the_bridge_is_gone() -> None:
+def test_check_says_that_the_bridge_is_missing() -> None:
     host = box()
     call(host, "ADD", ingressPolicy="same-bridge")
     host.links().delete("br1")
     answered = call(host, "CHECK", ingressPolicy="same-bridge")
-    assert (answered["code"], answered["msg"]) == (103, "the bridge br1 is gone")
+    assert (answered["code"], answered["msg"]) == (103, "the bridge br1 is missing")
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+@pytest.mark.parametrize(
+    "damage", [{"backend": "pf"}, {"addresses": "10.1.0.2"}, {"addresses": ["x"]}, {"policy": 1}]
+)
+def test_a_damaged_record_keeps_nothing_from_being_removed(damage: dict[str, Any], verb: str) -> None:
+    host = box()
+    before = own(host)
+    call(host, "ADD", backend="iptables")
+    attachment, records = Attachment("n1", "c1", "eth0"), Records(host, "firewall")
+    records.write(attachment, {**(records.read(attachment) or {}), **damage})
+    assert call(host, verb, prev=None, valid=[] if verb == "GC" else None) == {}
+    assert own(host) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"{}", b"[1, 2, 3]", b'["n1", "c1"]'])
+def test_a_damaged_owner_is_nobody(content: bytes) -> None:
+    host = box()
+    before = own(host)
+    host.files.write(f"{host.state_dir}/firewall/10.1.0.2", content)
+    assert [call(host, verb).get("code", 0) for verb in ("ADD", "CHECK", "DEL")] == [0, 0, 0]
+    assert own(host) == before

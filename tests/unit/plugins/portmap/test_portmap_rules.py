@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cni_portmap import iptables_rules, nft_rules
+from cni_portmap import rules_iptables, rules_nftables
 from cni_portmap.config import Config, PortMapping
-from cni_portmap.publication import Publication
+from cni_portmap.facts import Publication
 from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Attachment
 from linkspan.netfilter.iptables_edits import edits, restore_script
@@ -34,7 +35,7 @@ def publication(*mappings: PortMapping, **keys: Any) -> Publication:
 
 def script(made: Publication, family: Any, table: str = "nat") -> list[str]:
     """What an empty table is changed by."""
-    change = iptables_rules.changes(made, family)[table]
+    change = rules_iptables.changes(made, family)[table]
     return restore_script({table: edits({}, change)}).splitlines()[1:-1]
 
 
@@ -42,7 +43,7 @@ def script(made: Publication, family: Any, table: str = "nat") -> list[str]:
 
 
 def test_iptables_rules_have_the_names_and_shapes_of_the_reference() -> None:
-    chain = iptables_rules.chain_name(ATTACHMENT)
+    chain = rules_iptables.chain_name(ATTACHMENT)
     added = [line for line in script(publication(WEB), 4) if line.startswith(("-A", "-I"))]
     assert sorted(added) == sorted(
         [
@@ -61,9 +62,9 @@ def test_iptables_rules_have_the_names_and_shapes_of_the_reference() -> None:
 
 
 def test_the_first_interface_has_the_references_chain_and_others_have_their_own() -> None:
-    first = iptables_rules.chain_name(ATTACHMENT)
+    first = rules_iptables.chain_name(ATTACHMENT)
     assert first == "CNI-DN-" + _sha512("net1c1")[:21]
-    assert iptables_rules.chain_name(replace(ATTACHMENT, ifname="eth1")) != first
+    assert rules_iptables.chain_name(replace(ATTACHMENT, ifname="eth1")) != first
 
 
 def _sha512(text: str) -> str:
@@ -93,18 +94,18 @@ def test_more_than_fifteen_ports_are_several_rules() -> None:
 
 
 def test_the_loopback_guard_is_wanted_only_where_127_0_0_1_is_routed_out() -> None:
-    assert "raw" in iptables_rules.changes(publication(WEB), 4)
+    assert "raw" in rules_iptables.changes(publication(WEB), 4)
     for other in (
         publication(WEB, snat=False),
         publication(replace(WEB, host_ip="192.0.2.1")),
         replace(publication(WEB), interface=""),
     ):
-        assert "raw" not in iptables_rules.changes(other, 4)
-    assert "raw" not in iptables_rules.changes(publication(WEB), 6)
+        assert "raw" not in rules_iptables.changes(other, 4)
+    assert "raw" not in rules_iptables.changes(publication(WEB), 6)
 
 
 def test_the_shield_lets_answers_and_our_bridges_through_before_it_drops() -> None:
-    own = iptables_rules.shield_name(ATTACHMENT)
+    own = rules_iptables.shield_name(ATTACHMENT)
     lines = script(publication(drop_direct_access=True), 4, "mangle")
     assert [line for line in lines if line.startswith(("-A", "-I"))] == [
         f"-A {own} -j DROP",
@@ -117,7 +118,7 @@ def test_the_shield_lets_answers_and_our_bridges_through_before_it_drops() -> No
 
 def test_conditions_become_fields_and_matches() -> None:
     words = ["!", "-s", "10.0.0.0/8", "-m", "mac", "--mac-source", "02:00:00:00:00:01", "!", "--x", "a", "b"]
-    assert iptables_rules.conditions(words) == (
+    assert rules_iptables.conditions(words) == (
         {"source": "! 10.0.0.0/8"},
         (Match("mac", (("mac-source", "02:00:00:00:00:01"), ("! x", "a b"))),),
     )
@@ -126,14 +127,14 @@ def test_conditions_become_fields_and_matches() -> None:
 @pytest.mark.parametrize("words", [["-j", "ACCEPT"], ["--dport", "80"], ["-s"], ["!"], ["word"]])
 def test_conditions_that_are_none_are_refused(words: list[str]) -> None:
     with pytest.raises(InvalidConfig):
-        iptables_rules.conditions(words)
+        rules_iptables.conditions(words)
 
 
 # --- nftables ------------------------------------------------------------------------------------------------------
 
 
 def test_a_port_is_one_element_in_each_family() -> None:
-    assert nft_rules.elements(publication(WEB)) == (
+    assert rules_nftables.elements(publication(WEB)) == (
         Element(name="ports4", key=("tcp", "8080"), value="10.1.0.2 . 80", comment=NOTE),
         Element(name="hairpin4", key=("10.1.0.2",), value="jump hairpin_10_1_0_0_24", comment=NOTE),
         Element(name="ports6", key=("tcp", "8080"), value="fd00:1::2 . 80", comment=NOTE),
@@ -142,7 +143,7 @@ def test_a_port_is_one_element_in_each_family() -> None:
 
 
 def test_a_port_on_one_address_is_in_the_map_of_addresses() -> None:
-    made = nft_rules.elements(publication(replace(WEB, host_ip="192.0.2.1"), snat=False))
+    made = rules_nftables.elements(publication(replace(WEB, host_ip="192.0.2.1"), snat=False))
     assert made == (
         Element(name="ports4_at", key=("tcp", "192.0.2.1", "8080"), value="10.1.0.2 . 80", comment=NOTE),
     )
@@ -150,39 +151,60 @@ def test_a_port_on_one_address_is_in_the_map_of_addresses() -> None:
 
 def test_conditions_lead_to_a_chain_of_the_attachments_own() -> None:
     made = publication(WEB, snat=False, conditions_v4=("ip", "saddr", "10.0.0.0/8"))
-    ((name, rules),) = nft_rules.conditional_chains(made)
+    ((name, rules),) = rules_nftables.conditional_chains(made)
     assert rules == ("ip saddr 10.0.0.0/8 tcp dport 8080 dnat ip to 10.1.0.2:80",)
-    assert nft_rules.elements(made)[0] == Element(
+    assert rules_nftables.elements(made)[0] == Element(
         name="conditional4", key=("tcp", "8080"), value=f"jump {name}", comment=NOTE
     )
 
 
 def test_masquerading_all_uses_a_chain_that_asks_for_no_source() -> None:
-    chains = dict(nft_rules.subnet_chains(publication(WEB, masq_all=True)))
+    chains = dict(rules_nftables.subnet_chains(publication(WEB, masq_all=True)))
     assert chains == {"hairpin_all4": ("masquerade",), "hairpin_all6": ("masquerade",)}
 
 
 def test_a_shield_is_an_element_of_each_address_and_one_of_the_bridge() -> None:
     made = publication(drop_direct_access=True)
-    assert [(each.name, each.key) for each in nft_rules.elements(made)] == [
+    assert [(each.name, each.key) for each in rules_nftables.elements(made)] == [
         ("shielded4", ("10.1.0.2",)),
         ("shielded6", ("fd00:1::2",)),
     ]
-    assert [(each.name, each.key) for each in nft_rules.shared_elements(made)] == [("inside", ("br0",))]
+    assert [(each.name, each.key) for each in rules_nftables.shared_elements(made)] == [("inside", ("br0",))]
 
 
 # --- publication ---------------------------------------------------------------------------------------------------
 
 
 def test_a_record_gives_the_publication_back() -> None:
-    made = publication(WEB, drop_direct_access=True)
-    assert Publication.from_record(ATTACHMENT, made.to_record()) == made
+    local = PortMapping(host_port=53, container_port=53, protocol="udp", host_ip="192.0.2.1")
+    made = publication(WEB, local, drop_direct_access=True, conditions_v4=("-s", "10.0.0.0/8"))
+    record = json.loads(json.dumps(made.to_record()))
+    assert Publication.from_record(ATTACHMENT, record) == made
 
 
 @pytest.mark.parametrize(
-    "record", [{}, {"backend": "nftables"}, {"config": 3}, {"config": {"mappings": [{}]}}]
+    "record",
+    [
+        {"backend": "ebtables"},
+        {"config": 3},
+        {"config": {"mappings": [{}]}},
+        {"config": {"mappings": [{"host_port": 0, "container_port": 80, "protocol": "tcp"}]}},
+        {
+            "config": {
+                "mappings": [{"host_port": 80, "container_port": 80, "protocol": "tcp", "host_ip": "x"}]
+            }
+        },
+        {"config": {"mappings": [], "unknown": 1}},
+        {"address4": "nonsense"},
+        {"address4": "fd00::1/64"},
+        {"address6": None},
+        {"hostLink": 7},
+    ],
 )
-def test_a_record_that_is_none_gives_nothing(record: dict[str, Any]) -> None:
+def test_a_damaged_record_gives_nothing(record: dict[str, Any]) -> None:
+    whole = publication(WEB).to_record()
+    assert Publication.from_record(ATTACHMENT, whole) is not None
+    assert Publication.from_record(ATTACHMENT, {**whole, **record}) is None
     assert Publication.from_record(ATTACHMENT, record) is None
 
 

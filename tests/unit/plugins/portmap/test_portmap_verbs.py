@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cni_portmap.iptables_rules import chain_name, shield_name
+from cni_portmap.rules_iptables import chain_name, shield_name
 from linkspan.call.records import Records
 from linkspan.call.reload import reload
 from linkspan.cni.errors import KernelRefused
@@ -397,3 +397,46 @@ def test_without_nftables_a_name_server_is_not_exempted_and_nobody_fails() -> No
     host.nftables.available = False
     nft_table.exempt_dns(host, ("10.5.0.1",))
     assert host.nftables.table is None
+
+
+# --- damaged state -------------------------------------------------------------------------------------------------
+
+DAMAGED: list[dict[str, Any]] = [
+    {},
+    {"backend": "ebtables"},
+    {"config": [], "address4": 3},
+    {"config": {"mappings": [{"host_port": "x"}]}},
+    {"address4": "nonsense"},
+]
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_record_keeps_nothing_from_being_removed(
+    room: Room, damage: dict[str, Any], verb: str
+) -> None:
+    before = room.own()
+    room.call("ADD")
+    attachment, records = Attachment("net", "c1", "eth0"), Records(room.host, "portmap")
+    whole = records.read(attachment)
+    assert whole is not None
+    records.write(attachment, {**whole, **damage} if damage else {})
+    answer = room.call("DEL") if verb == "DEL" else room.call("GC", **{"cni.dev/valid-attachments": []})
+    assert (answer.status, room.own()) == (0, before)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"[]", b'{"network": 1}'])
+def test_a_damaged_claim_is_nobody_s(room: Room, content: bytes) -> None:
+    path = f"{room.host.state_dir}/ports/tcp/8080/any4.{'0' * 32}"
+    room.host.files.write(path, content)
+    assert [room.call(verb).status for verb in ("ADD", "CHECK", "DEL")] == [0, 0, 0]
+
+
+def test_a_dead_owner_without_a_record_leaves_no_claim(room: Room) -> None:
+    room.call("ADD")
+    gone = Attachment("net", "c1", "eth0")
+    Records(room.host, "portmap").remove(gone)
+    room.host.namespace("/proc/self/ns/net").delete(gone.host_veth)
+    config = portmap(room.backend, [{"hostPort": 8080, "containerPort": 81}], prevResult=room.attached)
+    assert room.desk.call("ADD", config, container_id="c2").status == 0
+    assert not [line for line in room.own() if gone.key in line]

@@ -1,6 +1,7 @@
-"""What the reference published by nftables and ours is asked to take back: hosts change over while containers run.
+"""Taking over from the reference plugin: removing what it published with nftables.
 
-Its rules bear the container's id and nothing else, so prevResult tells which of them are this network's.
+Hosts change to linkspan while containers run. The reference's rules have the container's ID and nothing else
+as comment, so prevResult tells which of them are this network's.
 """
 
 from __future__ import annotations
@@ -20,24 +21,26 @@ CHAINS = ("hostports", "hostip_hostports", "masquerading")
 
 
 def remove_rules(request: Request, host: Host) -> None:
-    """Delete the reference's rules that lead to the container: to its addresses in prevResult, or without one all of them."""
+    """Delete the reference's rules that lead to the container's addresses in prevResult; without it, all of
+    its rules.
+    """
     if not host.nftables.usable():
         return
     result = request.prev_result
     known = result.addresses_of(request.ifname) if result is not None else ()
-    addresses = {each.address.partition("/")[0] for each in known}
+    addresses = {each.ip for each in known}
     comment = f'comment "{request.attachment.container_id}"'
 
-    def is_its(rule: str) -> bool:
+    def is_own(rule: str) -> bool:
         return rule.endswith(comment) and (not addresses or destination(rule) in addresses)
 
     best_effort(
-        *(partial(host.nftables.delete_rules, table, chain, is_its) for table in TABLES for chain in CHAINS)
+        *(partial(host.nftables.delete_rules, table, chain, is_own) for table in TABLES for chain in CHAINS)
     )
 
 
 def destination(rule: str) -> str:
-    """The container's address in a rule of the reference: what it translates to, or masquerades towards."""
+    """The container's address in a rule of the reference, which translates or masquerades."""
     before, translates, after = rule.partition(" dnat to ")
     if translates:
         return after.split()[0].rpartition(":")[0].strip("[]")

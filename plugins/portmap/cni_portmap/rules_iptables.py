@@ -1,23 +1,30 @@
-"""The rules of a publication for iptables. Table nat has names, comments and shapes of the reference, which nerdctl reads. Pure."""
+"""The rules of a publication for iptables. Pure.
+
+Table nat has the names, comments and shapes of the reference plugin, which nerdctl reads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha512
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cni_portmap.publication import Entry, Publication
 from linkspan.cni.errors import InvalidConfig
-from linkspan.cni.model import Attachment
-from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
+from linkspan.netfilter import iptables_names
+from linkspan.netfilter.iptables_names import comment
+from linkspan.netfilter.rules import Change, Jump, Match, Rule
+
+if TYPE_CHECKING:
+    from cni_portmap.facts import Entry, Publication
+    from linkspan.cni.addresses import Family
+    from linkspan.cni.model import Attachment
 
 DNAT, SET_MARK, MASQ = "CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"
-#: Table mangle: which addresses take no new connections from outside our bridges. Not the reference's.
+#: Table mangle: which addresses accept new connections only from our bridges. The reference has no such
+#: chain.
 SHIELD = "CNI-SHIELD"
 
 #: multiport takes 15 (XT_MULTI_PORTS in linux/netfilter/xt_multiport.h)
 _MULTI_PORTS = 15
-_COMMENT_LIMIT = 255
 _LOCAL = Match("addrtype", (("dst-type", "LOCAL"),))
 _FIELDS = {
     "-s": "source",
@@ -34,11 +41,8 @@ _FIELDS = {
 
 
 def chain_name(attachment: Attachment) -> str:
-    """The attachment's chain: for eth0 the reference's name, which leaves the interface out."""
-    words = attachment.network + attachment.container_id
-    if attachment.ifname != "eth0":
-        words += "\0" + attachment.ifname
-    return f"CNI-DN-{sha512(words.encode()).hexdigest()[:21]}"
+    """The attachment's chain in table nat."""
+    return iptables_names.chain_name("CNI-DN-", attachment)
 
 
 def shield_name(attachment: Attachment) -> str:
@@ -47,9 +51,9 @@ def shield_name(attachment: Attachment) -> str:
 
 
 def changes(publication: Publication, family: Family) -> Mapping[str, Change]:
-    """The whole of one family: table -> what is to be so. The guard of the host's loopback comes before anything else."""
+    """The rules of one family: table -> change. The guard of the host's loopback network comes first."""
     wanted: dict[str, Change] = {}
-    if family == 4 and publication.needs_loopback():
+    if family == 4 and publication.routes_loopback():
         wanted["raw"] = _loopback_guard(publication.interface)
     if publication.shielded(family):
         wanted["mangle"] = _shield(publication, family)
@@ -59,45 +63,46 @@ def changes(publication: Publication, family: Family) -> Mapping[str, Change]:
 
 
 def removals(publication: Publication, family: Family) -> Mapping[str, Change]:
-    """What takes a publication's rules of one family back; what is shared stays."""
+    """What removes a publication's rules of one family; what is shared stays."""
     every = removals_by_name(publication.attachment)
-    return {table: every[table] for table in changes(publication, family) if table in every}
+    present = {"mangle": publication.shielded(family), "nat": publication.entries(family)}
+    return {table: every[table] for table, has_rules in present.items() if has_rules}
 
 
 def removals_by_name(attachment: Attachment) -> Mapping[str, Change]:
-    """What takes back every rule that an attachment may have in one family."""
+    """What removes every rule that an attachment may have in one family."""
     return {
-        "nat": Change(remove_chains=(chain_name(attachment),)),
         "mangle": Change(remove_chains=(shield_name(attachment),)),
+        "nat": Change(remove_chains=(chain_name(attachment),)),
     }
 
 
 def _publish(publication: Publication, family: Family) -> Change:
-    """Rules of an earlier ADD go; new ones come first, so that no stale one wins."""
+    """Rules of an earlier ADD are removed; new ones come first, so that no stale one wins."""
     chain = chain_name(publication.attachment)
     return Change(
         remove_chains=(chain,),
-        shared=(DNAT, *((SET_MARK, MASQ) if _marks_itself(publication) else ())),
+        shared=(DNAT, *((SET_MARK, MASQ) if _has_own_mark(publication) else ())),
         own=((chain, tuple(_translations(publication, family))),),
         jumps=(*_shared_rules(publication), *_dispatch(publication, family)),
     )
 
 
 def _loopback_guard(interface: str) -> Change:
-    """Nothing that comes in from there may go to the host's loopback network."""
+    """Packets from that interface to the host's loopback network are dropped."""
     rule = Rule(target="DROP", in_interface=interface, destination="127.0.0.0/8")
     return Change(jumps=(Jump(chain="PREROUTING", rule=rule, first=True),))
 
 
 def _shield(publication: Publication, family: Family) -> Change:
-    """What is answered or comes from one of our bridges passes; anything else for the address is dropped."""
+    """Replies, and whatever comes from our bridges, pass; anything else for the address is dropped."""
     own = shield_name(publication.attachment)
     known = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED"),))
     passes = [Rule(target="RETURN", matches=(known,))]
     if publication.interface:
         passes.append(Rule(target="RETURN", in_interface=publication.interface))
     shielded = Rule(
-        target=own, destination=publication.shielded(family), matches=(_whose(publication.attachment),)
+        target=own, destination=publication.shielded(family), matches=(_owner(publication.attachment),)
     )
     return Change(
         remove_chains=(own,),
@@ -111,15 +116,15 @@ def _shield(publication: Publication, family: Family) -> Change:
     )
 
 
-def _marks_itself(publication: Publication) -> bool:
+def _has_own_mark(publication: Publication) -> bool:
     return publication.config.snat and not publication.config.external_set_mark_chain
 
 
 def _shared_rules(publication: Publication) -> Iterator[Jump]:
-    if _marks_itself(publication):
+    if _has_own_mark(publication):
         yield from _masquerading(publication.config.mark_bit)
     for chain in ("PREROUTING", "OUTPUT"):
-        # Above whatever else translates there, so that no foreign rule for one of our ports wins.
+        # Above other rules that translate, so that no foreign rule for one of our ports wins.
         yield Jump(chain=chain, rule=Rule(target=DNAT, matches=(_LOCAL,)), first=True)
 
 
@@ -130,21 +135,16 @@ def _masquerading(bit: int) -> Iterator[Jump]:
         rule=Rule(
             target="MARK",
             target_options=(("set-xmark", mark),),
-            matches=(_comment("CNI portfwd masquerade mark"),),
+            matches=(comment("CNI portfwd masquerade mark"),),
         ),
     )
     yield Jump(chain=MASQ, rule=Rule(target="MASQUERADE", matches=(Match("mark", (("mark", mark),)),)))
-    masquerade = Rule(target=MASQ, matches=(_comment("CNI portfwd requiring masquerade"),))
+    masquerade = Rule(target=MASQ, matches=(comment("CNI portfwd requiring masquerade"),))
     yield Jump(chain="POSTROUTING", rule=masquerade, first=True)
 
 
-def _whose(attachment: Attachment) -> Match:
-    words = f'dnat name: "{attachment.network}" id: "{attachment.container_id}"'
-    return _comment(words[:_COMMENT_LIMIT])
-
-
-def _comment(text: str) -> Match:
-    return Match("comment", (("comment", text),))
+def _owner(attachment: Attachment) -> Match:
+    return comment(f"dnat {iptables_names.names(attachment)}")
 
 
 def _translations(publication: Publication, family: Family) -> Iterator[Rule]:
@@ -155,7 +155,7 @@ def _translations(publication: Publication, family: Family) -> Iterator[Rule]:
 
 
 def _masqueraded(publication: Publication, family: Family) -> tuple[str, ...]:
-    """The sources whose connections must seem to come from the host, or their answers would bypass it."""
+    """The sources whose connections are masqueraded: their replies would bypass the host."""
     if not publication.config.snat:
         return ()
     if publication.config.masq_all:
@@ -164,7 +164,7 @@ def _masqueraded(publication: Publication, family: Family) -> tuple[str, ...]:
 
 
 def _dnat(entry: Entry) -> Rule:
-    """Published on loopback means to the host itself; ::1 is never translated, since it could not answer."""
+    """Loopback addresses are published to the host itself only; ::1 is never translated: it could not reply."""
     return _rule(
         entry,
         "DNAT",
@@ -192,7 +192,7 @@ def _dispatch(publication: Publication, family: Family) -> Iterator[Jump]:
             rule = Rule(
                 target=chain_name(attachment),
                 protocol=protocol,
-                matches=(_whose(attachment), multiport, *matches),
+                matches=(_owner(attachment), multiport, *matches),
                 **fields,
             )
             yield Jump(chain=DNAT, rule=rule, first=True)
@@ -204,7 +204,7 @@ def _groups(numbers: list[int]) -> Iterator[list[int]]:
 
 
 def conditions(words: Sequence[str]) -> tuple[dict[str, Any], tuple[Match, ...]]:
-    """Iptables options as the fields and matches of a rule. Raises InvalidConfig for what is neither."""
+    """Iptables options as the fields and matches of a rule. Raises InvalidConfig for anything else."""
     fields: dict[str, str] = {}
     matches: list[tuple[str, list[tuple[str, str]]]] = []
     rest = list(words)
@@ -221,7 +221,7 @@ def conditions(words: Sequence[str]) -> tuple[dict[str, Any], tuple[Match, ...]]
             matches[-1][1].append((negated + option[2:], " ".join(_values(rest))))
         else:
             raise InvalidConfig(
-                f"$.conditionsV4, V6: {option or 'the end'!r} is out of place",
+                f"$.conditionsV4, V6: unexpected {option or 'end'!r}",
                 "-s, -d, -i, -o with a value, or -m NAME and its options",
             )
     return fields, tuple(Match(name, tuple(options)) for name, options in matches)

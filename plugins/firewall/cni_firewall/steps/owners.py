@@ -1,7 +1,7 @@
-"""Whose rules an address has: one small file for each, `<state>/firewall/<address>`, that names the attachment.
+"""Which attachment an address's rules belong to: one small file per address, `<state>/firewall/<address>`.
 
-The rules of an address do not say whose they are. A container that is deleted late, or again, must not take away those of the
-container that has its address now. Whoever reads or writes here holds the lock.
+The rules of an address do not say whose they are. A container that is deleted late, or twice, must not remove
+those of the container that has its address now. Readers and writers hold the lock.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from linkspan import paths
+from linkspan.call.records import read_json
 from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
@@ -36,8 +37,14 @@ def not_of_others(host: Host, attachment: Attachment, addresses: Sequence[str]) 
     return tuple(each for each in addresses if _owner(host, each) in (None, attachment))
 
 
+def addresses_of(host: Host, attachment: Attachment) -> tuple[str, ...]:
+    """The addresses that an attachment owns; the cost grows with all owners. Under the lock."""
+    names = host.files.names(paths.address_owners(host.state_dir))
+    return tuple(each for each in names if _owner(host, each) == attachment)
+
+
 def release(host: Host, addresses: Sequence[str]) -> None:
-    """Nobody owns these any more. Under the lock."""
+    """Remove the owners of these addresses. Under the lock."""
     for each in addresses:
         host.files.remove(_path(host, each))
     host.files.remove_folder(paths.address_owners(host.state_dir))
@@ -48,8 +55,8 @@ def _path(host: Host, address: str) -> str:
 
 
 def _owner(host: Host, address: str) -> Attachment | None:
-    try:
-        network, container_id, ifname = json.loads(host.files.read(_path(host, address)) or b"")
-        return Attachment(network, container_id, ifname)
-    except (ValueError, TypeError):
+    """The owner of an address; None without one, or if the file is damaged."""
+    words = read_json(host.files, _path(host, address))
+    if not isinstance(words, list) or [type(each) for each in words] != [str, str, str]:
         return None
+    return Attachment(*words)

@@ -1,21 +1,29 @@
-"""The rules of an admission for iptables, table filter: names, comments, shapes and order of the reference. Pure.
+"""The rules of an admission for iptables, table filter: names, comments, shapes and order of the reference.
+Pure.
 
     FORWARD                CNI-ISOLATION-STAGE-1, then (not before it) CNI-FORWARD
     CNI-FORWARD            the administrator's chain, then three rules for each address
-    CNI-ISOLATION-STAGE-1  published connections return; from a fenced bridge to elsewhere: STAGE-2; isolated: to itself: DROP
-    CNI-ISOLATION-STAGE-2  to a fenced bridge: DROP
+    CNI-ISOLATION-STAGE-1  published connections: RETURN; from such a bridge to any other: STAGE-2;
+                           from an isolated bridge to itself: DROP
+    CNI-ISOLATION-STAGE-2  to such a bridge: DROP
 
-The reference has neither the rule for published connections in CNI-FORWARD, so that with a policy of DROP a published port
-stays closed, nor the one in STAGE-1, so that other networks cannot use it.
+"Such a bridge" has the policy same-bridge or isolated. The reference has no rule for published connections in
+CNI-FORWARD, so with a policy of DROP published ports are closed, and none in STAGE-1, so other networks
+cannot use them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from cni_firewall.admission import Admission
-from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
+from linkspan.netfilter.iptables_names import comment
+from linkspan.netfilter.rules import Change, Jump, Match, Rule
+
+if TYPE_CHECKING:
+    from cni_firewall.facts import Admission
+    from linkspan.cni.addresses import Family
 
 FORWARD, STAGE_1, STAGE_2 = "CNI-FORWARD", "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"
 
@@ -23,9 +31,9 @@ _RULES = "CNI firewall plugin rules"
 _ADMIN = "CNI firewall plugin admin overrides"
 _BOTH_POLICIES = f"{_RULES} (ingressPolicy: same-bridge|isolated)"
 _PUBLISHED = f"{_RULES} (published ports)"
-#: Set on connections that were translated to another destination, in both directions: what portmap publishes.
+#: Matches connections whose destination was translated, in both directions: what portmap publishes.
 _TRANSLATED = Match("conntrack", (("ctstate", "DNAT"),))
-_ANSWERS = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED"),))
+_REPLIES = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED"),))
 
 
 def change(admission: Admission, family: Family) -> Change:
@@ -34,7 +42,7 @@ def change(admission: Admission, family: Family) -> Change:
     if admission.backend == "iptables":
         parts.append(_accepting(admission, family))
     if admission.fence == "iptables":
-        parts.append(_fencing(admission))
+        parts.append(_isolating(admission))
     return Change(
         remove=tuple(each for part in parts for each in part.remove),
         shared=tuple(each for part in parts for each in part.shared),
@@ -43,7 +51,7 @@ def change(admission: Admission, family: Family) -> Change:
 
 
 def removal(addresses: tuple[str, ...]) -> Change:
-    """What takes the rules of these addresses (of one family) back; shared chains and the rules of bridges stay."""
+    """What removes the rules of these addresses (of one family); shared chains and the rules of bridges stay."""
     return Change(remove=tuple((FORWARD, rule) for each in addresses for rule in _rules_of(each)))
 
 
@@ -52,10 +60,10 @@ def _accepting(admission: Admission, family: Family) -> Change:
     return Change(
         shared=(FORWARD, admission.admin_chain),
         jumps=(
-            Jump(chain="FORWARD", rule=Rule(target=FORWARD, matches=(_comment(_RULES),)), first=True),
+            Jump(chain="FORWARD", rule=Rule(target=FORWARD, matches=(comment(_RULES),)), first=True),
             Jump(
                 chain=FORWARD,
-                rule=Rule(target=admission.admin_chain, matches=(_comment(_ADMIN),)),
+                rule=Rule(target=admission.admin_chain, matches=(comment(_ADMIN),)),
                 first=True,
             ),
             *(Jump(chain=FORWARD, rule=rule) for rule in rules),
@@ -64,14 +72,14 @@ def _accepting(admission: Admission, family: Family) -> Change:
 
 
 def _rules_of(address: str) -> Iterator[Rule]:
-    yield Rule(target="ACCEPT", destination=address, matches=(_ANSWERS,))
+    yield Rule(target="ACCEPT", destination=address, matches=(_REPLIES,))
     yield Rule(target="ACCEPT", source=address)
     yield Rule(target="ACCEPT", destination=address, matches=(_TRANSLATED,))
 
 
-def _fencing(admission: Admission) -> Change:
-    shared = (_comment(_BOTH_POLICIES),)
-    bridge, own = admission.bridge, (_comment(f"{_RULES} (ingressPolicy: {admission.policy})"),)
+def _isolating(admission: Admission) -> Change:
+    shared = (comment(_BOTH_POLICIES),)
+    bridge, own = admission.bridge, (comment(f"{_RULES} (ingressPolicy: {admission.policy})"),)
     outward = Rule(target=STAGE_2, in_interface=bridge, out_interface=f"! {bridge}", matches=own)
     inward = Rule(target="DROP", in_interface=bridge, out_interface=bridge, matches=own)
     isolated = admission.policy == "isolated"
@@ -85,7 +93,7 @@ def _fencing(admission: Admission) -> Change:
             *((Jump(chain=STAGE_1, rule=inward, first=True),) if isolated else ()),
             Jump(
                 chain=STAGE_1,
-                rule=Rule(target="RETURN", matches=(_TRANSLATED, _comment(_PUBLISHED))),
+                rule=Rule(target="RETURN", matches=(_TRANSLATED, comment(_PUBLISHED))),
                 first=True,
             ),
             Jump(chain=STAGE_1, rule=returned),
@@ -96,10 +104,6 @@ def _fencing(admission: Admission) -> Change:
 
 
 def _of_other_policy(*rules: Rule) -> Iterator[Rule]:
-    """The rules that `isolated` had put there, for a bridge that is no longer."""
+    """The rules that the policy `isolated` has made, for a bridge that has another now."""
     for rule in rules:
-        yield replace(rule, matches=(_comment(f"{_RULES} (ingressPolicy: isolated)"),))
-
-
-def _comment(text: str) -> Match:
-    return Match("comment", (("comment", text),))
+        yield replace(rule, matches=(comment(f"{_RULES} (ingressPolicy: isolated)"),))

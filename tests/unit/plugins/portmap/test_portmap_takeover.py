@@ -1,4 +1,4 @@
-"""What the reference made with nftables, and ours takes back on DEL: an attachment's own rules, and no other's."""
+"""What the reference published with nftables, and DEL removes: an attachment's own rules, and no others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cni_portmap.handover import destination
+from cni_portmap.takeover import destination
 from tests.harness.memory import Desk
 
 #: As the reference writes them: two networks of one container, and a container whose id only begins alike.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from cni_portmap.publication import Entry, Publication
-from linkspan.cni.addresses import FAMILIES
-from linkspan.cni.model import Attachment
+from linkspan.cni.addresses import FAMILIES, Family
 from linkspan.netfilter import nft_table
-from linkspan.netfilter.rules import NFT_FAMILY, Element, Family, NftChange
+from linkspan.netfilter.rules import NFT_FAMILY, Element, NftChange
 
-#: every map that holds elements of ours
+if TYPE_CHECKING:
+    from cni_portmap.facts import Entry, Publication
+    from linkspan.cni.model import Attachment
+
+#: The sets and maps that hold elements of attachments.
 MAPS = tuple(
     name
     for family in FAMILIES
@@ -25,41 +28,41 @@ MAPS = tuple(
 )
 
 
-def change(publication: Publication, commands: tuple[str, ...] = ()) -> NftChange:
-    """The whole publication in one transaction, after `commands`, which see to the skeleton and the subnets' chains."""
-    made = tuple(
+def change(publication: Publication) -> NftChange:
+    """The whole publication in one transaction; it needs the chains of `subnet_chains`."""
+    commands = tuple(
         command
         for name, rules in conditional_chains(publication)
         for command in nft_table.chain_with(name, rules)
     )
-    return NftChange(commands=(*commands, *made), add=(*shared_elements(publication), *elements(publication)))
+    return NftChange(commands=commands, add=(*shared_elements(publication), *elements(publication)))
 
 
 def elements(publication: Publication) -> tuple[Element, ...]:
-    """All elements that are the publication's own."""
+    """The elements that are the attachment's own."""
     return tuple(each for family in FAMILIES for each in _elements(publication, family))
 
 
 def shared_elements(publication: Publication) -> tuple[Element, ...]:
-    """What holds for the bridge and stays with it."""
+    """The elements of the bridge, which stay."""
     bridge = publication.interface
     loopback = Element(name="localnet", key=(bridge,), comment=f"127.0.0.1 is published towards {bridge}")
     inside = Element(name="inside", key=(bridge,), comment=f"containers are behind {bridge}")
     return (
-        *((loopback,) if publication.needs_loopback() else ()),
+        *((loopback,) if publication.routes_loopback() else ()),
         *((inside,) if publication.config.drop_direct_access and bridge else ()),
     )
 
 
 def subnet_chains(publication: Publication) -> Iterator[nft_table.RegularChain]:
-    """The chains, shared by a subnet, that masquerade what could not be answered otherwise."""
+    """The chains, shared by a subnet, that masquerade connections whose replies would bypass the host."""
     for family in FAMILIES:
         if publication.entries(family) and publication.config.snat:
             yield _hairpin_chain(publication, family), _hairpin_rules(publication, family)
 
 
 def conditional_chains(publication: Publication) -> Iterator[nft_table.RegularChain]:
-    """The attachment's own chains: those of ports that are published under conditions."""
+    """The attachment's own chains, of ports that are published under conditions."""
     for family in FAMILIES:
         if publication.entries(family) and publication.config.conditions(family):
             yield (

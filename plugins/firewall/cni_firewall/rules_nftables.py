@@ -1,22 +1,23 @@
 """The elements of an admission in our nftables table. Pure.
 
-Nothing there drops what a container sends or is sent, so nothing needs to be accepted: only fences are elements. Published
-connections pass them (`linkspan.netfilter.nft_table`, chain fence).
+No rule there drops packets to or from containers, so none needs to accept them: the only elements isolate
+bridges. Published connections are exempt (`linkspan.netfilter.nft_table`, chain fence).
 """
 
 from __future__ import annotations
 
-from cni_firewall.admission import Admission
+from typing import TYPE_CHECKING
+
 from linkspan.netfilter.rules import Element, NftChange
 
+if TYPE_CHECKING:
+    from cni_firewall.facts import Admission
 
-def change(admission: Admission, commands: tuple[str, ...] = ()) -> NftChange:
-    """The fence around the admission's bridge, after `commands`."""
-    itself = _itself(admission)
+
+def change(admission: Admission) -> NftChange:
+    """What isolates the admission's bridge."""
     return NftChange(
-        commands=commands,
-        remove=((itself.name, itself.key),) if admission.policy == "isolated" else (),
-        add=elements(admission),
+        remove=tuple((each.name, each.key) for each in forbidden(admission)), add=elements(admission)
     )
 
 

@@ -1,0 +1,76 @@
+"""What CHECK finds wrong. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cni_portmap import rules_iptables, rules_nftables
+from cni_portmap.facts import Publication, read_facts, recorded
+from cni_portmap.plan import listener_warnings, publication_of
+from cni_portmap.steps import claims
+from linkspan.netfilter.nft_table import owned
+from linkspan.steps import iptables, nft_table
+from linkspan.steps.forwarding import accept_forwarding
+
+if TYPE_CHECKING:
+    from cni_portmap.config import Config
+    from linkspan.cni.model import Request
+    from linkspan.host.contract import Host
+    from linkspan.netfilter.rules import Element
+
+
+def problems(request: Request, config: Config, host: Host) -> list[str]:
+    """The rules that are missing, or lead elsewhere than to the addresses in prevResult.
+
+    A process that listens on a published port is a warning. Runtimes may leave out the ports: then they are
+    those of ADD.
+    """
+    earlier = recorded(host, request.attachment)
+    if earlier is not None:
+        config = replace(config if config.mappings else earlier.config, backend=earlier.backend)
+    facts = read_facts(request, config, host)
+    if facts.backend is None:
+        return []
+    publication = publication_of(request, config, facts, facts.backend)
+    for each in listener_warnings(publication, facts):
+        host.warn(each)
+    return missing(host, publication)
+
+
+def missing(host: Host, publication: Publication) -> list[str]:
+    """What of a publication's rules is not there, as sentences."""
+    found = _missing_elements if publication.backend == "nftables" else _missing_rules
+    accepted = publication.families if publication.all_entries() else ()
+    return [*found(host, publication), *accept_forwarding(publication.interface, accepted).missing(host)]
+
+
+def _missing_rules(host: Host, publication: Publication) -> list[str]:
+    return [
+        sentence
+        for family in publication.families
+        for sentence in iptables.missing(host, family, rules_iptables.changes(publication, family))
+    ]
+
+
+def _missing_elements(host: Host, publication: Publication) -> list[str]:
+    chains = (*rules_nftables.subnet_chains(publication), *rules_nftables.conditional_chains(publication))
+    elements = (*rules_nftables.shared_elements(publication), *_own_elements(host, publication))
+    return [
+        *nft_table.missing_rules(host),
+        *nft_table.missing_chains(host, chains),
+        *nft_table.missing_elements(host, elements),
+    ]
+
+
+def _own_elements(host: Host, publication: Publication) -> Iterator[Element]:
+    """A publication's elements, without those that lead to its container through another network.
+
+    That network's list asked for the same port.
+    """
+    others = claims.of_same_container(host, publication)
+    for each in rules_nftables.elements(publication):
+        present = host.nftables.element(each.name, each.key) if others else None
+        if not any(owned(present, other) for other in others):
+            yield each

@@ -1,0 +1,111 @@
+"""Withdrawing what an attachment published: its rules, claims, tracked flows and record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cni_portmap import NAME, rules_iptables, rules_nftables
+from cni_portmap.facts import Publication, recorded
+from cni_portmap.steps import claims
+from linkspan.call.records import Records
+from linkspan.call.transaction import Undo, best_effort, keep
+from linkspan.cni.addresses import FAMILIES
+from linkspan.steps import iptables, nft_table
+from linkspan.steps.bridge_ports import disable_hairpin
+from linkspan.steps.extras import optional
+from linkspan.steps.nft_table import ApplyNftables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from linkspan.cni.model import Attachment
+    from linkspan.host.contract import Host
+    from linkspan.netfilter.rules import Element
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Withdraw what an earlier ADD published. Never undone: nothing asks for it any more."""
+
+    attachment: Attachment
+
+    def do(self, host: Host) -> Undo:
+        withdraw(host, self.attachment)
+        return keep
+
+
+def withdraw(host: Host, attachment: Attachment) -> None:
+    """Remove everything of an attachment. The record is removed last, and only if nothing else failed."""
+    with claims.lock(host):
+        withdraw_locked(host, attachment)
+
+
+def withdraw_locked(host: Host, attachment: Attachment) -> None:
+    """`withdraw` for a caller that holds the lock of the claims."""
+    publication = recorded(host, attachment)
+    if publication is None:
+        best_effort(
+            partial(unpublish_by_name, host, attachment),
+            partial(claims.release_all, host, attachment),
+        )
+    else:
+        best_effort(
+            partial(unpublish, host, publication),
+            partial(delete_flows, host, publication, of_container=True),
+            partial(claims.release, host, attachment, publication.all_entries()),
+            partial(_serve_others, host, publication),
+            partial(disable_hairpin, host, publication.host_link) if publication.hairpin else keep,
+        )
+    Records(host, NAME).remove(attachment)
+
+
+def unpublish(host: Host, publication: Publication) -> None:
+    """Remove the rules of a publication from its backend. Absent ones are fine."""
+    if publication.backend == "nftables":
+        _remove_elements(host, publication.attachment, rules_nftables.elements(publication))
+    else:
+        iptables.remove(
+            host, {each: rules_iptables.removals(publication, each) for each in publication.families}
+        )
+
+
+def unpublish_by_name(host: Host, attachment: Attachment) -> None:
+    """Remove the rules of an attachment without a record, by the names of chains and the comments of
+    elements.
+    """
+    removals = rules_iptables.removals_by_name(attachment)
+    best_effort(
+        partial(iptables.remove, host, dict.fromkeys(FAMILIES, removals)),
+        lambda: _remove_elements(
+            host, attachment, nft_table.elements_of(host, attachment, rules_nftables.MAPS)
+        ),
+    )
+
+
+def delete_flows(host: Host, publication: Publication, *, of_container: bool) -> None:
+    """Delete the tracked flows of its udp and sctp ports: all, or those that reach its container."""
+    flows = tuple(publication.flows(of_container=of_container))
+    if flows:
+        consequence = "portmap: flows of earlier containers may continue"
+        optional(host, consequence, partial(host.conntrack.flush, flows))
+
+
+def _remove_elements(host: Host, attachment: Attachment, candidates: Iterable[Element]) -> None:
+    """Those among the candidates that are the attachment's, then the chains that they led to."""
+    nft_table.remove(host, candidates, attachment)
+    nft_table.remove_chains(
+        host, (rules_nftables.conditional_chain(attachment, family) for family in FAMILIES)
+    )
+
+
+def _serve_others(host: Host, gone: Publication) -> None:
+    """Let ports lead to the same container's other network, which asked for them too: a map has one element
+    each.
+    """
+    for attachment in claims.of_same_container(host, gone):
+        publication = recorded(host, attachment)
+        if publication is not None and publication.backend == "nftables":
+            chains = tuple(rules_nftables.subnet_chains(publication))
+            ApplyNftables(rules_nftables.change(publication), chains).do(host)
