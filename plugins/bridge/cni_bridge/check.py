@@ -8,6 +8,7 @@ from cni_bridge import takeover
 from cni_bridge.config import Config
 from cni_bridge.facts import read_backend, read_record
 from cni_bridge.steps.mac_filter import FilterMac
+from cni_bridge.steps.pair import port_vlans
 from linkspan.cni.addresses import FAMILIES, without_prefix
 from linkspan.cni.model import Interface, Result, Route
 from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
@@ -56,11 +57,11 @@ def _port_problems(links: Links, config: Config, bridge: Link, port: Link) -> li
         (port.isolated or not config.port_isolation, "has port isolation off"),
     ]
     found = [f"{port.name} {problem}" for as_expected, problem in expected if not as_expected]
-    if config.vlans:
+    if config.has_vlans:
         present = links.vlans(port.name)
         found += [
             f"{port.name} has no VLAN {each.first}"
-            for each in config.vlans
+            for each in port_vlans(config.untagged_vlan, config.tagged_vlans)
             if not any(_contains(run, each) for run in present)
         ]
     return found

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from linkspan.cni.addresses import is_unicast, parse_mac
 from linkspan.cni.errors import InvalidConfig, shortened
 from linkspan.cni.model import NO_DNS, Dns, strings
-from linkspan.host.contract import PortVlans
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
 DEFAULT_BRIDGE = "cni0"
-_DEFAULT_VLAN, _LAST_VLAN = 1, 4094
+DEFAULT_VLAN, _LAST_VLAN = 1, 4094
+#: The first and the last VLAN ID.
+VlanRange = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,8 @@ class Config:
     hairpin: bool = False
     promisc: bool = False
     port_isolation: bool = False
-    vlans: tuple[PortVlans, ...] = ()
+    vlan: int = 0
+    tagged_vlans: tuple[VlanRange, ...] = ()
     preserve_default_vlan: bool = False
     spoof_check: bool = False
     nodad: bool = True
@@ -61,7 +63,8 @@ class Config:
             hairpin=document.get("hairpinMode", False),
             promisc=document.get("promiscMode", False),
             port_isolation=document.get("portIsolation", False),
-            vlans=_vlans(document),
+            vlan=_vlan(document),
+            tagged_vlans=_tagged_vlans(document),
             preserve_default_vlan=document.get("preserveDefaultVlan", False),
             spoof_check=document.get("macspoofchk", False),
             nodad=not document.get("enabledad", False),
@@ -75,15 +78,14 @@ class Config:
         return config
 
     @property
-    def vlan(self) -> int:
-        """The VLAN ID of the container's untagged frames; 0 for none, and for a trunk's default VLAN."""
-        untagged = next((each.first for each in self.vlans if each.untagged), 0)
-        return 0 if untagged == _DEFAULT_VLAN and self.is_trunk else untagged
+    def has_vlans(self) -> bool:
+        """Whether the port's VLANs are configured."""
+        return bool(self.vlan or self.tagged_vlans)
 
     @property
-    def is_trunk(self) -> bool:
-        """Whether the port carries tagged VLANs."""
-        return any(not each.untagged for each in self.vlans)
+    def untagged_vlan(self) -> int:
+        """The VLAN of the container's untagged frames, 0 for none: a trunk keeps the default VLAN."""
+        return self.vlan or (DEFAULT_VLAN if self.tagged_vlans else 0)
 
     @property
     def gateway_link(self) -> str:
@@ -124,21 +126,21 @@ def ipam_type(request: Request) -> str:
     return str(value.get("type") or "") if isinstance(value, Mapping) else ""
 
 
-def _vlans(document: Mapping[str, Any]) -> tuple[PortVlans, ...]:
-    """The untagged VLAN first, then the tagged ones; a trunk without `vlan` keeps the default VLAN."""
-    trunk = tuple(_tagged(index, each) for index, each in enumerate(document.get("vlanTrunk") or ()))
-    untagged = _vlan_id("$.vlan", document.get("vlan") or 0)
-    if not untagged and not trunk:
-        return ()
-    untagged = untagged or _DEFAULT_VLAN
-    return (PortVlans(untagged, untagged, untagged=True), *trunk)
+def _vlan(document: Mapping[str, Any]) -> int:
+    """0 also for the default VLAN of a trunk, whose port is an untagged member of it anyway."""
+    vlan = _vlan_id("$.vlan", document.get("vlan") or 0)
+    return 0 if vlan == DEFAULT_VLAN and document.get("vlanTrunk") else vlan
 
 
-def _tagged(index: int, value: Mapping[str, Any]) -> PortVlans:
+def _tagged_vlans(document: Mapping[str, Any]) -> tuple[VlanRange, ...]:
+    return tuple(_vlan_range(index, each) for index, each in enumerate(document.get("vlanTrunk") or ()))
+
+
+def _vlan_range(index: int, value: Mapping[str, Any]) -> VlanRange:
     path = f"$.vlanTrunk[{index}]"
     if "id" in value:
         vlan = _vlan_id(f"{path}.id", value["id"])
-        return PortVlans(vlan, vlan)
+        return vlan, vlan
     if "minID" not in value or "maxID" not in value:
         raise InvalidConfig(
             f"{path}: minID and maxID should be configured simultaneously", "or give one VLAN as id"
@@ -146,7 +148,7 @@ def _tagged(index: int, value: Mapping[str, Any]) -> PortVlans:
     first, last = _vlan_id(f"{path}.minID", value["minID"]), _vlan_id(f"{path}.maxID", value["maxID"])
     if first > last:
         raise InvalidConfig(f"{path}: minID {first} is greater than maxID {last}", "swap the two")
-    return PortVlans(first, last)
+    return first, last
 
 
 def _vlan_id(path: str, value: Any) -> int:

@@ -105,7 +105,7 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
     """The bridge, the pair, the container's side, the gateway, packet rules; in this order."""
     attachment = request.attachment
     return (
-        EnsureBridge(config.bridge, config.mtu, promisc=config.promisc, vlan_filtering=bool(config.vlans)),
+        EnsureBridge(config.bridge, config.mtu, promisc=config.promisc, vlan_filtering=config.has_vlans),
         WriteRecord(NAME, attachment, _record(request, config, layout).to_json()),
         CreatePair(attachment, request.netns, layout.mac, config.mtu),
         *_port(attachment, config, layout),
@@ -130,8 +130,10 @@ def _record(request: Request, config: Config, layout: Layout) -> Record:
 def _port(attachment: Attachment, config: Config, layout: Layout) -> Iterator[Step]:
     port = attachment.host_veth
     yield JoinBridge(port, config.bridge, hairpin=config.hairpin, isolated=config.port_isolation)
-    if config.vlans:
-        yield SetVlans(port, config.vlans, keep_default=config.preserve_default_vlan)
+    if config.has_vlans:
+        yield SetVlans(
+            port, config.untagged_vlan, config.tagged_vlans, keep_default=config.preserve_default_vlan
+        )
     if config.spoof_check:
         yield FilterMac(attachment, layout.mac)
 

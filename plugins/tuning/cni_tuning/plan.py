@@ -59,7 +59,7 @@ def _sysctl_steps(request: Request, config: Config, facts: Facts) -> Iterator[St
         before = facts.sysctls[each.path]
         if before is None:
             raise UnsupportedField(
-                f'$.sysctl: this kernel has no sysctl {each.key[:50]} (to be set to "{each.value[:24]}")',
+                f'$.sysctl: this kernel has no sysctl {each.key[:44]} (to be set to "{each.value[:20]}")',
                 f"there is no /proc/sys/net/{each.path} in the container",
             )
         yield SetSysctl(request.netns, each.path, each.value, before)

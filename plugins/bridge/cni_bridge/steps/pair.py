@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cni_bridge.config import VlanRange
 from cni_bridge.steps.links import create
 from linkspan.call.transaction import Undo, keep
 from linkspan.cni.errors import AlreadyAttached
@@ -65,16 +67,22 @@ class SetVlans:
     """Set the VLANs of the host end; those that the bridge gave to it are removed unless `keep_default`."""
 
     name: str
-    vlans: tuple[PortVlans, ...]
+    untagged: int
+    tagged: tuple[VlanRange, ...]
     keep_default: bool = False
 
     def do(self, host: Host) -> Undo:
         links = host.links()
         for each in () if self.keep_default else links.vlans(self.name):
             links.delete_vlans(self.name, each)
-        for each in self.vlans:
+        for each in port_vlans(self.untagged, self.tagged):
             links.add_vlans(self.name, each)
         return keep
+
+
+def port_vlans(untagged: int, tagged: Iterable[VlanRange]) -> tuple[PortVlans, ...]:
+    """The VLANs of a port as the host names them, the untagged one first."""
+    return (PortVlans(untagged, untagged, untagged=True), *(PortVlans(*each) for each in tagged))
 
 
 def remove_pair(host: Host, attachment: Attachment, *, recorded: bool = False) -> None:
