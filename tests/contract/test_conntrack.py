@@ -1,4 +1,4 @@
-"""The fake conntrack and the real one forget the same flows."""
+"""Conntrack in memory and on the kernel delete the same flows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ADDRESS: dict[Family, str] = {4: OUTSIDE_V4, 6: OUTSIDE_V6}
 TRACKED: tuple[tuple[Family, int], ...] = ((4, 1001), (4, 1002), (4, 53), (6, 1001), (6, 53))
 
 
-@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.root)])
+@pytest.fixture(params=["memory", pytest.param("linux", marks=pytest.mark.root)])
 def conntrack(request: pytest.FixtureRequest) -> Iterator[Conntrack]:
     """A conntrack that tracks a udp flow from the host to the outside for each of TRACKED."""
-    if request.param == "fake":
-        fake = MemoryConntrack()
-        fake.flows = [
+    if request.param == "memory":
+        memory = MemoryConntrack()
+        memory.flows = [
             Flow(
                 family=family,
                 protocol="udp",
@@ -32,7 +32,7 @@ def conntrack(request: pytest.FixtureRequest) -> Iterator[Conntrack]:
             )
             for family, port in TRACKED
         ]
-        yield fake
+        yield memory
         return
     host: PrivateHost = request.getfixturevalue("host")
     for command in (
@@ -50,7 +50,7 @@ def conntrack(request: pytest.FixtureRequest) -> Iterator[Conntrack]:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "forgotten"),
+    ("wanted", "deleted"),
     [
         ([Flow(family=4, protocol="udp", to_port=1001)], 1),
         ([Flow(family=4, protocol="udp", to_port=1001), Flow(family=4, protocol="udp", to_port=1002)], 2),
@@ -65,19 +65,19 @@ def conntrack(request: pytest.FixtureRequest) -> Iterator[Conntrack]:
         ([], 0),
     ],
 )
-def test_what_matches_every_field_that_is_set_is_forgotten(
-    conntrack: Conntrack, wanted: list[Flow], forgotten: int
+def test_flows_that_match_every_field_that_is_set_are_deleted(
+    conntrack: Conntrack, wanted: list[Flow], deleted: int
 ) -> None:
-    assert conntrack.flush(wanted) == forgotten
+    assert conntrack.flush(wanted) == deleted
 
 
-def test_what_is_forgotten_is_forgotten_once(conntrack: Conntrack) -> None:
+def test_a_flow_is_deleted_once(conntrack: Conntrack) -> None:
     flow = Flow(family=6, protocol="udp", to_port=53)
     assert [conntrack.flush([flow]), conntrack.flush([flow])] == [1, 0]
 
 
 @pytest.mark.root
-def test_a_kernel_without_such_a_table_forgets_nothing(
+def test_a_kernel_without_connection_tracking_has_nothing_to_delete(
     host: PrivateHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The fake files and the real ones keep the same promises."""
+"""Files in memory and on the kernel keep the same promises."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ONE = Attachment("net", "c1", "eth0")
 STATE = "/run/linkspan/1"
 
 
-@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.root)])
+@pytest.fixture(params=["memory", pytest.param("linux", marks=pytest.mark.root)])
 def files(request: pytest.FixtureRequest) -> Iterator[Files]:
     """Files of a host whose /run is empty."""
-    if request.param == "fake":
+    if request.param == "memory":
         yield MemoryFiles()
         return
     with request.getfixturevalue("host").entered():
@@ -39,7 +39,7 @@ def real(host: PrivateHost) -> Iterator[LinuxFiles]:
         yield LinuxFiles(STATE)
 
 
-def test_what_is_absent_is_none_false_or_empty(files: Files) -> None:
+def test_absence_is_none_false_or_empty(files: Files) -> None:
     assert files.read("/run/a/b") is None
     assert files.stamp("/run/a/b") is None
     assert not files.exists("/run/a/b")
@@ -84,6 +84,12 @@ def test_writing_below_a_file_fails(files: Files) -> None:
     files.write("/run/a", b"")
     with pytest.raises(IoFailure, match="/run/a"):
         files.write("/run/a/b", b"")
+
+
+def test_a_folder_is_not_made_in_place_of_a_file(files: Files) -> None:
+    files.write("/run/a", b"")
+    with pytest.raises(IoFailure, match="/run/a"):
+        files.make_folder("/run/a")
 
 
 def test_a_file_is_created_once(files: Files) -> None:
@@ -181,17 +187,17 @@ def test_two_plugins_can_lock_one_attachment_at_once(files: Files) -> None:
         pass
 
 
-# --- the fake ----------------------------------------------------------------------------------------------------
+# --- in memory -------------------------------------------------------------------------------------
 
 
-def test_the_fake_tells_a_deadlock() -> None:
+def test_files_in_memory_detect_a_deadlock() -> None:
     files = MemoryFiles()
     with files.lock("/run/lock"), pytest.raises(RuntimeError, match="deadlock"), files.lock("/run/lock"):
         pass
     assert files.held == set()
 
 
-# --- the real ones -----------------------------------------------------------------------------------------------
+# --- on the kernel --------------------------------------------------------------------------------
 
 
 @pytest.mark.root
@@ -247,7 +253,7 @@ def test_a_lack_of_descriptors_is_transient_and_not_absence(
 
 @pytest.mark.root
 @pytest.mark.parametrize("how", ["a link", "another owner"])
-def test_a_stranger_s_folder_in_place_of_ours_is_refused(real: LinuxFiles, how: str) -> None:
+def test_a_foreign_folder_in_place_of_ours_is_refused(real: LinuxFiles, how: str) -> None:
     os.mkdir("/run/elsewhere")
     if how == "a link":
         real.make_folder("/run/linkspan")

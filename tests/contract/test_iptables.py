@@ -1,4 +1,4 @@
-"""The fake iptables and the real ones, in both variants and both families, keep the same promises."""
+"""Iptables in memory and on the kernel, in both variants and families, keep the same promises."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def variant_host(request: pytest.FixtureRequest, host: PrivateHost) -> Iterator[
 
 @pytest.fixture(
     params=[
-        "fake",
+        "memory",
         pytest.param("nft", marks=pytest.mark.root),
         pytest.param("legacy", marks=pytest.mark.root),
     ]
 )
 def iptables(request: pytest.FixtureRequest) -> Iterator[Iptables]:
-    if request.param == "fake":
+    if request.param == "memory":
         yield MemoryIptables()
         return
     if not os.path.exists(f"/usr/sbin/iptables-{request.param}"):
@@ -118,7 +118,7 @@ def attachment(family: Family, name: str) -> Change:
     )
 
 
-# --- what a change does ----------------------------------------------------------------------------------------
+# --- what a change does ---------------------------------------------------------------------------
 
 
 def test_rules_read_as_iptables_save_prints_them(iptables: Iptables, family: Family) -> None:
@@ -247,7 +247,7 @@ def test_the_families_are_apart(iptables: Iptables) -> None:
     assert "OWN-a" not in iptables.rules(6, "nat")
 
 
-# --- what is refused -------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_several_tables_are_changed_by_one_request(iptables: Iptables, family: F
     ] * 2
 
 
-def test_a_jump_that_somebody_made_twice_is_left_once(iptables: Iptables, family: Family) -> None:
+def test_a_jump_that_is_there_twice_is_left_once(iptables: Iptables, family: Family) -> None:
     jump = Jump(chain="FORWARD", rule=Rule(target="ACCEPT", in_interface="br0"))
     _twice(iptables, family)
     iptables.apply(family, "filter", Change(jumps=(jump,)))
@@ -297,7 +297,7 @@ def _tool(iptables: Iptables, family: Family) -> str:
     return f"/usr/sbin/{'iptables' if family == 4 else 'ip6tables'}-{iptables.variant}"
 
 
-def test_the_policy_of_a_chain_is_told(iptables: Iptables, family: Family) -> None:
+def test_the_policy_of_a_chain_is_read(iptables: Iptables, family: Family) -> None:
     assert iptables.policy(family, "filter", "FORWARD") == "ACCEPT"
     if isinstance(iptables, MemoryIptables):
         iptables.policies[family, "filter", "FORWARD"] = "DROP"
@@ -322,7 +322,7 @@ FOREIGN_NAT = (
 )
 
 
-def test_a_table_that_nobody_made_and_one_of_its_own_are_readable(iptables: Iptables, family: Family) -> None:
+def test_an_unused_table_and_one_of_iptables_itself_are_readable(iptables: Iptables, family: Family) -> None:
     assert iptables.readable(family, "nat")
     iptables.apply(family, "nat", Change(shared=("SHARED",)))
     assert iptables.readable(family, "nat")
@@ -330,12 +330,12 @@ def test_a_table_that_nobody_made_and_one_of_its_own_are_readable(iptables: Ipta
 
 @pytest.mark.root
 @pytest.mark.parametrize("variant_host", ["nft"], indirect=True)
-def test_a_table_that_somebody_made_with_nft_is_not_readable(variant_host: str, family: Family) -> None:
+def test_a_table_that_was_made_with_nft_is_not_readable(variant_host: str, family: Family) -> None:
     for command in FOREIGN_NAT:
         subprocess.run(["nft", command.format(family="ip" if family == 4 else "ip6")], check=True)
-    real, fake = linux(variant_host), MemoryIptables()
-    fake.foreign = {(family, "nat")}
-    for each in (real, fake):
+    real, memory = linux(variant_host), MemoryIptables()
+    memory.foreign = {(family, "nat")}
+    for each in (real, memory):
         assert not each.readable(family, "nat")
         assert each.readable(family, "filter")
         with pytest.raises(KernelRefused):
@@ -345,14 +345,14 @@ def test_a_table_that_somebody_made_with_nft_is_not_readable(variant_host: str, 
         each.apply(family, "nat", Change(remove_chains=("SHARED",), remove=(("OTHER", LOCAL),)))
 
 
-def test_without_a_program_nothing_is_usable(family: Family) -> None:
+def test_without_iptables_neither_family_is_usable(family: Family) -> None:
     nothing = LinuxIptables(Programs("no-such-variant"), NfTables())
     assert not nothing.usable(family)
     with pytest.raises(ToolMissing):
         nothing.rules(family, "nat")
 
 
-# --- many writers ----------------------------------------------------------------------------------------------
+# --- many writers ---------------------------------------------------------------------------------
 
 
 def in_processes(count: int, work: Callable[[int], None]) -> int:
@@ -395,13 +395,13 @@ def test_eight_writers_at_once_leave_each_jump_once_and_lose_no_chain(
 
 @pytest.mark.root
 @pytest.mark.parametrize("variant_host", ["nft", "legacy"], indirect=True)
-def test_a_stranger_who_writes_meanwhile_is_neither_undone_nor_in_the_way(
+def test_a_program_that_writes_meanwhile_is_neither_undone_nor_in_the_way(
     variant_host: str, family: Family
 ) -> None:
-    """A stranger runs the host's iptables, as the reference plugins do: chains and rules appear and vanish."""
+    """It runs the host's iptables, as the reference plugins do: chains and rules appear and vanish."""
     tool = f"/usr/sbin/{'iptables' if family == 4 else 'ip6tables'}-{variant_host}"
 
-    def stranger() -> None:
+    def other_program() -> None:
         for number in range(12):
             subprocess.run([tool, "-w", "-t", "nat", "-N", "SHARED"], stderr=subprocess.DEVNULL, check=False)
             rule = ("-i", f"if{number}", "-j", "ACCEPT")
@@ -411,7 +411,7 @@ def test_a_stranger_who_writes_meanwhile_is_neither_undone_nor_in_the_way(
 
     def work(number: int) -> None:
         if number == 0:
-            return stranger()
+            return other_program()
         for turn in range(6):
             linux(variant_host).apply(family, "nat", attachment(family, f"{number}-{turn}"))
         return None

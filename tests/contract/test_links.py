@@ -1,4 +1,4 @@
-"""The fake links and the kernel's keep the same promises."""
+"""Links in memory and on the kernel keep the same promises."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BOX = "/run/netns/box"
 MAC, OTHER_MAC = "02:42:0a:00:00:01", "02:42:0a:00:00:02"
 
 
-@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.root)])
+@pytest.fixture(params=["memory", pytest.param("linux", marks=pytest.mark.root)])
 def both(request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host with one container, /run/netns/box, and a file /etc/file that is no namespace."""
-    if request.param == "fake":
+    """A host with one container, /run/netns/box, and a file /etc/file that is not a namespace."""
+    if request.param == "memory":
         memory = MemoryHost()
         memory.add_netns(BOX)
         memory.files.write("/etc/file", b"")
@@ -50,7 +50,9 @@ def inside(both: Host) -> Links:
 
 @pytest.fixture
 def pair(links: Links) -> Links:
-    """The host's links, with br0 up, veth0 a port of it, and its other end eth0 in the container; both ends are up."""
+    """The host's links, with br0 up, veth0 a port of it, and its other end eth0 in the container; both ends
+    are up.
+    """
     links.create_bridge("br0", mac=MAC)
     links.change("br0", up=True)
     make_pair(links)
@@ -63,34 +65,46 @@ def make_pair(links: Links, name: str = "veth0", peer: str = "eth0", mtu: int = 
 
 
 def refused(caught: pytest.ExceptionInfo[KernelRefused]) -> str:
-    """The errno's name; of EOPNOTSUPP's two names (they are one number) the one that the kernel's sources use."""
+    """The errno's name; of EOPNOTSUPP's two names (they are one number) the one that the kernel's sources
+    use.
+    """
     return {errno.EOPNOTSUPP: "EOPNOTSUPP"}.get(caught.value.errno, errno.errorcode[caught.value.errno])
 
 
-# --- namespaces --------------------------------------------------------------------------------------------------
+# --- namespaces -----------------------------------------------------------------------------------
 
 
-def test_a_path_with_nothing_is_a_namespace_that_is_gone(both: Host) -> None:
+def test_an_absent_path_is_a_namespace_that_is_gone(both: Host) -> None:
     with pytest.raises(NetnsGone):
-        both.links("/run/netns/nobody")
+        both.links("/run/netns/absent")
 
 
-def test_a_file_is_no_namespace(both: Host) -> None:
+def test_a_file_is_not_a_namespace(both: Host) -> None:
     with pytest.raises(InvalidNetns) as caught:
         both.links("/etc/file")
     assert not isinstance(caught.value, NetnsGone)
 
 
 def test_only_our_own_namespace_is_the_same(both: Host) -> None:
-    asked = ("/proc/self/ns/net", BOX, "/run/netns/nobody")
+    asked = ("/proc/self/ns/net", BOX, "/run/netns/absent")
     assert [both.same_netns(each) for each in asked] == [True, False, False]
 
 
-# --- links -------------------------------------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------------------
 
 
-def test_a_link_nobody_made_is_none(links: Links) -> None:
-    assert (links.get("br0"), links.by_index(4711)) == (None, None)
+def test_an_absent_link_is_none(links: Links) -> None:
+    assert (links.get("br0"), links.by_index(4711), links.by_index(0)) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["", "lo\0", "a-name-of-16-let", "a/b", "\ud800"], ids=ascii)
+def test_a_name_that_no_link_can_have_is_absent(links: Links, name: str) -> None:
+    assert (links.get(name), links.delete(name)) == (None, False)
+
+
+def test_a_name_is_not_cut_to_one_that_exists(links: Links) -> None:
+    links.create_bridge("fifteen-letters")
+    assert (links.get("fifteen-letters-"), links.delete("fifteen-letters-")) == (None, False)
 
 
 def test_a_fresh_container_has_lo_and_it_is_down(inside: Links) -> None:
@@ -128,7 +142,7 @@ def test_a_bridge_of_a_taken_name_is_refused(links: Links) -> None:
 
 
 @pytest.mark.parametrize("name", ["sixteen-letters-", "é" * 8, "a b", ".", "a/b"], ids=ascii)
-def test_a_name_the_kernel_does_not_take_is_refused(links: Links, name: str) -> None:
+def test_a_name_that_the_kernel_does_not_accept_is_refused(links: Links, name: str) -> None:
     with pytest.raises(KernelRefused):
         links.create_bridge(name)
 
@@ -156,7 +170,7 @@ def test_a_pair_of_which_one_name_is_taken_is_refused_whole(
 
 def test_a_pair_into_a_container_that_is_gone_is_refused(links: Links) -> None:
     with pytest.raises(NetnsGone):
-        links.create_veth("veth0", mac=MAC, peer="eth0", peer_mac=MAC, peer_netns="/run/netns/nobody")
+        links.create_veth("veth0", mac=MAC, peer="eth0", peer_mac=MAC, peer_netns="/run/netns/absent")
     assert links.get("veth0") is None
 
 
@@ -166,7 +180,7 @@ def test_a_pair_goes_with_either_end(links: Links, inside: Links) -> None:
     assert (links.get("veth0"), inside.get("eth0")) == (None, None)
 
 
-def test_deleting_what_is_absent_says_so(links: Links) -> None:
+def test_deleting_an_absent_link_is_false(links: Links) -> None:
     assert not links.delete("veth0")
 
 
@@ -228,7 +242,7 @@ def test_promiscuity_is_counted(links: Links) -> None:
     ],
     ids=["mtu", "mac", "master"],
 )
-def test_a_change_the_kernel_does_not_take_is_refused(
+def test_a_change_that_the_kernel_does_not_accept_is_refused(
     pair: Links, wanted: dict[str, str], number: str
 ) -> None:
     with pytest.raises(KernelRefused) as caught:
@@ -236,7 +250,7 @@ def test_a_change_the_kernel_does_not_take_is_refused(
     assert refused(caught) == number
 
 
-def test_a_link_that_is_no_bridge_takes_no_ports(pair: Links) -> None:
+def test_only_a_bridge_has_ports(pair: Links) -> None:
     with pytest.raises(KernelRefused) as caught:
         pair.change("veth0", master="lo")
     assert refused(caught) == "EOPNOTSUPP"
@@ -258,14 +272,14 @@ def test_hairpin_is_a_flag_of_a_port_until_it_leaves(pair: Links) -> None:
     assert (as_port.hairpin, alone.hairpin) == (True, False)
 
 
-def test_a_link_that_is_no_port_has_no_port_flags(links: Links) -> None:
+def test_only_a_port_has_port_flags(links: Links) -> None:
     make_pair(links)
     with pytest.raises(KernelRefused) as caught:
         links.change_port("veth0", hairpin=True)
     assert refused(caught) == "EOPNOTSUPP"
 
 
-# --- addresses ---------------------------------------------------------------------------------------------------
+# --- addresses ------------------------------------------------------------------------------------
 
 
 def test_addresses_come_in_the_order_they_were_given(inside: Links, pair: Links) -> None:
@@ -303,7 +317,7 @@ def test_a_link_that_goes_down_keeps_ipv4_and_loses_ipv6_and_routes(inside: Link
     assert (routes(inside, 4), routes(inside, 6)) == ([], [])
 
 
-# --- routes ------------------------------------------------------------------------------------------------------
+# --- routes ---------------------------------------------------------------------------------------
 
 
 def furnished(inside: Links) -> None:
@@ -354,6 +368,12 @@ def test_a_route_is_found_as_it_was_added(
     assert seen in routes(inside, 6 if ":" in dst else 4)
 
 
+def test_a_route_with_host_bits_is_one_to_its_network(inside: Links, pair: Links) -> None:
+    furnished(inside)
+    inside.add_route("10.9.3.4/16", ifname="eth0")
+    assert ("10.9.0.0/16", "", 0, 253) in routes(inside, 4)
+
+
 def test_a_route_keeps_all_its_numbers(inside: Links, pair: Links) -> None:
     furnished(inside)
     inside.add_route(
@@ -394,7 +414,7 @@ def test_a_route_through_a_link_that_is_down_is_refused(inside: Links, pair: Lin
     assert refused(caught) == "ENETDOWN"
 
 
-# --- sysctls and neighbours --------------------------------------------------------------------------------------
+# --- sysctls and neighbours -----------------------------------------------------------------------
 
 
 def test_a_sysctl_is_read_as_it_was_written(pair: Links) -> None:
@@ -402,7 +422,7 @@ def test_a_sysctl_is_read_as_it_was_written(pair: Links) -> None:
     assert pair.sysctl("ipv4/conf/veth0/route_localnet") == "1"
 
 
-def test_a_sysctl_nobody_has_is_none_and_takes_nothing(links: Links) -> None:
+def test_an_absent_sysctl_is_none_and_cannot_be_set(links: Links) -> None:
     assert links.sysctl("ipv4/no_such_thing") is None
     assert not links.set_sysctl("ipv4/no_such_thing", "1")
 
@@ -436,17 +456,17 @@ def test_sysctls_of_a_container_are_its_own(links: Links, inside: Links) -> None
     assert links.sysctl("ipv4/ip_forward") == "0"
 
 
-def test_what_neighbours_are_told_is_best_effort(both: Host, pair: Links) -> None:
+def test_announcing_addresses_is_best_effort(both: Host, pair: Links) -> None:
     pair.announce("veth0")
     pair.announce("no-such-link")
 
 
-# --- VLANs: tests/conformance has them on kernels whose bridges know them ----------------------------------------
+# --- VLANs: tests/conformance has them on kernels whose bridges know them -------------------------
 
 
 @pytest.fixture
 def vlan_port() -> MemoryLinks:
-    """veth0 on a bridge of the fake that filters VLANs."""
+    """veth0 on a bridge in memory that filters VLANs."""
     memory = MemoryHost()
     memory.add_netns(BOX)
     links = memory.namespace("/proc/self/ns/net")
@@ -478,7 +498,7 @@ def test_a_vlan_link_goes_with_what_it_is_on(vlan_port: MemoryLinks) -> None:
     assert vlan_port.get("br0.5") is None
 
 
-def test_a_kernel_without_vlans_says_so(vlan_port: MemoryLinks) -> None:
+def test_a_kernel_without_vlans_refuses_them(vlan_port: MemoryLinks) -> None:
     vlan_port.knows_vlans = False
     with pytest.raises(KernelRefused) as caught:
         vlan_port.add_vlans("veth0", PortVlans(5, 5))

@@ -1,4 +1,4 @@
-"""The fake nftables and the real one keep the same promises."""
+"""Nftables in memory and on the kernel keep the same promises."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from linkspan.netfilter.rules import Element, NftChange
 from tests.contract.test_iptables import in_processes
 from tests.harness.privatehost import PrivateHost
 
-#: The table and chain of another program.
-ANOTHERS = ("ip others", "theirs")
+#: A table and chain of another program.
+FOREIGN = ("ip others", "theirs")
 BASE = (
     "add table inet linkspan",
     "add map inet linkspan ports { type inet_proto . inet_service . ipv4_addr : ipv4_addr . inet_service ; }",
-    "add map inet linkspan ports6 { type inet_proto . inet_service . ipv6_addr : ipv6_addr . inet_service ; }",
+    "add map inet linkspan ports6 "
+    "{ type inet_proto . inet_service . ipv6_addr : ipv6_addr . inet_service ; }",
     "add map inet linkspan verdicts { type ifname : verdict ; }",
     "add set inet linkspan members { type ipv4_addr . ifname ; }",
     "add set inet linkspan ranges { type ipv4_addr ; flags interval ; }",
@@ -50,9 +51,9 @@ EVERY = (
 )
 
 
-@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.root)])
+@pytest.fixture(params=["memory", pytest.param("linux", marks=pytest.mark.root)])
 def nftables(request: pytest.FixtureRequest) -> Iterator[Nftables]:
-    if request.param == "fake":
+    if request.param == "memory":
         yield MemoryNftables()
         return
     with (
@@ -141,12 +142,12 @@ def test_rules_are_counted_chain_by_chain(table: Nftables) -> None:
     assert [table.count(name) for name in ("front", "drops", "nosuch")] == [2, 0, 0]
 
 
-def write_rules_of_another(nftables: Nftables, *rules: str) -> None:
-    """A table of somebody else's with one chain."""
+def write_foreign_rules(nftables: Nftables, *rules: str) -> None:
+    """A foreign table with one chain."""
     if isinstance(nftables, MemoryNftables):
-        nftables.others[ANOTHERS] = list(rules)
+        nftables.others[FOREIGN] = list(rules)
         return
-    table, chain = ANOTHERS
+    table, chain = FOREIGN
     script = [
         f"add table {table}",
         f"add chain {table} {chain}",
@@ -156,30 +157,28 @@ def write_rules_of_another(nftables: Nftables, *rules: str) -> None:
         context.run("\n".join(script))
 
 
-def rules_of_another(nftables: Nftables) -> list[str]:
-    """What is in that chain, as one reads it."""
+def foreign_rules(nftables: Nftables) -> list[str]:
+    """The rules of that chain."""
     found: list[str] = []
 
     def note(rule: str) -> bool:
         found.append(rule)
         return False
 
-    nftables.delete_rules(*ANOTHERS, note)
+    nftables.delete_rules(*FOREIGN, note)
     return found
 
 
-def test_chosen_rules_of_another_s_chain_go_and_no_other(nftables: Nftables) -> None:
+def test_only_chosen_rules_of_a_foreign_chain_are_deleted(nftables: Nftables) -> None:
     rules = [f'tcp dport {port} accept comment "c{port}"' for port in (80, 81, 82)]
-    write_rules_of_another(nftables, *rules)
-    nftables.delete_rules(*ANOTHERS, lambda rule: rule in (rules[0], rules[2]))
-    assert rules_of_another(nftables) == [rules[1]]
+    write_foreign_rules(nftables, *rules)
+    nftables.delete_rules(*FOREIGN, lambda rule: rule in (rules[0], rules[2]))
+    assert foreign_rules(nftables) == [rules[1]]
 
 
-@pytest.mark.parametrize("table", ["ip others", "ip6 others", "inet nobody"])
-def test_a_table_or_chain_of_another_that_is_absent_has_no_rule_to_delete(
-    nftables: Nftables, table: str
-) -> None:
-    write_rules_of_another(nftables)
+@pytest.mark.parametrize("table", ["ip others", "ip6 others", "inet absent"])
+def test_an_absent_foreign_table_or_chain_has_no_rule_to_delete(nftables: Nftables, table: str) -> None:
+    write_foreign_rules(nftables)
     nftables.delete_rules(table, "absent", lambda _: True)
 
 
@@ -203,7 +202,7 @@ def test_a_refused_change_changes_nothing(table: Nftables, change: NftChange) ->
     assert (caught.value.errno, table.elements("ports")) == (2, ())
 
 
-# --- the real one ----------------------------------------------------------------------------------------------
+# --- the real one ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -214,7 +213,7 @@ def real(host: PrivateHost) -> Iterator[LinuxNftables]:
 
 
 @pytest.mark.root
-def test_a_warm_object_sees_what_others_changed(real: LinuxNftables) -> None:
+def test_an_open_context_sees_what_others_changed(real: LinuxNftables) -> None:
     real.apply(NftChange(add=(WEB,)))
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     assert (real.element("ports", WEB.key), real.elements("ports"), real.chain("front")) == (None, (), None)
@@ -223,7 +222,7 @@ def test_a_warm_object_sees_what_others_changed(real: LinuxNftables) -> None:
 
 
 @pytest.mark.root
-def test_what_nft_said_is_in_the_details(real: LinuxNftables) -> None:
+def test_the_message_of_nft_is_in_the_details(real: LinuxNftables) -> None:
     with pytest.raises(KernelRefused) as caught:
         real.apply(NftChange(commands=("add rule inet linkspan front nonsense",)))
     assert "syntax error" in caught.value.details
@@ -278,7 +277,7 @@ def test_without_the_library_it_is_not_usable(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.root
-def test_close_gives_back_every_descriptor(host: PrivateHost) -> None:
+def test_close_closes_every_descriptor(host: PrivateHost) -> None:
     with host.entered():
         before = len(os.listdir("/proc/self/fd"))
         with closing(NfTables()) as nf_tables, closing(LinuxNftables(nf_tables)) as made:

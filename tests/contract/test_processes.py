@@ -1,4 +1,4 @@
-"""The fake processes and the real ones keep the same promises."""
+"""Processes in memory and on the kernel keep the same promises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from linkspan.host.contract import Finished, Processes
 from linkspan.host.linux.processes import LinuxProcesses
 from linkspan.host.memory.processes import MemoryProcesses, Run
 
-#: Makes programs at paths: one that writes stdin, then $WORD and its working directory, and ends with status 3.
+#: Makes programs at paths: one that writes stdin, then $WORD and its working directory, and ends with status
+#: 3.
 Maker = Callable[[str], str]
 
 
@@ -43,9 +44,9 @@ def _echo(run: Run) -> Finished:
     return Finished(3, run.stdin + f"|{run.env.get('WORD', '')}|{run.cwd}".encode())
 
 
-@pytest.fixture(params=["fake", "linux"])
+@pytest.fixture(params=["memory", "linux"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
-    return Desk(MemoryProcesses() if request.param == "fake" else LinuxProcesses(), tmp_path)
+    return Desk(MemoryProcesses() if request.param == "memory" else LinuxProcesses(), tmp_path)
 
 
 def test_the_first_of_several_folders_wins(desk: Desk) -> None:
@@ -54,20 +55,20 @@ def test_the_first_of_several_folders_wins(desk: Desk) -> None:
     assert desk.processes.find("tool", (desk.path("none"), desk.path("a"), desk.path("b"))) == first
 
 
-def test_what_is_in_no_folder_is_none(desk: Desk) -> None:
+def test_an_absent_program_is_not_found(desk: Desk) -> None:
     assert desk.processes.find("tool", (desk.path("a"),)) is None
     assert desk.processes.find("tool", ()) is None
     assert desk.processes.find("to\0ol", (desk.path("a"),)) is None
     assert desk.processes.find("\ud800", (desk.path("a"),)) is None
 
 
-def test_a_program_gets_what_it_is_given_and_its_end_is_told(desk: Desk, tmp_path: Path) -> None:
+def test_a_program_gets_its_input_and_its_result_is_returned(desk: Desk, tmp_path: Path) -> None:
     path = desk.program("a/tool")
     done = desk.processes.run([path], stdin=b"in", env={"WORD": "w"}, cwd=str(tmp_path))
     assert done == Finished(3, f"in|w|{tmp_path}".encode())
 
 
-def test_an_environment_is_nothing_but_what_is_given(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_gets_the_given_environment_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORD", "ours")
     path = desk.program("a/tool")
     assert desk.processes.run([path], stdin=b"", env={}, cwd="/").stdout == b"||/"
@@ -78,10 +79,10 @@ def test_an_absent_program_is_a_missing_tool(desk: Desk) -> None:
         desk.processes.run([desk.path("tool")], stdin=b"", env={}, cwd="/")
 
 
-# --- the real ones -----------------------------------------------------------------------------------------------
+# --- on the kernel --------------------------------------------------------------------------------
 
 
-def test_a_folder_of_the_name_is_no_program(tmp_path: Path) -> None:
+def test_a_folder_of_the_name_is_not_a_program(tmp_path: Path) -> None:
     (tmp_path / "tool").mkdir()
     assert LinuxProcesses().find("tool", (str(tmp_path),)) is None
 
@@ -96,7 +97,7 @@ def test_a_working_directory_that_is_gone_is_the_root(tmp_path: Path) -> None:
     assert done.stdout == b"/\n"
 
 
-def test_a_file_that_cannot_be_run_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_run_is_an_io_failure(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text("not a program")
     (tmp_path / "tool").chmod(stat.S_IRUSR)
     with pytest.raises(IoFailure, match="tool"):

@@ -1,4 +1,4 @@
-"""The fake host and the real one say alike who listens."""
+"""Hosts in memory and on the kernel find the same listeners."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from tests.harness.privatehost import HOST_V4, OUTSIDE_V4, PrivateHost
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 
 
-@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.root)])
+@pytest.fixture(params=["memory", pytest.param("linux", marks=pytest.mark.root)])
 def listeners(request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A host with servers on 8080/tcp (one address), 8081/tcp (IPv6) and 5353/udp, and clients that use 9000 and 9001."""
-    if request.param == "fake":
+    """A host with servers on 8080/tcp (one address), 8081/tcp (IPv6) and 5353/udp, and clients that use 9000
+    and 9001.
+    """
+    if request.param == "memory":
         memory = MemoryHost()
         memory.listeners = {("tcp", 8080), ("tcp", 8081), ("udp", 5353)}
         yield memory
@@ -56,7 +58,7 @@ def listeners(request: pytest.FixtureRequest) -> Iterator[Host]:
         ("tcp", set(), set()),
     ],
 )
-def test_those_who_wait_are_found_and_nobody_else(
+def test_listeners_are_found_and_connected_sockets_are_not(
     listeners: Host, protocol: str, asked: set[int], found: set[int]
 ) -> None:
     assert listeners.listening(protocol, asked) == found

@@ -39,7 +39,10 @@ def datagram(sequence: int, messages: Iterable[tuple[int, int, bytes]]) -> bytes
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> list[int]:
-    """Replace the kernel for every netlink socket of this process. The types of the requests, in order, as they are sent."""
+    """Replace the kernel for every netlink socket of this process.
+
+    The types of the requests, in order, as they are sent.
+    """
     asked: list[int] = []
     sequences: list[int] = []
 

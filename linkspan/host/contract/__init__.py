@@ -1,8 +1,9 @@
 """The host as a plugin sees it.
 
-`host.linux` implements this contract on the kernel, `host.memory` in memory; tests/contract runs the same tests on both. A request that
-fails raises KernelRefused (with its errno), IoFailure, ToolMissing or InvalidNetns, never an exception of an underlying library. Only
-ENODEV and ENOENT mean that something is absent; every other error is raised.
+`host.linux` implements this contract on the kernel, `host.memory` in memory; tests/contract runs the same
+tests on both. A request that fails raises KernelRefused (with its errno), IoFailure, ToolMissing or
+InvalidNetns, never an exception of an underlying library. Only ENODEV and ENOENT mean that something is
+absent; every other error is raised.
 
 Nothing here does anything: Protocols and the values that they pass. Imports `cni` and `netfilter.rules` only.
 """
@@ -33,7 +34,7 @@ __all__ = [
 
 
 class Host(Protocol):
-    """One call's view of the host. `close` gives back every descriptor of a container's namespace."""
+    """The host as one call sees it."""
 
     @property
     def iptables(self) -> Iptables: ...
@@ -52,26 +53,32 @@ class Host(Protocol):
 
     @property
     def state_dir(self) -> str:
-        """/run/linkspan/<cookie of our network namespace>: what cannot outlive this boot and this namespace."""
+        """Where state is kept that must outlive neither this boot nor our network namespace; see `paths`."""
 
     @property
     def boot(self) -> str:
-        """What tells this boot and this network namespace from every other: "<boot id> <namespace cookie>"."""
+        """Identifies this boot and our network namespace: "<boot id> <namespace cookie>"."""
 
     def links(self, netns: str = "") -> Links:
-        """The links of the host, or of the namespace at a path.
+        """The links of our own network namespace, or of the one at a path.
 
-        Raises NetnsGone if the path is empty-but-asked-for or absent, InvalidNetns if it is no network namespace.
+        Raises NetnsGone if nothing is at the path, InvalidNetns if that is not a network namespace.
         """
 
     def same_netns(self, netns: str) -> bool:
-        """Whether a path is the namespace we run in. False when it is gone."""
+        """Whether a path is our own network namespace; False if nothing is there.
+
+        Raises InvalidNetns if that cannot be determined.
+        """
 
     def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
-        """Those among the ports ("tcp", "udp", "sctp") on which a process of the host waits, on whatever address."""
+        """Those of the ports ("tcp", "udp", "sctp") that have a listener, on whatever address.
+
+        Raises KernelRefused.
+        """
 
     def warn(self, message: str) -> None:
-        """Tell the caller something on its stderr, one line."""
+        """Write one line to the caller's stderr."""
 
     def close(self) -> None:
-        """Close what this call opened, and only that: warm sockets of the host's own namespace stay."""
+        """Close what this call opened. What a worker keeps between calls stays open."""

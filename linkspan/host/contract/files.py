@@ -9,22 +9,25 @@ from linkspan.cni.model import Attachment
 
 
 class Files(Protocol):
-    """Files and locks. Paths are absolute. Errors other than "absent" raise IoFailure naming the path."""
+    """Paths are absolute. Every error but absence raises IoFailure, which names the path.
+
+    Symbolic links in our own state are never followed.
+    """
 
     def exists(self, path: str) -> bool:
-        """Whether a file, folder or anything else is there; a link counts, whatever it leads to."""
+        """Whether anything is there; a symbolic link counts, whatever it points to."""
 
     def read(self, path: str) -> bytes | None:
-        """The content of a regular file, or None if absent. Raises NotAFile if anything else is there.
-
-        Symbolic links are not followed below our own folders.
-        """
+        """The content of a regular file; None if it is absent. Raises NotAFile if anything else is there."""
 
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
-        """Replace a file whole: written to a temporary file, then renamed. Parent folders are made (0700)."""
+        """Replace a file as a whole, through a temporary file that is renamed. Makes its folders (0700)."""
 
     def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
-        """Make a file appear complete or not at all: written in folder `aside`, then linked. False if `path` exists."""
+        """Create a file completely or not at all: written in folder `aside`, then linked.
+
+        False if it exists.
+        """
 
     def remove(self, path: str) -> bool:
         """Remove a file, and what a killed `write` of it has left. False if absent.
@@ -39,16 +42,25 @@ class Files(Protocol):
         """The sorted names in a folder; empty if it is absent."""
 
     def can_write(self, folder: str) -> bool:
-        """Whether files could be made in a folder, or, while it is absent, in the nearest one above it that is there."""
+        """Whether files can be created in a folder or, while that is absent, in its nearest parent."""
 
     def stamp(self, path: str) -> tuple[int, int] | None:
-        """(inode, ctime in ns) of a file, or None if absent: changes whenever the file is written, linked or replaced."""
+        """(inode, ctime in ns) of a file, or None if it is absent.
+
+        It changes whenever the file is written, linked or replaced.
+        """
 
     def make_folder(self, path: str, *, mode: int = 0o700) -> None:
-        """Make a folder and its parents; one that is there stays as it is."""
+        """Make a folder and its parents; one that exists stays as it is."""
 
     def lock(self, path: str, *, mode: int = 0o600) -> AbstractContextManager[None]:
-        """Hold an exclusive flock(2) on a file that is made if absent and stays. The kernel frees it if we die."""
+        """Hold an exclusive flock(2) on a file, which is created if absent and stays.
+
+        The kernel releases it if the process dies.
+        """
 
     def lock_attachment(self, plugin: str, attachment: Attachment) -> AbstractContextManager[None]:
-        """Exclude other verbs of one plugin on one attachment. Inherited by programs we start, so it outlives our death."""
+        """Exclude other verbs of one plugin on one attachment.
+
+        Programs that we run inherit the lock, so it is held until they end even if this process dies.
+        """

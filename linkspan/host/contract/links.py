@@ -11,11 +11,13 @@ from linkspan.netfilter.rules import Family
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A network interface as the kernel has it. `master` and `peer` are interface indexes, 0 for none.
+    """A network interface as the kernel has it.
 
-    `carrier` is whether the operational state is up (for a veth: both ends are). `peer` is the index of a veth's other end in *its*
-    namespace. `promisc` is the flag that a person sets, `promiscuity` how many users there are of it; `txqlen` in packets.
-    `vlan_filtering` is a bridge's, None for any other link and where this kernel's bridges know no VLANs.
+    * `master` is the index of its bridge, `peer` that of a veth's other end in *its* namespace; 0 for none.
+    * `carrier`: whether its operational state is up (of a veth: whether both ends are).
+    * `promisc`: the flag that an administrator sets; `promiscuity`: how many users need the mode.
+    * `txqlen`: the length of its transmit queue in packets.
+    * `vlan_filtering`: None for a link that is not a bridge, and where this kernel's bridges know no VLANs.
     """
 
     index: int
@@ -38,7 +40,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PortVlans:
-    """VLANs of a bridge port, `first` to `last` (both of them in it): sent with a tag, or as the port's own without one."""
+    """The VLANs `first` to `last` (inclusive) of a bridge port, which sends them tagged or untagged."""
 
     first: int
     last: int
@@ -47,7 +49,7 @@ class PortVlans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRoute:
-    """A route of a namespace. `gw` is "" on-link; `ifname` the outgoing interface; `dst` in CIDR form."""
+    """A route of a namespace. `dst` is in CIDR form, `gw` "" on-link, `ifname` the outgoing interface."""
 
     dst: str
     gw: str
@@ -60,7 +62,10 @@ class KernelRoute:
 
 
 class Links(Protocol):
-    """The links, addresses, routes and network sysctls of one network namespace."""
+    """One network namespace. What fails raises KernelRefused with the kernel's errno.
+
+    A method that needs a link by name raises KernelRefused(ENODEV) if there is none.
+    """
 
     def get(self, name: str) -> Link | None:
         """The link of that name, or None."""
@@ -69,24 +74,24 @@ class Links(Protocol):
         """The link of that index, or None."""
 
     def all(self, *, kind: str = "", master: int = 0) -> tuple[Link, ...]:
-        """All links, or those of a kind ("veth", "bridge") or on a bridge."""
+        """All links, or those of a kind ("veth", "bridge"), or the ports of the bridge of an index."""
 
     def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
-        """Make a bridge that is down. KernelRefused(EEXIST) if any link has the name; mtu 0 is the kernel's default."""
+        """Create a bridge, which is down. EEXIST if the name is taken; mtu 0 is the kernel's default."""
 
     def create_vlan(self, name: str, *, link: str, vlan: int) -> None:
-        """Make an 802.1Q link on top of `link`. KernelRefused(EEXIST) if the name is taken, EOPNOTSUPP without 802.1Q."""
+        """Create an 802.1Q link on top of `link`. EEXIST if the name is taken, EOPNOTSUPP without 802.1Q."""
 
     def create_veth(
         self, name: str, *, mac: str, peer: str, peer_mac: str, peer_netns: str, mtu: int = 0
     ) -> None:
-        """Make a pair in one request: `name` here, `peer` inside `peer_netns` (a path). Both are down.
+        """Create a veth pair in one request: `name` here, `peer` in the namespace at a path; both are down.
 
-        KernelRefused(EEXIST) when either name is taken.
+        EEXIST if either name is taken.
         """
 
     def delete(self, name: str) -> bool:
-        """Delete a link (a veth's other end goes with it). False if there is none of that name."""
+        """Delete a link, and with a veth its other end. False if there is no link of that name."""
 
     def change(
         self,
@@ -100,34 +105,37 @@ class Links(Protocol):
         allmulti: bool | None = None,
         txqlen: int | None = None,
     ) -> None:
-        """Change what is not None, in one request. `master` "" takes the link off its bridge."""
+        """Change what is not None, in one request. `master` "" removes the link from its bridge."""
 
     def change_port(self, name: str, *, hairpin: bool | None = None, isolated: bool | None = None) -> None:
-        """Change a bridge port's flags."""
+        """Change flags of a bridge port."""
 
     def vlans(self, name: str) -> tuple[PortVlans, ...]:
-        """The VLANs of a bridge port, or of a bridge itself, in order; neighbouring ones that are alike as one."""
+        """The VLANs of a bridge or bridge port, in order and in the fewest ranges."""
 
     def add_vlans(self, name: str, vlans: PortVlans, *, on_bridge: bool = False) -> None:
-        """Give a bridge port (or, `on_bridge`, the bridge itself) VLANs; `untagged` also makes the first its PVID."""
+        """Add VLANs to a bridge port, or to a bridge itself; a single untagged one becomes the PVID."""
 
     def delete_vlans(self, name: str, vlans: PortVlans) -> None:
-        """Take VLANs from a bridge port."""
+        """Delete VLANs from a bridge port."""
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """The addresses on a link in CIDR form, link-local IPv6 left out, in the kernel's order."""
+        """The addresses of a link in CIDR form without link-local IPv6, in the kernel's order."""
 
     def unsettled_addresses(self, name: str) -> Mapping[str, bool]:
-        """The IPv6 addresses (CIDR) that cannot be used yet -> whether a duplicate was found (IFA_F_DADFAILED)."""
+        """IPv6 addresses (CIDR) that cannot be used yet -> whether that is because a duplicate was found."""
 
     def add_address(self, name: str, address: str, *, nodad: bool = True) -> bool:
-        """Put an address (CIDR) on a link; IPv4 gets its broadcast address, IPv6 no duplicate detection. False if there."""
+        """Add an address (CIDR): IPv4 with its broadcast address, IPv6 without duplicate detection.
+
+        False if the link has it already.
+        """
 
     def delete_address(self, name: str, address: str) -> bool:
-        """Take an address off a link; False if it was not there."""
+        """Delete an address (CIDR); False if the link does not have it."""
 
     def routes(self, family: Family, *, table: int = 254) -> tuple[KernelRoute, ...]:
-        """The unicast routes of one table (254 is main; 0 means all tables but local)."""
+        """The unicast routes of one table (254 is main), or of all tables but local for 0."""
 
     def add_route(
         self,
@@ -141,13 +149,16 @@ class Links(Protocol):
         table: int | None = None,
         scope: int | None = None,
     ) -> None:
-        """Add a route through `ifname`. KernelRefused(EEXIST) if one with this dst, table and priority exists."""
+        """Add a route through `ifname`. EEXIST if there is one with this dst, table and priority."""
 
     def sysctl(self, key: str) -> str | None:
-        """The value of a file below /proc/sys/net ("ipv4/ip_forward"), stripped; None if this kernel has none."""
+        """The value of a key below net, such as "ipv4/ip_forward"; None if this kernel has no such key."""
 
     def set_sysctl(self, key: str, value: str) -> bool:
-        """Write it unless it is so already. False if this kernel has no such file. KernelRefused(EROFS, EACCES) as told."""
+        """Set a key unless it has the value already; False if this kernel has no such key.
+
+        EROFS or EACCES where /proc/sys is not writable.
+        """
 
     def announce(self, name: str) -> None:
-        """Tell the link's neighbours who has its addresses: gratuitous ARP and unsolicited NA. Best effort, no wait."""
+        """Announce a link's addresses: gratuitous ARP and unsolicited NA. Best effort, without waiting."""

@@ -1,4 +1,4 @@
-"""Packet rules of both back ends, and tracked flows."""
+"""Packet rules of both backends, and tracked connections."""
 
 from __future__ import annotations
 
@@ -9,63 +9,69 @@ from linkspan.netfilter.rules import Change, Element, Family, Flow, NftChange
 
 
 class Iptables(Protocol):
-    """The reference-shaped rules. A change of one table of one family is one transaction."""
+    """The rules that have the reference's shape. Every method but `usable` raises ToolMissing, KernelRefused.
+
+    A change of one table of one family is one transaction.
+    """
 
     def usable(self, family: Family) -> bool:
-        """Whether the tool (or library) for this family is there and the kernel answers."""
+        """Whether iptables of this family is installed, with the library that it may need."""
 
     def readable(self, family: Family, table: str) -> bool:
-        """Whether the table is one of iptables', as it is before anybody used it; `nft` makes others of the same name.
+        """Whether iptables can read the table: it is unused, or has nothing in it that only nft can express.
 
-        That it is may be remembered.
+        The answer yes may be remembered.
         """
 
     def apply(self, family: Family, table: str, change: Change) -> None:
-        """Carry out a change atomically, safe against other writers. Absent things to remove are fine."""
+        """Carry out a change atomically, safe against other writers. What is to be removed may be absent."""
 
     def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
-        """The same for several tables (name -> change), in order: each is atomic, not all together."""
+        """Carry out changes of several tables (name -> change) in order; each is atomic, not all together."""
 
     def rules(self, family: Family, table: str) -> Mapping[str, tuple[str, ...]]:
-        """Every chain of the table with its rules, each as iptables-save prints it without the leading `-A CHAIN `."""
+        """Chain -> rules as iptables-save prints them, without the leading `-A CHAIN`."""
 
     def policy(self, family: Family, table: str, chain: str) -> str:
-        """What becomes of a packet at the end of a built-in chain: "ACCEPT" or "DROP"."""
+        """The policy of a built-in chain: "ACCEPT" or "DROP"."""
 
 
 class Nftables(Protocol):
-    """Our own table, `inet linkspan`, and what others of our kind left in theirs. One `apply` is one atomic transaction."""
+    """Our own table, and foreign rules to be deleted. Every method raises KernelRefused, ToolMissing."""
 
     def usable(self) -> bool:
-        """Whether libnftables is there and the kernel answers."""
+        """Whether libnftables is installed and this kernel has nf_tables. Does not raise ToolMissing."""
 
     def apply(self, change: NftChange) -> None:
-        """Carry out a change atomically: commands first, then removals (absent is fine), then additions."""
+        """Carry out a change atomically: commands, then removals (which may be absent), then additions."""
 
     def element(self, name: str, key: tuple[str, ...]) -> Element | None:
-        """One element of a set or map of ours, or None (also when there is no such set, or no table)."""
+        """An element of a set or map of ours; None if it, its set or the table does not exist."""
 
     def elements(self, name: str) -> tuple[Element, ...]:
-        """All elements of a set or map of ours; empty when there is no such set."""
+        """All elements of a set or map of ours; none if it does not exist."""
 
     def chain(self, name: str) -> tuple[str, ...] | None:
-        """The rules of a chain of ours as nft prints them, without handles; None when there is no such chain.
+        """The rules of a chain of ours as nft prints them, without handles; None if it does not exist.
 
-        For people and tests: the cost grows with all that the table holds.
+        For display and tests: the time it takes grows with the whole table.
         """
 
     def count(self, chain: str) -> int:
-        """How many rules a chain of ours has, 0 also when there is no such chain. The cost depends on nothing else."""
+        """How many rules a chain of ours has, 0 if it does not exist. A big table does not slow it down."""
 
     def delete_rules(self, table: str, chain: str, chosen: Callable[[str], bool]) -> None:
-        """Delete those rules of another's chain that are chosen, by what nft prints of them; `table` is family and name.
+        """Delete from a foreign chain the rules for which `chosen` is true, given what nft prints of them.
 
-        Absent things are fine.
+        `table` is family and name. Table and chain may be absent.
         """
 
 
 class Conntrack(Protocol):
-    """The kernel's table of flows."""
+    """The kernel's table of tracked connections."""
 
     def flush(self, flows: Iterable[Flow]) -> int:
-        """Forget the flows that match; how many went. 0 where the kernel keeps no such table."""
+        """Delete the flows that match; how many there were. 0 on a kernel without connection tracking.
+
+        Raises KernelRefused.
+        """

@@ -9,17 +9,20 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A program that ended: its exit status and what it wrote to stdout. stderr went to the caller's."""
+    """A program that has ended: its exit status and what it wrote to stdout."""
 
     status: int
     stdout: bytes
 
 
 class Processes(Protocol):
-    """Other programs."""
+    """Programs of this host."""
 
     def find(self, name: str, folders: Sequence[str]) -> str | None:
-        """The first regular file of that name, symbolic links followed, in the folders in order."""
+        """The first regular file of that name in the folders, in order; symbolic links are followed.
+
+        Raises IoFailure if it is in none of them and one of them cannot be read.
+        """
 
     def own_type(self, path: str) -> str:
         """The CNI type of an executable of this very installation, "" for any other program."""
@@ -27,7 +30,8 @@ class Processes(Protocol):
     def run(
         self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False
     ) -> Finished:
-        """Run to its end. A busy executable (ETXTBSY) is retried; an absent one raises ToolMissing.
+        """Run a program to its end, in folder `cwd`, or in / if that does not exist.
 
-        With `merged` the program's stderr is part of its stdout.
+        Its stderr is the caller's, or with `merged` a part of its stdout. An executable that is still being
+        written (ETXTBSY) is tried again. Raises ToolMissing if there is no such program, IoFailure.
         """

@@ -1,7 +1,8 @@
 """The contract on the kernel of this machine.
 
-Everything is made when it is first used, so that making a host costs nothing. Only modules of this package talk to the kernel and to the
-libraries around it (libnftables, python-iptables). Imports `cni`, `netfilter` and `host.contract`, nothing else of linkspan.
+Everything is made when it is first used, so that making a host costs nothing. Only modules of this package
+talk to the kernel and to the libraries around it (libnftables, python-iptables). Imports `cni`, `netfilter`
+and `host.contract`, nothing else of linkspan.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class SharedSockets:
-    """What a worker keeps between calls: sockets and contexts of the network namespace that it runs in, each opened by its first use."""
+    """Sockets and contexts of our own network namespace, which a worker keeps between calls.
+
+    Each is opened when it is first used.
+    """
 
     def __init__(self) -> None:
         self.readable_tables: set[tuple[Family, str]] = set()
@@ -87,7 +91,10 @@ class SharedSockets:
 
 
 class LinuxHost:
-    """The contract's Host for one call. `netns_fds` are namespaces that the caller has opened: path -> descriptor."""
+    """The contract's Host for one call.
+
+    `netns_fds` are namespaces that the caller has opened: path -> descriptor.
+    """
 
     def __init__(
         self,

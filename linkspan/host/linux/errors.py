@@ -15,7 +15,7 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 @contextmanager
 def kernel_errors(request: str, absent: Collection[int] = ()) -> Iterator[None]:
-    """Raise KernelRefused for an OSError inside; one whose number is in `absent` ends the block without an error.
+    """Raise KernelRefused for an OSError inside; one whose number is in `absent` ends the block quietly.
 
     `request` completes "the kernel refused to ...". What the kernel said beyond the number is in `details`.
     """
@@ -30,7 +30,7 @@ def kernel_errors(request: str, absent: Collection[int] = ()) -> Iterator[None]:
 
 @contextmanager
 def file_errors(verb: str, path: str, absent: Collection[int] = ()) -> Iterator[None]:
-    """Raise IoFailure for an OSError inside: "cannot VERB PATH: ..."; NotAFile if something else is in a file's place.
+    """Raise IoFailure for an OSError inside: "cannot VERB PATH: ...", NotAFile if PATH is not a file.
 
     An error whose number is in `absent` ends the block without an error.
     """

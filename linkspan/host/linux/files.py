@@ -1,4 +1,8 @@
-"""The contract's Files: flock(2), open-file-description locks, nameless files that get their name by link(2), rename(2) to replace."""
+"""The contract's Files on the kernel.
+
+Locks are flock(2) and open-file-description locks. New files are nameless (O_TMPFILE) until link(2) gives
+them their name; rename(2) replaces.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ _FLOCK = "hhqqi4x"  # struct flock of fcntl.h on 64-bit Linux: l_type, l_whence,
 
 
 class LinuxFiles:
-    """Files of this host. `held` are the descriptors of attachment locks, which the programs we start inherit."""
+    """Files of this host.
+
+    `held` are the descriptors of attachment locks, which the programs we start inherit.
+    """
 
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
@@ -116,7 +123,10 @@ class LinuxFiles:
 
     @contextmanager
     def lock_attachment(self, plugin: str, attachment: Attachment) -> Iterator[None]:
-        """See contract.Files: one byte of one file for each plugin, so that no attachment leaves a lock file."""
+        """See contract.Files.
+
+        What is locked is one byte of one file for each plugin, so that no attachment leaves a lock file.
+        """
         path = paths.lock(self._state_dir, plugin)
         byte = int(attachment.key[:15], 16)
         with self._opened(path, os.O_RDWR | os.O_NOFOLLOW, 0o600) as descriptor:
@@ -156,7 +166,7 @@ def _make(path: str, mode: int) -> None:
 
 
 def _check_owner(path: str) -> None:
-    """State is believed only in folders of our own: another user could have made this one, or a link in its place."""
+    """Believe state only in folders of our own: another user could have made this one, or a link here."""
     with file_errors("read", path):
         status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
@@ -167,8 +177,8 @@ def _check_owner(path: str) -> None:
 def _replaced(path: str, data: bytes, mode: int) -> bool:
     """Write a file whole. False if another writer of the same file interfered: write it again.
 
-    The temporary name is the same for all writers, so that the next one, or whoever removes the file, also removes what a killed
-    writer has left.
+    The temporary name is the same for all writers, so that the next one, or whoever removes the file, also
+    removes what a killed writer has left.
     """
     temporary = f"{path}{_TEMPORARY}"
     with _written(temporary, data, mode) as name_it:
@@ -191,10 +201,10 @@ def _replaced(path: str, data: bytes, mode: int) -> bool:
 
 @contextmanager
 def _written(temporary: str, data: bytes, mode: int) -> Iterator[Callable[[str], None]]:
-    """A file with `data`, and a function that gives it a name; that raises FileExistsError if the name is taken.
+    """A file with `data`, and a function that names it, or raises FileExistsError if the name is taken.
 
-    Until then it has none (O_TMPFILE, open(2)), so that a process killed here leaves nothing. On a file system without such files it is
-    called `temporary` and our process id.
+    Until then it has none (O_TMPFILE, open(2)), so that a process killed here leaves nothing. On a file
+    system without such files it is called `temporary` and our process id.
     """
     try:
         descriptor = os.open(os.path.dirname(temporary), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)

@@ -1,7 +1,8 @@
 """The contract's Links on the kernel: links, addresses, routes and network sysctls of one network namespace.
 
-The messages are those of `netlink.rtnl_link` and `netlink.rtnl_route`. A netlink socket belongs to the namespace in which it was opened, so
-a container's socket is opened inside its namespace and used from outside.
+The messages are those of `netlink.rtnl_link` and `netlink.rtnl_route`. A netlink socket belongs to the
+namespace in which it was opened, so a container's socket is opened inside its namespace and used from
+outside.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class LinuxLinks:
         """Close the netlink socket; the next request opens another."""
         self._netlink.close()
 
-    # --- links ------------------------------------------------------------------------------------------------
+    # --- links ------------------------------------------------------------------------------------
 
     def get(self, name: str) -> Link | None:
         """See contract.Links."""
@@ -137,7 +138,7 @@ class LinuxLinks:
         with kernel_errors(f"delete VLAN {vlans.first} of {name}", absent=(errno.ENOENT,)):
             self._netlink.do(rtnl_link.del_port_vlans(self._index(name), vlans))
 
-    # --- addresses --------------------------------------------------------------------------------------------
+    # --- addresses --------------------------------------------------------------------------------
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """See contract.Links."""
@@ -167,7 +168,7 @@ class LinuxLinks:
                 return True
         return False
 
-    # --- routes -----------------------------------------------------------------------------------------------
+    # --- routes -----------------------------------------------------------------------------------
 
     def routes(self, family: Family, *, table: int = MAIN_TABLE) -> tuple[KernelRoute, ...]:
         """See contract.Links."""
@@ -209,7 +210,7 @@ class LinuxLinks:
             )
             self._netlink.do(request)
 
-    # --- sysctls and neighbours -------------------------------------------------------------------------------
+    # --- sysctls and neighbours -------------------------------------------------------------------
 
     def sysctl(self, key: str) -> str | None:
         """See contract.Links."""
@@ -224,8 +225,8 @@ class LinuxLinks:
     def announce(self, name: str) -> None:
         """See contract.Links.
 
-        The kernel announces a link's addresses itself when the link is given a MAC address, also the one that it has (ip-sysctl:
-        arp_notify, ndisc_notify). A packet socket of ours would take 16 ms to close.
+        The kernel announces a link's addresses itself when the link is given a MAC address, also the one
+        that it has (ip-sysctl: arp_notify, ndisc_notify). A packet socket of ours would take 16 ms to close.
         """
         with suppress(KernelRefused):
             link = self.get(name)
@@ -234,7 +235,7 @@ class LinuxLinks:
                 self.set_sysctl(f"ipv6/conf/{name}/ndisc_notify", "1")
                 self.change(name, mac=link.mac)
 
-    # --- underneath -------------------------------------------------------------------------------------------
+    # --- underneath -------------------------------------------------------------------------------
 
     @contextmanager
     def _entered(self) -> Iterator[None]:

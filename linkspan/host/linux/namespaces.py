@@ -21,7 +21,10 @@ _CANNOT_RETURN = 70  # EX_SOFTWARE of sysexits.h
 
 
 def open_netns(path: str) -> int:
-    """A descriptor of the network namespace at `path`. Raises NetnsGone if nothing is there, InvalidNetns for everything else."""
+    """A descriptor of the network namespace at `path`.
+
+    Raises NetnsGone if nothing is there, InvalidNetns for everything else.
+    """
     if not path:
         raise NetnsGone("CNI_NETNS is empty", "it names the container's network namespace")
     try:
@@ -52,7 +55,10 @@ def checked(descriptor: int, path: str) -> int:
 
 
 def same_namespace(path: str) -> bool:
-    """Whether `path` is the network namespace we run in; False if nothing is there. Raises InvalidNetns if that cannot be told."""
+    """Whether `path` is the network namespace we run in; False if nothing is there.
+
+    Raises InvalidNetns if that cannot be determined.
+    """
     try:
         other = os.stat(path)
     except OSError as error:

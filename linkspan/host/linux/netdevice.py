@@ -1,4 +1,4 @@
-"""The index of an interface's name and the name of its index, in the network namespace of a socket (netdevice(7))."""
+"""From interface names to indexes and back, in the network namespace of a socket (netdevice(7))."""
 
 from __future__ import annotations
 

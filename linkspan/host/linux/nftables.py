@@ -1,9 +1,11 @@
 """The contract's Nftables on the kernel: a binding of libnftables, in process.
 
-Adding, finding and deleting an element takes 0.1 ms, in a table of no elements as in one of 10,000. libnftables' own `list` and `get element`
-first fetch every element of every set (47 ms for 10,000), so a single element is asked of the kernel directly (netlink.netfilter).
+Adding, finding and deleting an element takes 0.1 ms, in a table of no elements as in one of 10,000.
+libnftables' own `list` and `get element` first fetch every element of every set (47 ms for 10,000), so a
+single element is asked of the kernel directly (netlink.netfilter).
 
-API: libnftables(3). Its messages give the reason in words, without error number and without the command that failed.
+API: libnftables(3). Its messages give the reason in words, without error number and without the command that
+failed.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ _LOST_RACES = (errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EAGAIN, errno.EINT
 class LinuxNftables:
     """The contract's Nftables, of the network namespace in which this object is first used.
 
-    It keeps one libnftables context from then on: 0.6 ms once, 0.1 ms for a call. Not for use by two threads at once, nor on both sides
-    of a fork.
+    It keeps one libnftables context from then on: 0.6 ms once, 0.1 ms for a call. Not for use by two threads
+    at once, nor on both sides of a fork.
     """
 
     def __init__(self, nf_tables: NfTables) -> None:
@@ -54,13 +56,17 @@ class LinuxNftables:
         return self._nf_tables.available()
 
     def apply(self, change: NftChange) -> None:
-        """Carry out a change in one transaction. Raises KernelRefused with nft's message in details, ToolMissing."""
+        """Carry out a change in one transaction.
+
+        Raises KernelRefused with nft's message in details, ToolMissing.
+        """
         refused: list[str] = []
         while script := "\n".join(self._script(change)):
             try:
                 self._ask(script)
             except KernelRefused as refusal:
-                # Another program may have changed an element after we read it. If not, the script is the same when we read again.
+                # Another program may have changed an element after we read it. If not, the script is the same
+                # when we read again.
                 if refusal.errno not in _LOST_RACES or script in refused or len(refused) == _TRIES:
                     raise
                 refused.append(script)
@@ -87,11 +93,17 @@ class LinuxNftables:
         return nft_text.parse_chain(listing) if listing else None
 
     def count(self, chain: str) -> int:
-        """How many rules a chain of ours has; 0 also if there is none. Takes 0.03 ms whatever the table holds."""
+        """How many rules a chain of ours has; 0 also if there is none.
+
+        Takes 0.03 ms whatever the table holds.
+        """
         return self._nf_tables.rule_count(chain)
 
     def delete_rules(self, table: str, chain: str, chosen: Callable[[str], bool]) -> None:
-        """Delete those rules of a foreign chain that are chosen by their text. Raises KernelRefused, ToolMissing."""
+        """Delete those rules of a foreign chain that are chosen by their text.
+
+        Raises KernelRefused, ToolMissing.
+        """
         if not self._nf_tables.has_chain(table, chain):
             return
         with closing(Context(_STATELESS | _HANDLES)) as numbered:
@@ -107,7 +119,10 @@ class LinuxNftables:
             self._context = None
 
     def _script(self, change: NftChange) -> Iterator[str]:
-        """The transaction's commands. One that fails takes 8 ms and fails them all, so none is sent that would fail."""
+        """The transaction's commands.
+
+        One that fails takes 8 ms and fails them all, so none is sent that would fail.
+        """
         gone = {(name, key) for name, key in change.remove if self.element(name, key) is not None}
         added = {(wanted.name, wanted.key): wanted for wanted in change.add}
         for at, wanted in tuple(added.items()):
@@ -143,7 +158,10 @@ class LinuxNftables:
 
 
 class Context:
-    """A libnftables context: it runs commands and returns what they print. Raises ToolMissing without the library."""
+    """A libnftables context: it runs commands and returns what they print.
+
+    Raises ToolMissing without the library.
+    """
 
     def __init__(self, flags: int = _STATELESS) -> None:
         self._library = _library()

@@ -20,7 +20,10 @@ _PR_SET_NAME = 15  # linux/prctl.h
 
 
 class LinuxProcesses:
-    """Programs of this host. They inherit the descriptors `inherited` (attachment locks); `stderr` is the caller's."""
+    """Programs of this host.
+
+    They inherit the descriptors `inherited` (attachment locks); `stderr` is the caller's.
+    """
 
     def __init__(self, inherited: Sequence[int] = (), stderr: int = 2) -> None:
         self._inherited = inherited

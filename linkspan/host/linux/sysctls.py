@@ -1,10 +1,13 @@
-"""The network sysctls: files below /proc/sys/net, which are those of the network namespace of the calling thread."""
+"""Network sysctls: files below /proc/sys/net, for the network namespace of the calling thread."""
 
 from __future__ import annotations
 
 
 def read(key: str) -> str | None:
-    """The value of a key such as "ipv4/ip_forward", stripped; None if this kernel has no such key. Raises OSError."""
+    """The value of a key such as "ipv4/ip_forward", stripped; None if this kernel has no such key.
+
+    Raises OSError.
+    """
     try:
         with open(_path(key), "rb", buffering=0) as file:
             return file.readall().strip().decode(errors="replace")

@@ -3,8 +3,8 @@
     host = MemoryHost(refuse={"links.create_veth": errno.ENOMEM, ("files.write", 2): errno.ENOSPC})
     host.add_netns("/run/netns/box")
 
-It ships with the library, so that third-party plugins can be tested in the same way. tests/contract holds it against the kernel. Imports
-`cni`, `netfilter` and `host.contract`, nothing else of linkspan.
+It ships with the library, so that third-party plugins can be tested in the same way. tests/contract holds it
+against the kernel. Imports `cni`, `netfilter` and `host.contract`, nothing else of linkspan.
 """
 
 from linkspan.host.memory.faults import Failure, Killed, ReplyLost, Request

@@ -21,7 +21,8 @@ DEFAULT_VLANS = {1: True}
 
 @dataclass(slots=True, eq=False)
 class Device:
-    """`peer` is a veth's other end, `master` the bridge it is a port of, `below` the link that a VLAN link is on top of.
+    """`peer` is a veth's other end, `master` the bridge it is a port of, `below` the link that a VLAN link
+    is on top of.
 
     `vlans` maps each VLAN to whether it is sent untagged.
     """

@@ -20,7 +20,9 @@ _Part = TypeVar("_Part")
 
 @dataclass(frozen=True, slots=True)
 class ReplyLost:
-    """A request that is carried out and fails nevertheless, as when the kernel's reply does not fit (ENOBUFS)."""
+    """A request that is carried out and fails nevertheless, as when the kernel's reply does not fit
+    (ENOBUFS).
+    """
 
     failure: Failure
 
@@ -32,9 +34,9 @@ class Killed(BaseException):
 class Faults:
     """Counts requests and makes some fail.
 
-    `refuse` says which fail and how: every one of a name, or its n-th. Such a request does nothing, unless its failure is a ReplyLost.
-    `requests` has all requests so far, as keys that `refuse` takes, so that a test can refuse each in turn. The request `dies_at`, and each
-    after it, raises Killed.
+    `refuse` says which fail and how: every one of a name, or its n-th. Such a request does nothing, unless
+    its failure is a ReplyLost. `requests` has all requests so far, as keys that `refuse` takes, so that a
+    test can refuse each in turn. The request `dies_at`, and each after it, raises Killed.
     """
 
     def __init__(
@@ -57,7 +59,10 @@ class Faults:
         return cast("_Part", _Guarded(name, protocol, part, self))
 
     def count(self, method: str, subject: str) -> BaseException | None:
-        """Count a request. Raise what it is refused with, or return what it fails with once it is carried out."""
+        """Count a request.
+
+        Raise what it is refused with, or return what it fails with once it is carried out.
+        """
         self._counts[method] += 1
         request = (method, self._counts[method])
         self._dead = self._dead or request == self.dies_at
@@ -73,7 +78,10 @@ class Faults:
 
 
 class _Guarded:
-    """A part of a host. Attributes that are not of the contract, which tests use, are those of the part itself."""
+    """A part of a host.
+
+    Attributes that are not of the contract, which tests use, are those of the part itself.
+    """
 
     def __init__(self, name: str, protocol: type, part: object, faults: Faults) -> None:
         vars(self).update(_name=name, _protocol=protocol, _part=part, _faults=faults)

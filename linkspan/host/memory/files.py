@@ -23,9 +23,9 @@ class _File:
 
 
 class MemoryFiles:
-    """Files by path, and folders. A lock that its holder asks for again would never be had: that raises RuntimeError.
+    """Files and folders by path. For tests, `contents` has all files and `held` the locks that are held.
 
-    `contents` is what a test may look at or lay out; locks that are held are in `held`.
+    To take a lock that is held raises RuntimeError: there is no other process that would release it.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class MemoryFiles:
         return tuple(sorted(self._below(folder)))
 
     def can_write(self, folder: str) -> bool:
-        """See contract.Files: nothing here is read-only, but a file is no folder."""
+        """See contract.Files. Nothing here is read-only, but nothing can be created below a file."""
         above = [folder[:at] for at, each in enumerate(folder) if each == "/"]
         return not any(path in self._files for path in (folder, *above))
 
@@ -156,7 +156,7 @@ class MemoryFiles:
 
 
 def _want_path(verb: str, path: str) -> None:
-    """Refuse what is no path of any file: a NUL, or what does not come from bytes."""
+    """Refuse a path that no file can have: with a NUL, or one that cannot be encoded."""
     try:
         possible = b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:

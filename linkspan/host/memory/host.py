@@ -16,9 +16,11 @@ from linkspan.host.memory.processes import MemoryProcesses
 
 
 class MemoryHost(Faults):
-    """A host with one network namespace of its own, and those of containers that a test adds; see Faults for `refuse` and `dies_at`.
+    """A host with one network namespace of its own, and those of containers that a test adds; see Faults for
+    `refuse` and `dies_at`.
 
-    `warnings` are what callers were told; `listeners` are the (protocol, port) on which a test lets a process listen.
+    `warnings` are what callers were told; `listeners` are the (protocol, port) on which a test lets a
+    process listen.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class MemoryHost(Faults):
         self.conntrack = self.guarded("conntrack", contract.Conntrack, MemoryConntrack())
         self.processes = self.guarded("processes", contract.Processes, MemoryProcesses())
 
-    # --- the contract -------------------------------------------------------------------------------------------------
+    # --- the contract -----------------------------------------------------------------------------
 
     def links(self, netns: str = "") -> MemoryLinks:
         """See contract.Host."""
@@ -65,7 +67,7 @@ class MemoryHost(Faults):
         """See contract.Host."""
         self.closed = True
 
-    # --- for tests ----------------------------------------------------------------------------------------------------
+    # --- for tests --------------------------------------------------------------------------------
 
     def add_netns(self, path: str) -> MemoryLinks:
         """Add a fresh network namespace at a path; its only link is lo, which is down."""

@@ -1,4 +1,6 @@
-"""The contract's Links in memory: one network namespace, with as much of the kernel's behaviour as plugins rely on."""
+"""The contract's Links in memory: one network namespace, with as much of the kernel's behaviour as plugins
+rely on.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ from linkspan.netfilter.rules import Family
 class MemoryLinks:
     """One network namespace; `find` gives the one at a path.
 
-    For tests: `sysctls` and `announced` are there to be read; `knows_vlans` is False on a kernel whose bridges know no VLANs; `duplicates`
-    are IPv6 addresses (CIDR) that a neighbour has too.
+    For tests: `sysctls` and `announced` are there to be read; `knows_vlans` is False on a kernel whose
+    bridges know no VLANs; `duplicates` are IPv6 addresses (CIDR) that a neighbour has too.
     """
 
     def __init__(self, find: Callable[[str], MemoryLinks]) -> None:
@@ -40,7 +42,7 @@ class MemoryLinks:
         self.duplicates: set[str] = set()
         self.add(Device(self, self.next_index(), "lo", "", "00:00:00:00:00:00", mtu=65536))
 
-    # --- links --------------------------------------------------------------------------------------------------------
+    # --- links ------------------------------------------------------------------------------------
 
     def get(self, name: str) -> Link | None:
         """See contract.Links."""
@@ -156,7 +158,7 @@ class MemoryLinks:
         for vlan in range(vlans.first, vlans.last + 1):
             device.vlans.pop(vlan, None)
 
-    # --- addresses and routes -----------------------------------------------------------------------------------------
+    # --- addresses and routes ---------------------------------------------------------------------
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """See contract.Links."""
@@ -224,7 +226,7 @@ class MemoryLinks:
             request=request,
         )
 
-    # --- sysctls and neighbours ---------------------------------------------------------------------------------------
+    # --- sysctls and neighbours -------------------------------------------------------------------
 
     def sysctl(self, key: str) -> str | None:
         """See contract.Links."""
@@ -239,7 +241,7 @@ class MemoryLinks:
         if self._device(name) is not None:
             self.announced += [(name, each) for each in self.addresses(name)]
 
-    # --- for tests and for other namespaces ---------------------------------------------------------------------------
+    # --- for tests and for other namespaces -------------------------------------------------------
 
     def end(self) -> None:
         """The namespace ends, and with it every pair that has an end in it."""
@@ -288,7 +290,7 @@ class MemoryLinks:
         self._routes.drop_link(device.name)
         self.sysctls.drop_link(device.name)
 
-    # --- underneath ---------------------------------------------------------------------------------------------------
+    # --- underneath -------------------------------------------------------------------------------
 
     def _device(self, name: str) -> Device | None:
         return next((each for each in self._devices if each.name == name), None)
@@ -312,7 +314,9 @@ class MemoryLinks:
         device.enslave(bridge)
 
     def _switch(self, device: Device, *, up: bool) -> None:
-        """Up, a link gets the routes to its subnets; down, it loses all routes and, as keep_addr_on_down is 0, IPv6 addresses."""
+        """Up, a link gets the routes to its subnets; down, it loses all routes and, as keep_addr_on_down is
+        0, IPv6 addresses.
+        """
         device.up = up
         if not up:
             self._routes.drop_link(device.name)

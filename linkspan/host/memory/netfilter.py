@@ -46,10 +46,11 @@ _TARGETS = frozenset(
 
 
 class MemoryIptables:
-    """The tables of both families; `tables[4, "nat"]["POSTROUTING"]` is a list of rules as iptables-save prints them.
+    """The tables of both families; `tables[4, "nat"]["POSTROUTING"]` is a list of rules as iptables-save
+    prints them.
 
-    For tests: `families` are those whose iptables is installed, `policies[4, "filter", "FORWARD"]` may be "DROP", and `foreign` are tables
-    such as (4, "nat") that another program made with nft.
+    For tests: `families` are those whose iptables is installed, `policies[4, "filter", "FORWARD"]` may be
+    "DROP", and `foreign` are tables such as (4, "nat") that another program made with nft.
     """
 
     def __init__(self, *, families: tuple[Family, ...] = (4, 6)) -> None:

@@ -111,5 +111,5 @@ def _scope(*, six: bool, gw: str, asked: int | None) -> int:
 
 
 def _key(route: KernelRoute) -> tuple[str, int, int]:
-    """What the kernel tells routes apart by."""
+    """What identifies a route in the kernel."""
     return route.dst, route.table, route.priority

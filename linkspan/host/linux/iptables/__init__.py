@@ -1,1 +1,1 @@
-"""The contract's Iptables: through libiptc where the host's iptables is the legacy variant, else through iptables-restore."""
+"""The contract's Iptables: through libiptc for the legacy variant, else through iptables-restore."""

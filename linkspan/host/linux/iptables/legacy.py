@@ -1,8 +1,9 @@
 """iptables of the legacy variant, through python-iptables, which is imported here and nowhere else.
 
-A table is fetched from the kernel whole, changed in memory and written back whole: a program that fetched before and writes back after us
-undoes our change. So the lock of iptables-legacy is held from fetching to committing; python-iptables itself takes none. What to change
-is read from the host's iptables-save, because python-iptables prints rules only by redirecting our stdout.
+A table is fetched from the kernel whole, changed in memory and written back whole: a program that fetched
+before and writes back after us undoes our change. So the lock of iptables-legacy is held from fetching to
+committing; python-iptables itself takes none. What to change is read from the host's iptables-save, because
+python-iptables prints rules only by redirecting our stdout.
 """
 
 from __future__ import annotations
@@ -96,7 +97,10 @@ def _commit(iptc: Any, family: Family, table: str, to_do: Sequence[Edit]) -> Ker
 
 @contextmanager
 def _fresh(iptc: Any, family: Family, name: str) -> Iterator[Any]:
-    """The table as the kernel has it now. The library keeps table objects for ever, so each is refreshed before use."""
+    """The table as the kernel has it now.
+
+    The library keeps table objects for ever, so each is refreshed before use.
+    """
     table = (iptc.Table if family == 4 else iptc.Table6)(name, autocommit=False)
     try:
         table.refresh()
@@ -152,9 +156,10 @@ def _entry(iptc: Any, family: Family, table: Any, rule: Rule) -> Any:
 def _register(iptc: Any, extensions: Any, name: str) -> None:
     """Register a target for both families if its library registers it for one.
 
-    A library registers its targets once, when it is loaded, and libxtables keeps only those for the family in use then: after
-    MASQUERADE of IPv4 there is none of IPv6 (both are in libxt_NAT.so). A second copy of the library registers them anew; of its
-    targets only the one asked for may stay on libxtables' list, because libxtables ends the process over a target that it has twice.
+    A library registers its targets once, when it is loaded, and libxtables keeps only those for the family
+    in use then: after MASQUERADE of IPv4 there is none of IPv6 (both are in libxt_NAT.so). A second copy of
+    the library registers them anew; of its targets only the one asked for may stay on libxtables' list,
+    because libxtables ends the process over a target that it has twice.
     """
     file = os.path.realpath(os.path.join(os.environ.get("XTABLES_LIBDIR", ""), f"libxt_{name}.so"))
     if not name or extensions.find_target(name) or not os.path.exists(file):
@@ -176,7 +181,10 @@ def _names(extensions: Any, pointer: int | None) -> Iterator[bytes]:
 
 
 def _take(iptc: Any, extensions: Any, name: bytes) -> None:
-    """Move a pending target to those in use. After one failure libxtables finds it only if it is told that it must."""
+    """Move a pending target to those in use.
+
+    After one failure libxtables finds it only with XTF_LOAD_MUST_SUCCEED.
+    """
     found = extensions._xtables_find_target(name, iptc.xtables.XTF_LOAD_MUST_SUCCEED)  # noqa: SLF001
     target = ctypes.cast(found, ctypes.POINTER(extensions._target_struct))  # noqa: SLF001
     extensions._loaded(target[0].name, target)  # noqa: SLF001
@@ -185,7 +193,8 @@ def _take(iptc: Any, extensions: Any, name: bytes) -> None:
 def _load_copy(file: str) -> None:
     """Load a library once more, with data of its own.
 
-    The descriptor stays open: the loader takes two libraries of one path for the same, and this path names the descriptor.
+    The descriptor stays open: the loader takes two libraries of one path for the same, and this path names
+    the descriptor.
     """
     descriptor = os.memfd_create(os.path.basename(file))
     with open(file, "rb") as library:
@@ -195,7 +204,7 @@ def _load_copy(file: str) -> None:
 
 def _rule_class(iptc: Any, family: Family) -> Any:
     class OneTable(iptc.Rule if family == 4 else iptc.Rule6):  # type: ignore[misc]
-        """A rule whose target is searched among the chains of its own table; the library would fetch all tables."""
+        """A rule whose target is searched in its own table only; the library would fetch all tables."""
 
         @property
         def tables(self) -> list[Any]:
@@ -209,11 +218,15 @@ def _configure(extension: Any, options: Sequence[tuple[str, str]]) -> None:
         negated = name.startswith("!")
         words: list[str] = [value] if name == "comment" or " " not in value else value.split(" ")
         extension.set_parameter(name.lstrip("! "), ["!", *words] if negated else words)
-    extension._final_check()  # noqa: SLF001 - final_check() itself writes the rule to our stdout and reads it back
+    # final_check() itself writes the rule to our stdout and reads it back.
+    extension._final_check()  # noqa: SLF001
 
 
 def _library() -> Any:
-    """The module `iptc`. It is told where its libraries are, or it would run compilers and ldconfig to find them."""
+    """The module `iptc`.
+
+    It is told where its libraries are, or it would run compilers and ldconfig to find them.
+    """
     try:
         with _libraries_located():
             import iptc

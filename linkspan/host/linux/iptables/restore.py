@@ -1,8 +1,8 @@
-"""iptables of the nft variant: each table read once and changed once, by the host's own iptables-save and iptables-restore.
+"""iptables of the nft variant, through iptables-save and iptables-restore, once each for a change.
 
-Reading and changing must be one step to others. Among ourselves a lock ensures that (two processes that append a missing jump would append
-it twice). Other programs do not take that lock: there iptables-restore fails if a chain or rule is no longer what was read, nothing is
-changed, and the table is read again.
+Reading and changing must be one step to others. Among ourselves a lock ensures that (two processes that
+append a missing jump would append it twice). Other programs do not take that lock: there iptables-restore
+fails if a chain or rule is no longer what was read, nothing is changed, and the table is read again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from linkspan.host.linux.netlink.netfilter import NfTables
 
 _TRIES = 12
-#: A change that is refused this often in a row, though the table read again calls for the same edits, is refused for good.
+#: A change that is refused this often in a row, though the table read again calls for the same edits, is
+#: refused for good.
 _SAME_TRIES = 3
 _LOST_RACES = (errno.EEXIST, errno.ENOENT, errno.EBUSY, errno.EAGAIN, errno.EINTR)
 
@@ -39,7 +40,7 @@ class RestoreIptables:
         return all(self._tools.find(family, action) is not None for action in ("save", "restore"))
 
     def readable(self, family: Family, table: str) -> bool:
-        """Whether iptables-save prints the table; it calls one incompatible that has chains or rules only nft can make."""
+        """Whether iptables-save prints the table, or reports one that only nft can express."""
         try:
             self._tools.save(family, (table,))
         except KernelRefused as refusal:
@@ -53,7 +54,7 @@ class RestoreIptables:
         return self._tools.read(family, (table,))[table]
 
     def policy(self, family: Family, table: str, chain: str) -> str:
-        """The policy of a built-in chain, asked of nf_tables, which keeps this variant's tables like any others."""
+        """The policy of a built-in chain, read from nf_tables, which keeps this variant's tables."""
         return "DROP" if self._nf_tables.drops(_nft_table(family, table), chain) else "ACCEPT"
 
     def apply(self, family: Family, table: str, change: Change) -> None:
@@ -82,7 +83,10 @@ class RestoreIptables:
         return {table: edits for table, edits in found.items() if edits}
 
     def _is_done(self, family: Family, table: str, change: Change) -> bool:
-        """Whether a change only removes from chains that are absent: then it needs no program, and no table that iptables can read."""
+        """Whether a change only removes from chains that do not exist.
+
+        Then it needs no program, and no table that iptables can read.
+        """
         chains = dict.fromkeys((*change.remove_chains, *(chain for chain, _ in change.remove)))
         return change.only_removes and not any(
             self._nf_tables.has_chain(_nft_table(family, table), each) for each in chains

@@ -1,7 +1,7 @@
 """The iptables of this host: which variant it is, and the module for that one.
 
-`iptables-nft` and `iptables-legacy` are two rule sets in one kernel; what other programs wrote with the host's `iptables` is seen in the
-same one only.
+`iptables-nft` and `iptables-legacy` are two rule sets in one kernel; what other programs wrote with the
+host's `iptables` is seen in the same one only.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _MULTI: Mapping[str, Variant] = {"xtables-nft-multi": "nft", "xtables-legacy-mul
 class LinuxIptables:
     """The contract's Iptables, of the network namespace of the calling thread.
 
-    The variant of each family is determined once per object. `readable` keeps the tables that were found readable, because finding out
-    takes a program.
+    The variant of each family is determined once per object. `readable` keeps the tables that were found
+    readable, because finding out takes a program.
     """
 
     def __init__(
@@ -41,20 +41,29 @@ class LinuxIptables:
         self._readable = set() if readable is None else readable
 
     def usable(self, family: Family) -> bool:
-        """Whether iptables of this family is installed with what its variant needs. Starts no program if it is."""
+        """Whether iptables of this family is installed with what its variant needs.
+
+        Starts no program if it is.
+        """
         try:
             return self._of(family).usable(family)
         except ToolMissing:
             return False
 
     def readable(self, family: Family, table: str) -> bool:
-        """Whether iptables can read the table; True for good once it could. Raises ToolMissing without iptables."""
+        """Whether iptables can read the table; True for good once it could.
+
+        Raises ToolMissing without iptables.
+        """
         if (family, table) not in self._readable and self._of(family).readable(family, table):
             self._readable.add((family, table))
         return (family, table) in self._readable
 
     def apply(self, family: Family, table: str, change: Change) -> None:
-        """Carry out a change atomically. Raises ToolMissing without iptables, KernelRefused with the tool's words in details."""
+        """Carry out a change atomically.
+
+        Raises ToolMissing without iptables, KernelRefused with the tool's words in details.
+        """
         self._of(family).apply(family, table, change)
 
     def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
@@ -62,7 +71,7 @@ class LinuxIptables:
         self._of(family).apply_all(family, changes)
 
     def rules(self, family: Family, table: str) -> Mapping[str, tuple[str, ...]]:
-        """Every chain of the table with its rules as iptables-save prints them; empty before anybody used the table."""
+        """Chain -> rules as iptables-save prints them; empty as long as the table is unused."""
         return self._of(family).rules(family, table)
 
     def policy(self, family: Family, table: str, chain: str) -> str:

@@ -38,7 +38,10 @@ class Tools:
         return self._processes.find(program_name(family, action), self._folders)
 
     def save(self, family: Family, tables: Sequence[str]) -> str:
-        """What iptables-save prints of tables: one program for any number of them. Raises KernelRefused, ToolMissing."""
+        """What iptables-save prints of tables: one program for any number of them.
+
+        Raises KernelRefused, ToolMissing.
+        """
         finished = self._run(family, "save", ("-t", tables[0]) if len(tables) == 1 else ())
         printed = finished.stdout.decode(errors="replace")
         if finished.status != 0 or any(
@@ -53,7 +56,10 @@ class Tools:
         return {table: found.get(table, {}) for table in tables}
 
     def restore(self, family: Family, script: str) -> KernelRefused | None:
-        """Carry out a script of iptables-restore in one transaction for each table; what the kernel refused. Raises ToolMissing."""
+        """Carry out a script of iptables-restore in one transaction for each table; what the kernel refused.
+
+        Raises ToolMissing.
+        """
         finished = self._run(family, "restore", ("--noflush",), script)
         return _refused(CHANGE, family, "restore", finished) if finished.status else None
 
@@ -84,7 +90,7 @@ def planned(present: Chains, change: Change) -> tuple[Edit, ...]:
 
 @contextmanager
 def xtables_lock() -> Iterator[None]:
-    """Hold the lock that iptables-legacy takes, and every change of ours: the nft variant itself locks nothing.
+    """Hold the lock of iptables-legacy, which our own changes take too: the nft variant locks nothing.
 
     Waits; the kernel releases the lock if we die. Raises IoFailure.
     """

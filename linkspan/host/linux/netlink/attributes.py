@@ -1,4 +1,7 @@
-"""Netlink attributes (struct nlattr, linux/netlink.h): size, type and a payload that is padded to four bytes. Pure."""
+"""Netlink attributes (struct nlattr, linux/netlink.h): size, type and a payload that is padded to four bytes.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from collections.abc import Iterator
 
 Attributes = dict[int, bytes]
 
+#: NLA_F_NESTED: nfnetlink demands it on nested attributes, rtnetlink's older attributes never had it.
 NESTED = 0x8000
-"""NLA_F_NESTED, which nfnetlink demands on nested attributes and rtnetlink's older ones never had."""
 
 _HEADER = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
@@ -33,7 +36,10 @@ def nested(kind: int, *attributes: bytes) -> bytes:
 
 
 def text(kind: int, value: str) -> bytes:
-    """A string that ends with a NUL. Raises OSError(EINVAL) for one that no name can be: with a NUL, or not encodable."""
+    """A string that ends with a NUL.
+
+    Raises OSError(EINVAL) for one that no name can be: with a NUL, or not encodable.
+    """
     try:
         encoded = value.encode(errors="surrogateescape")
     except UnicodeEncodeError:
@@ -59,7 +65,7 @@ def u32(kind: int, value: int) -> bytes:
 
 
 def parse(data: bytes, at: int = 0) -> Attributes:
-    """The attributes of a message, or of a nested attribute, from offset `at`: type -> payload, the last of each type."""
+    """The attributes of a message, or of a nested attribute, from offset `at`: type -> payload."""
     return dict(pairs(data, at))
 
 

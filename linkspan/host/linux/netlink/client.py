@@ -1,9 +1,11 @@
 """A netlink socket that sends one request and waits for its answer (netlink(7), linux/netlink.h).
 
-Everything that this package asks the kernel over netlink passes through `Netlink`: sequence numbers, acknowledgements, dumps, error
-numbers and the kernel's own words for them are read here and nowhere else. The other modules only know the messages of their protocol.
+Everything that this package asks the kernel over netlink passes through `Netlink`: sequence numbers,
+acknowledgements, dumps, error numbers and the kernel's own words for them are read here and nowhere else.
+The other modules only know the messages of their protocol.
 
-Datagrams leave through `Netlink.send` and arrive through `Netlink.receive`: a test that replaces these decides what the kernel answers.
+Datagrams leave through `Netlink.send` and arrive through `Netlink.receive`: a test that replaces these
+decides what the kernel answers.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER = 0, 4, 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
+#: struct nlmsghdr: length, type, flags, sequence number, port.
 HEADER = struct.Struct("=IHHII")
-"""struct nlmsghdr: length, type, flags, sequence number, port."""
 
 _NLM_F_DUMP_INTR, _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
 _NLMSGERR_ATTR_MSG = 1
@@ -31,19 +33,20 @@ _SOL_NETLINK = 270
 _CAP_ACK, _EXT_ACK, _GET_STRICT_CHK = 10, 11, 12
 _LARGEST = 1 << 18
 _DUMP_TRIES = 10
-_PATIENCE = struct.pack("@ll", 5, 0)
-"""struct timeval. The kernel works while the request is sent; whoever still waits after that has lost the answer."""
+#: struct timeval: the longest wait for an answer. The kernel has worked when a request is sent, so an answer
+#: that is not there then has been lost.
+_TIMEOUT = struct.pack("@ll", 5, 0)
 
 
 class NetlinkError(OSError):
-    """The error number with which the kernel answered a request, and its own words where it has any (NLMSGERR_ATTR_MSG)."""
+    """An error number with which the kernel answered, and its own words for it (NLMSGERR_ATTR_MSG)."""
 
     def __init__(self, number: int, words: str = "") -> None:
         super().__init__(number, words or os.strerror(number))
 
 
 class Request(NamedTuple):
-    """A request without its header: message type, payload, and flags beyond those that follow from the way it is sent."""
+    """A request without its header: message type, payload, and flags that its kind of request needs."""
 
     kind: int
     payload: bytes
@@ -60,10 +63,11 @@ class Message(NamedTuple):
 
 
 class Netlink:
-    """A socket of one netlink protocol, opened when it is first used, in the network namespace that `enter` enters.
+    """A socket of one netlink protocol in the network namespace that `enter` enters.
 
-    Requests raise NetlinkError for an error that the kernel answers, and OSError for one of the socket itself, which is then dropped: the
-    next request opens another. Not for use by two threads at once, nor on both sides of a fork.
+    It is opened when it is first used. Requests raise NetlinkError for an error that the kernel answers, and
+    OSError for one of the socket itself, which is then dropped: the next request opens another. Not for use
+    by two threads at once, nor on both sides of a fork.
     """
 
     def __init__(
@@ -80,7 +84,10 @@ class Netlink:
         return self._exchange(request, 0)[0].payload
 
     def dump(self, request: Request) -> list[bytes]:
-        """The payload of every message that answers a request; asked for again when a change interrupted it."""
+        """The payload of every message that answers a request.
+
+        A dump that a change has interrupted is repeated.
+        """
         for _ in range(_DUMP_TRIES):
             found = self._exchange(request, NLM_F_DUMP)
             if not any(message.flags & _NLM_F_DUMP_INTR for message in found):
@@ -92,7 +99,10 @@ class Netlink:
         self._exchange(request, NLM_F_ACK)
 
     def descriptor(self) -> int:
-        """The socket's file descriptor, for ioctls on its network namespace; it is opened if it is not. Raises OSError."""
+        """The socket's file descriptor, for ioctls on its network namespace; it is opened if it is not.
+
+        Raises OSError.
+        """
         return self._opened().fileno()
 
     def close(self) -> None:
@@ -106,7 +116,10 @@ class Netlink:
         self._opened().send(datagram)
 
     def receive(self) -> bytes:
-        """The next datagram from the kernel. Raises OSError: ETIMEDOUT if none comes, EMSGSIZE if it does not fit."""
+        """The next datagram from the kernel.
+
+        Raises OSError: ETIMEDOUT if none comes, EMSGSIZE if it does not fit.
+        """
         try:
             size = self._opened().recv_into(self._buffer, 0, socket.MSG_TRUNC)
         except BlockingIOError:
@@ -116,7 +129,10 @@ class Netlink:
         return bytes(memoryview(self._buffer)[:size])
 
     def _exchange(self, request: Request, flags: int) -> list[Message]:
-        """Send a request and read its answer. After any failure but the kernel's own the socket is dropped: half an answer may be left in it."""
+        """Send a request and read its answer.
+
+        After any failure but the kernel's own the socket is dropped: half an answer may be left in it.
+        """
         self._sequence += 1
         size, sent_flags = HEADER.size + len(request.payload), flags | request.flags | NLM_F_REQUEST
         try:
@@ -129,7 +145,10 @@ class Netlink:
             raise
 
     def _answer(self, *, single: bool) -> Iterator[Message]:
-        """The messages that answer the last request: one, or all up to an acknowledgement or the end of a dump. Raises NetlinkError."""
+        """The messages that answer the last request: one, or all up to acknowledgement or end of dump.
+
+        Raises NetlinkError.
+        """
         while True:
             for message in messages(self.receive()):
                 if message.sequence != self._sequence:
@@ -154,7 +173,7 @@ def _open(protocol: int) -> socket.socket:
     try:
         for option in (_CAP_ACK, _EXT_ACK, _GET_STRICT_CHK):
             made.setsockopt(_SOL_NETLINK, option, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
         made.bind((0, 0))
     except OSError:
         made.close()
@@ -172,7 +191,7 @@ def messages(datagram: bytes) -> Iterator[Message]:
 
 
 def nfgenmsg(family: int) -> bytes:
-    """Struct nfgenmsg, with which every message of a netfilter subsystem begins (linux/netfilter/nfnetlink.h)."""
+    """Struct nfgenmsg (linux/netfilter/nfnetlink.h), which begins every message of netfilter."""
     return struct.pack("!BBH", family, 0, 0)
 
 
@@ -184,7 +203,10 @@ def _raise_if_error(message: Message) -> None:
 
 
 def _words(message: Message) -> str:
-    """What the kernel says beyond the number. It follows struct nlmsgerr, from which CAP_ACK leaves the request out."""
+    """What the kernel says beyond the number.
+
+    It follows struct nlmsgerr, from which CAP_ACK leaves the request out.
+    """
     if not (message.flags & _NLM_F_ACK_TLVS and message.flags & _NLM_F_CAPPED):
         return ""
     return string(parse(message.payload, 4 + HEADER.size).get(_NLMSGERR_ATTR_MSG))

@@ -1,7 +1,7 @@
 """Deleting tracked connections (linux/netfilter/nfnetlink_conntrack.h).
 
-The kernel is asked for the flows of one protocol only (CTA_FILTER, Linux 5.8; an older one returns all, which only takes longer): on a
-busy host most flows are tcp, which is rarely deleted.
+The kernel is asked for the flows of one protocol only (CTA_FILTER, Linux 5.8; an older one returns all,
+which only takes longer): on a busy host most flows are tcp, which is rarely deleted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_CONNTRACK = (errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP)
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A tracked flow; `original` is its tuple of the original direction as the kernel wrote it, which identifies it."""
+    """A tracked flow, identified by `original`: its tuple of that direction as the kernel wrote it."""
 
     original: bytes
     protocol: int
@@ -78,7 +78,7 @@ class LinuxConntrack:
 
 
 def list_flows(family: Family, protocol: str, ports: set[int]) -> Request:
-    """Dump the flows of a protocol, narrowed to the destination port if `ports` has but one, and that is not 0."""
+    """Dump the flows of a protocol; if `ports` is one port other than 0, those to that port only."""
     (port,) = ports if len(ports) == 1 else (0,)
     wanted = attribute(_CTA_PROTO_NUM, bytes([_PROTOCOLS[protocol]]))
     flags = _BY_PROTOCOL

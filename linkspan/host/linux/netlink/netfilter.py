@@ -1,4 +1,4 @@
-"""Questions to nf_tables (linux/netfilter/nf_tables.h): one element of a set, how many rules a chain has, what its policy is.
+"""Questions to nf_tables about sets and chains (linux/netfilter/nf_tables.h).
 
 libnftables can answer them too, but first fetches every element of every set.
 """
@@ -51,7 +51,9 @@ class _SetTypes:
 
 
 class NfTables:
-    """nf_tables of the network namespace in which this object is first used. Every method raises KernelRefused.
+    """nf_tables of the network namespace in which this object is first used.
+
+    Every method raises KernelRefused.
 
     Table names are nft's: family and name, such as "ip nat".
     """
@@ -71,7 +73,10 @@ class NfTables:
         return False
 
     def element(self, name: str, key: tuple[str, ...]) -> Element | None:
-        """An element of a set or map of ours; None if it, its set or the table is absent. Raises Unsupported."""
+        """An element of a set or map of ours; None if it, its set or the table does not exist.
+
+        Raises Unsupported.
+        """
         types = self._set_types(name)
         if types is None:
             return None

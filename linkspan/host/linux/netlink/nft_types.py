@@ -1,6 +1,7 @@
 """Keys and values of nftables sets, as nft writes them and as the kernel keeps them. Pure.
 
-Numbers of data types: nft's include/datatype.h, which are part of its interface with the kernel; those of verdicts: linux/netfilter/nf_tables.h.
+Numbers of data types: nft's include/datatype.h, which are part of its interface with the kernel; those of
+verdicts: linux/netfilter/nf_tables.h.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _COMMENT = 0  # NFTNL_UDATA_SET_ELEM_COMMENT of libnftnl
 
 
 class Unsupported(Exception):
-    """A key or value that this module does not translate: of an interval, or of a data type that it does not know."""
+    """A key or value of an interval, or of a data type that this module does not know."""
 
 
 def data_types(number: int) -> tuple[int, ...]:

@@ -1,6 +1,9 @@
-"""rtnetlink messages about links (linux/rtnetlink.h, linux/if_link.h, linux/if_bridge.h): requests from values, values from answers. Pure.
+"""rtnetlink messages about links: requests from values, values from answers. Pure.
 
-Answers are read by attribute number: of the seventy attributes of a link we need fourteen, and a call reads several links.
+Numbers: linux/rtnetlink.h, linux/if_link.h, linux/if_bridge.h.
+
+Answers are read by attribute number: of the seventy attributes of a link we need fourteen, and a call reads
+several links.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ _VLAN_PVID, _VLAN_UNTAGGED, _VLAN_BEGIN, _VLAN_END = 0x2, 0x4, 0x8, 0x10
 _RTEXT_FILTER_BRVLAN_COMPRESSED, _RTEXT_FILTER_SKIP_STATS = 1 << 2, 1 << 3
 
 
-# --- requests ---------------------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------
 
 
 def get_link(index: int) -> Request:
@@ -76,7 +79,7 @@ def new_vlan(name: str, *, link: int, vlan: int) -> Request:
 
 
 def new_veth(name: str, *, mac: str, peer: str, peer_mac: str, peer_netns: int, mtu: int = 0) -> Request:
-    """Create a veth pair, of which `peer` is in the network namespace that is open as descriptor `peer_netns`."""
+    """Create a veth pair whose `peer` is in the namespace that descriptor `peer_netns` refers to."""
     other = _ifinfo(0) + _named(peer, peer_mac, mtu) + u32(_IFLA_NET_NS_FD, peer_netns)
     options = nest(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, other))
     return _new_link(_named(name, mac, mtu), _kind("veth", options))
@@ -160,7 +163,7 @@ def _packed(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def read_link(payload: bytes) -> Link:
@@ -194,7 +197,8 @@ def _vlan_filtering(info: Attributes) -> bool | None:
     if string(info.get(_IFLA_INFO_KIND)) != "bridge":
         return None
     bridge = parse(info.get(_IFLA_INFO_DATA, b""))
-    # Every kernel reports filtering as off; only one that can filter has a default PVID (net/bridge/br_netlink.c).
+    # Every kernel reports filtering as off; only one that can filter has a default PVID
+    # (net/bridge/br_netlink.c).
     return bool(number(bridge.get(_IFLA_BR_VLAN_FILTERING))) if _IFLA_BR_VLAN_DEFAULT_PVID in bridge else None
 
 

@@ -1,4 +1,7 @@
-"""rtnetlink messages about addresses and routes (linux/rtnetlink.h, linux/if_addr.h): requests from values, values from answers. Pure."""
+"""rtnetlink messages about addresses and routes: requests from values, values from answers. Pure.
+
+Numbers: linux/rtnetlink.h, linux/if_addr.h.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ _NEW = NLM_F_CREATE | NLM_F_EXCL
 _IFADDR = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NODAD, _IFA_F_DADFAILED, _IFA_F_TENTATIVE, _IFA_F_PERMANENT = 0x02, 0x08, 0x40, 0x80
+#: struct rtmsg: family, length of destination, of source, TOS, table, protocol, scope, type, flags.
 _RTMSG = struct.Struct("=BBBBBBBBI")
-"""struct rtmsg: family, length of destination, of source, TOS, table, protocol, scope, type, flags."""
 _RTPROT_BOOT, _RTN_UNICAST, _RT_SCOPE_LINK = 3, 1, 253
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS, _RTA_TABLE = 1, 4, 5, 6, 8, 15
 _RTAX_MTU, _RTAX_ADVMSS = 2, 8
@@ -44,7 +47,7 @@ class KernelAddress:
     duplicate: bool = False
 
 
-# --- requests ---------------------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------
 
 
 def get_addresses(index: int) -> Request:
@@ -53,7 +56,7 @@ def get_addresses(index: int) -> Request:
 
 
 def new_address(index: int, interface: Interface, *, nodad: bool) -> Request:
-    """Add an address to a link: IPv4 with its broadcast address, IPv6 with `nodad` without duplicate address detection."""
+    """Add an address: IPv4 with its broadcast address; IPv6 with `nodad` without duplicate detection."""
     extra = b""
     if interface.version == 4 and interface.network.prefixlen < 31:
         extra = attribute(_IFA_BROADCAST, interface.network.broadcast_address.packed)
@@ -68,7 +71,7 @@ def del_address(index: int, interface: Interface) -> Request:
 
 
 def get_routes(family: Family, table: int) -> Request:
-    """Dump the unicast routes of a table, of all tables if it is 0. Tables above 255 are not told apart."""
+    """Dump the unicast routes of a table, or of all tables for 0 and for a table above 255."""
     return Request(_RTM_GETROUTE, _RTMSG.pack(_FAMILY[family], 0, 0, 0, _byte(table), 0, 0, _RTN_UNICAST, 0))
 
 
@@ -110,7 +113,7 @@ def _byte(table: int) -> int:
     return table if table < 256 else 0
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def read_address(payload: bytes) -> KernelAddress:
@@ -127,7 +130,10 @@ def read_address(payload: bytes) -> KernelAddress:
 
 
 def read_route(payload: bytes, name: Callable[[int], str]) -> KernelRoute | None:
-    """The unicast route that an RTM_NEWROUTE describes, None for a route of another kind. `name` names the link of an index."""
+    """The unicast route that an RTM_NEWROUTE describes, None for a route of another kind.
+
+    `name` names the link of an index.
+    """
     family, length, _, _, table, _, scope, kind, _ = _RTMSG.unpack_from(payload)
     if kind != _RTN_UNICAST:
         return None

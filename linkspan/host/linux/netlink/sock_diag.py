@@ -1,4 +1,7 @@
-"""Which ports have a listener (sock_diag(7), linux/inet_diag.h): 0.03 ms, where reading /proc/net/tcp takes a millisecond."""
+"""Which ports have a listener (sock_diag(7), linux/inet_diag.h).
+
+This takes 0.03 ms, where reading /proc/net/tcp takes a millisecond.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,14 @@ from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.netlink.client import NETLINK_SOCK_DIAG, Netlink, Request
 
 _SOCK_DIAG_BY_FAMILY = 20
-#: The state of a socket that accepts from anybody (net/tcp_states.h): TCP_LISTEN, and for udp, which has none, TCP_CLOSE.
+#: The state of a socket that accepts from anybody (net/tcp_states.h): TCP_LISTEN, and for udp, which has
+#: none, TCP_CLOSE.
 _LISTENING = {"tcp": 10, "udp": 7, "sctp": 10}
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
+#: struct inet_diag_req_v2: family, protocol, bit mask of states, and a socket of zeros.
 _REQUEST = struct.Struct("=BBxxI48x")
-"""struct inet_diag_req_v2: family, protocol, bit mask of states, and a socket of zeros."""
+#: struct inet_diag_msg as far as its ports: local, remote.
 _PORTS = struct.Struct("!4xHH")
-"""struct inet_diag_msg as far as the ports: local, remote."""
 
 
 class Listeners:

@@ -20,7 +20,8 @@ from linkspan.netfilter.rules import Flow
 from tests.harness.netlink import refusing
 
 FLOW = Flow(family=4, protocol="udp", to_port=53)
-#: Every netlink request of the contract whose answer may be "absent": how it is asked, what absence is, and the numbers that mean it.
+#: Every netlink request of the contract whose answer may be "absent": how it is asked, what absence is, and
+#: the numbers that mean it.
 ASKED: dict[str, tuple[Callable[[LinuxHost], object], object, tuple[int, ...]]] = {
     "get": (lambda host: host.links().get("lo"), None, (errno.ENODEV,)),
     "by_index": (lambda host: host.links().by_index(1), None, (errno.ENODEV,)),
@@ -144,7 +145,7 @@ def test_a_file_that_cannot_be_read_is_not_absent(
         ask("/etc/hosts")
 
 
-def test_state_can_not_be_written_where_that_cannot_be_told(
+def test_an_error_is_no_answer_to_whether_state_can_be_written(
     host: LinuxHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -190,7 +191,9 @@ def test_a_sysctl_whose_name_no_file_can_have_is_absent(key: str) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: Path(path).write_text("")], ids=["FIFO", "file"])
-def test_what_is_no_namespace_is_told_at_once(tmp_path: Path, make: Callable[[str], object]) -> None:
+def test_a_path_that_is_not_a_namespace_is_recognized_at_once(
+    tmp_path: Path, make: Callable[[str], object]
+) -> None:
     path = str(tmp_path / "netns")
     make(path)
     with pytest.raises(InvalidNetns, match="is not a network namespace"):
@@ -201,5 +204,5 @@ def test_a_caller_that_reads_no_warnings_still_gets_its_answer() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     host = LinuxHost(stderr=writer)
-    host.warn("nobody \ud800 reads this")
+    host.warn("not read \ud800 by anybody")
     os.close(writer)

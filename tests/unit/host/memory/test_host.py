@@ -1,4 +1,7 @@
-"""The fake host's own promises: refusing on demand, counting, dying. That it is like the real one is tests/contract's business."""
+"""What the host in memory does for tests: it refuses on demand, counts, dies.
+
+That it is like the real one is tests/contract's business.
+"""
 
 from __future__ import annotations
 

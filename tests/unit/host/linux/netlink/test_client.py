@@ -126,7 +126,7 @@ def test_an_error_of_the_kernel_keeps_the_socket(netlink: Netlink) -> None:
 
 def test_an_answer_that_never_comes_is_a_timeout(netlink: Netlink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "linkspan.host.linux.netlink.client._PATIENCE", bytes(8) + (1000).to_bytes(8, "little")
+        "linkspan.host.linux.netlink.client._TIMEOUT", bytes(8) + (1000).to_bytes(8, "little")
     )
     with pytest.raises(OSError, match="timed out"):
         netlink.receive()

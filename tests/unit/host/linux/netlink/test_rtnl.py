@@ -1,4 +1,6 @@
-"""Requests to rtnetlink are byte for byte those that pyroute2 writes; what it knows about every attribute is held against ours."""
+"""Requests to rtnetlink are byte for byte those that pyroute2 writes; what it knows about every attribute is
+held against ours.
+"""
 
 from __future__ import annotations
 
