@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from ipaddress import ip_address
 
 _LISTENS = 0x10000  # SO_ACCEPTCON, linux/net.h: the flag in net/unix of a socket that listens
@@ -30,6 +30,12 @@ def owner_of_port(address: str, port: int) -> str:
 def owner_of_port_everywhere(port: int) -> str:
     """Who, as in `owner_of_port`, has a port at every IPv4 address or at every address; "" if nobody does."""
     inodes = _sockets_at(_EVERY_ADDRESS, port)
+    return _described(inodes) if inodes else ""
+
+
+def owner_of(protocol: str, port: int) -> str:
+    """Who, as in `owner_of_port`, has a port of "tcp" or "udp" at whatever address; "" if nobody does."""
+    inodes = _sockets((protocol, f"{protocol}6"), lambda local: local.endswith(f":{port:04X}"))
     return _described(inodes) if inodes else ""
 
 
@@ -66,13 +72,18 @@ def _described(inodes: Collection[int]) -> str:
 def _sockets_at(addresses: Collection[str], port: int) -> frozenset[int]:
     """The inodes of the sockets of UDP, and of those of TCP that listen, at a port of these addresses."""
     wanted = {f"{_hexadecimal(address)}:{port:04X}" for address in addresses}
+    return _sockets(("udp", "udp6", "tcp", "tcp6"), wanted.__contains__)
+
+
+def _sockets(protocols: Collection[str], is_wanted: Callable[[str], bool]) -> frozenset[int]:
+    """The inodes of sockets that receive from anybody, of these files of /proc/net and bound where wanted."""
     found = set()
-    for protocol in ("udp", "udp6", "tcp", "tcp6"):
+    for protocol in protocols:
         for line in _lines(f"/proc/self/net/{protocol}")[1:]:
             # sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode
             fields = line.split()
             receives = protocol.startswith("udp") or fields[3:4] == [_TCP_LISTEN]
-            if len(fields) > 9 and fields[1] in wanted and receives:
+            if len(fields) > 9 and is_wanted(fields[1]) and receives:
                 found.add(int(fields[9]))
     return frozenset(found - {0})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from linkspan import paths
 from linkspan.daemon import log, spawn
-from linkspan.daemon.singleton import take_lock
+from linkspan.daemon.singleton import drop_lock, take_lock
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.processes import name_this_process
 from linkspan.launch.interpreter import DETACH, program_argv, start
@@ -72,6 +72,10 @@ class Service:
         os.umask(0o077)
         name_this_process(f"{TITLE} {self.role}".strip())
         return True
+
+    def resign(self) -> None:
+        """Let another process be the service, while this one finishes what it has begun. Raises OSError."""
+        drop_lock(paths.only_one(paths.state_dir(), self.name))
 
     def _take_lock(self) -> int | None:
         return take_lock(paths.only_one(paths.state_dir(), self.name), patience=_ENDING)

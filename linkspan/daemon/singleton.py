@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 
 _INTERVAL = 0.01
 
@@ -26,3 +27,15 @@ def take_lock(path: str, *, patience: float = 0.0) -> int | None:
             time.sleep(_INTERVAL)
         else:
             return descriptor
+
+
+def drop_lock(path: str) -> None:
+    """Give up the lock of a file that this process holds, once those that it has forked do so too.
+
+    Raises OSError.
+    """
+    lock = os.stat(path)
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(int(name)), lock):
+                os.close(int(name))

@@ -92,4 +92,5 @@ def test_a_service_is_started_with_its_own_log(state: Path, tmp_path: Path) -> N
     program = tmp_path / "program.py"
     program.write_text("import sys\nprint(sys.argv[3:])\n")
     Service("test", str(program)).start()
-    until(lambda: (state / "test.log").read_text() == "['--detach']\n", "the program")
+    log = state / "test.log"
+    until(lambda: log.exists() and log.read_text() == "['--detach']\n", "the program")

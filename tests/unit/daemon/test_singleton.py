@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linkspan.daemon.singleton import take_lock
+from linkspan.daemon.singleton import drop_lock, take_lock
 
 
 def test_a_second_one_does_not_get_it(tmp_path: Path) -> None:
@@ -45,3 +45,11 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "other")
     with pytest.raises(OSError, match="symbolic links"):
         take_lock(str(tmp_path / "lock"))
+
+
+def test_it_can_be_given_up_without_its_descriptor(tmp_path: Path) -> None:
+    assert take_lock(str(tmp_path / "lock")) is not None
+    drop_lock(str(tmp_path / "lock"))
+    second = take_lock(str(tmp_path / "lock"))
+    assert second is not None
+    os.close(second)
