@@ -27,7 +27,7 @@ LEASES_DIR = "/var/lib/linkspan/leases"
 #: The network namespace of this process (network_namespaces(7)).
 OWN_NETNS = "/proc/self/ns/net"
 #: The services, as their files are called.
-WORKERS, NAME_SERVER = "resident", "dns"
+WORKERS, NAME_SERVER, PORTS = "resident", "dns", "ports"
 
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h, Linux 5.14
 _SOL_SOCKET = 1  # asm-generic/socket.h

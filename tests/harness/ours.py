@@ -24,8 +24,8 @@ RESIDENT = {"PATH": PATH}
 #: What a running resident or name server keeps for itself, and what outlives the last attachment by design: the allocator's
 #: cursor, its memory of what was given back and its lock. Everything else must be as it was after one ADD and DEL.
 STAYS = (
-    "*resident.*", "*dns.sock*", "*dns.lock*", "*dns.log*", "*/locks/*", "*last_reserved_ip.*", "*/released/*",
-    "*/xtables.lock*",
+    "*resident.*", "*dns.sock*", "*dns.lock*", "*dns.log*", "*ports.sock*", "*ports.lock*", "*ports.log*",
+    "*/locks/*", "*last_reserved_ip.*", "*/released/*", "*/xtables.lock*",
 )  # fmt: skip
 
 
