@@ -72,8 +72,8 @@ def serve_names_of(host: Host) -> Iterator[None]:
             ("cni_dns.server.client.reach", reach),
             ("cni_dns.server.client.reach_or_start", reach),
             ("cni_dns.server.client.answers", lambda server, name: reach(host).answers(server, name)),
-            ("cni_dns.verbs.is_local", lambda address: True),
-            ("cni_dns.verbs.owner_everywhere", lambda: ""),
+            ("cni_dns.facts.is_local", lambda address: True),
+            ("cni_dns.check.owner_everywhere", lambda: ""),
         ):
             stack.enter_context(patch(target, replaced))
         yield

@@ -1,24 +1,41 @@
-"""What an attachment is to be called, decided from the request alone. Pure."""
+"""Which names an attachment gets, and the steps of an ADD. Pure."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cni_dns.names import names_of
+from cni_dns.config import previous
+from cni_dns.server.names import is_name, normalized
 from cni_dns.server.zone import Entry
-from linkspan.cni.errors import InvalidConfig
-from linkspan.cni.versions import at_least
+from cni_dns.steps import ReservePort, ServeNames, WriteEntry, accept_queries
 
 if TYPE_CHECKING:
     from cni_dns.config import Config
+    from cni_dns.facts import Facts
+    from linkspan.call.transaction import Plan
     from linkspan.cni.model import Request, Result
 
+_HEX = re.compile(r"[0-9a-f]{12,}", re.ASCII)
+_CNITOOL = re.compile(r"cnitool-[0-9a-f]{20}", re.ASCII)
+_NAMED_NETNS = re.compile(r"(?:/var)?/run/netns/([^/]+)")
 
-def entry_for(request: Request, config: Config, bundle: str, local: frozenset[str]) -> Entry:
-    """The entry of an ADD. `bundle` is the name from the OCI bundle, `local` the gateways that are the host's own.
 
-    Raises InvalidConfig for names that are none and for a prevResult without interfaces.
+def plan_for(request: Request, config: Config, facts: Facts) -> Plan:
+    """Record the names, make the name server reachable, and have it answer. Raises InvalidConfig."""
+    entry = entry_for(request, config, facts)
+    return (
+        WriteEntry(entry),
+        ReservePort(entry.listen),
+        accept_queries(entry.bridge, entry.listen),
+        ServeNames(entry),
+    )
+
+
+def entry_for(request: Request, config: Config, facts: Facts) -> Entry:
+    """The names of an attachment. Raises InvalidConfig for invalid names, and a prevResult without
+    interfaces.
     """
     result = previous(request)
     host_side = result.host_side()
@@ -26,9 +43,9 @@ def entry_for(request: Request, config: Config, bundle: str, local: frozenset[st
         attachment=request.attachment,
         bridge=host_side[0].name if len(host_side) > 1 else "",
         link=_link(request, result),
-        names=names_of(request.container_id, request.netns, request.args, config.aliases, bundle),
+        names=names_of(request.container_id, request.netns, request.args, config.aliases, facts.bundle_name),
         addresses=tuple(each.address for each in result.addresses_of(request.ifname)),
-        listen=tuple(each for each in gateways(request) if each in local),
+        listen=facts.listen,
         domains=config.domains,
         forward=any(each.is_default for each in result.routes) if config.forward is None else config.forward,
         upstreams=config.upstreams,
@@ -36,30 +53,48 @@ def entry_for(request: Request, config: Config, bundle: str, local: frozenset[st
     )
 
 
-def previous(request: Request) -> Result:
-    """prevResult, which must name interfaces from CNI 0.3.0 on. Raises InvalidConfig."""
-    result = request.prev_result
-    if result is None or (not result.interfaces and at_least(request.cni_version, "0.3.0")):
-        raise InvalidConfig(
-            "$.prevResult.interfaces: the list is empty",
-            "list dns after a plugin that makes an interface, such as bridge",
-        )
-    return result
-
-
-def gateways(request: Request) -> tuple[str, ...]:
-    """The gateway addresses of the attachment; link-local ones, which need a zone in resolv.conf, are left out."""
-    found = (
-        ip_address(each.gateway) for each in previous(request).addresses_of(request.ifname) if each.gateway
-    )
-    return tuple(
-        dict.fromkeys(str(each) for each in found if not each.is_link_local and not each.is_unspecified)
-    )
-
-
 def _link(request: Request, result: Result) -> str:
-    """The host-side link that lives as long as the attachment: our veth, else the last of several, else none."""
+    """The host-side link that exists as long as the attachment: our veth, else the last of several, else
+    none.
+    """
     names = [each.name for each in result.host_side()]
     if request.attachment.host_veth in names:
         return request.attachment.host_veth
     return names[-1] if len(names) > 1 else ""
+
+
+def names_of(
+    container_id: str, netns: str, args: Mapping[str, str], aliases: tuple[str, ...], bundle_name: str
+) -> tuple[str, ...]:
+    """All names of a container, its own first, each once: name, host name, aliases, short id.
+
+    `args` is CNI_ARGS. Raises InvalidConfig for an invalid name.
+    """
+    given = [
+        (args.get("K8S_POD_NAME", ""), "K8S_POD_NAME in CNI_ARGS"),
+        (bundle_name, "the annotation nerdctl/name"),
+        (args.get("NERDCTL_CNI_DHCP_HOSTNAME", ""), "NERDCTL_CNI_DHCP_HOSTNAME in CNI_ARGS"),
+    ]
+    found = [normalized(text, place) for text, place in given if text]
+    if not found:
+        found = [_from_id(container_id, netns)]
+    found += [normalized(each, f"$.runtimeConfig.aliases[{i}]") for i, each in enumerate(aliases)]
+    return tuple(each for each in dict.fromkeys((*found, short_id(container_id))) if each)
+
+
+def _from_id(container_id: str, netns: str) -> str:
+    """The name in an ID: what follows containerd's namespace; for cnitool the network namespace's name."""
+    named = _NAMED_NETNS.fullmatch(netns)
+    if _CNITOOL.fullmatch(container_id) and named and is_name(named[1].lower()):
+        return named[1].lower()
+    if short_id(container_id):
+        return short_id(container_id)
+    part = container_id.partition("-")[2].lower()
+    whole = container_id.lower()
+    return next((each for each in (part, whole) if each and is_name(each)), "")
+
+
+def short_id(container_id: str) -> str:
+    """The first 12 digits of a hexadecimal ID, which may follow containerd's namespace, else ""."""
+    part = container_id.rpartition("-")[2]
+    return part[:12] if _HEX.fullmatch(part) else ""

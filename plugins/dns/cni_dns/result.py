@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cni_dns.config import previous
+
 if TYPE_CHECKING:
     from cni_dns.config import Config
-    from cni_dns.server.zone import Entry
-    from linkspan.cni.model import Result
+    from cni_dns.facts import Facts
+    from linkspan.cni.model import Request, Result
 
 
-def result_of(previous: Result, entry: Entry, config: Config) -> Result:
-    """PrevResult with our servers first, what it had kept, and our search domain added once."""
-    had = previous.dns
-    search = (*had.search, config.search) if config.search else had.search
+def result_of(request: Request, config: Config, facts: Facts) -> Result:
+    """The result of the plugins before, with our servers in front of theirs, and our search domain behind."""
+    result = previous(request)
+    search = (*result.dns.search, config.search) if config.search else result.dns.search
     dns = replace(
-        had,
-        nameservers=tuple(dict.fromkeys((*entry.listen, *had.nameservers))),
+        result.dns,
+        nameservers=tuple(dict.fromkeys((*facts.listen, *result.dns.nameservers))),
         search=tuple(dict.fromkeys(search)),
     )
-    return replace(previous, dns=dns)
+    return replace(result, dns=dns)

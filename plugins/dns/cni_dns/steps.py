@@ -1,60 +1,107 @@
-"""What the plugin does to the host: a record, and a word to the name server."""
+"""What dns changes on the host: a record, rules for port 53, and what the name server answers."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cni_dns import rules_iptables
 from cni_dns.server import client
-from linkspan.call.transaction import attempt, keep
+from cni_dns.server.zone import Entry
+from linkspan.call.transaction import attempt, best_effort, keep
+from linkspan.cni.addresses import by_family
+from linkspan.steps.extras import optional
+from linkspan.steps.forwarding import AcceptDespitePolicy
 from linkspan.steps.nft_table import exempt_dns
 
 if TYPE_CHECKING:
     from cni_dns.server.client import Server
-    from cni_dns.server.zone import Entry
     from linkspan.call.transaction import Undo
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
 
 
 @dataclass(frozen=True, slots=True)
-class KeepRecord:
-    """Write down who has which names, where the server reads it when it starts."""
+class WriteEntry:
+    """Record the names where the name server reads them. It is started if there is none."""
 
     entry: Entry
-    server: Server = field(repr=False)
 
     def do(self, host: Host) -> Undo:
-        records, attachment = self.server.place.records, self.entry.attachment
-        record = self.entry.record()
+        with closing(client.reach_or_start(host)) as server:
+            records = server.place.records
+        attachment, record = self.entry.attachment, self.entry.record()
         return attempt(host, lambda: records.write(attachment, record), lambda: records.remove(attachment))
 
 
 @dataclass(frozen=True, slots=True)
-class KeepPort:
-    """Keep port 53 of the gateways for us, whoever publishes it. Shared with the network: never undone."""
+class ReservePort:
+    """Keep port 53 of the gateways from being published by a container. Shared: never undone."""
 
-    entry: Entry
+    gateways: tuple[str, ...]
 
     def do(self, host: Host) -> Undo:
-        exempt_dns(host, self.entry.listen)
+        exempt_dns(host, self.gateways)
         return keep
 
 
 @dataclass(frozen=True, slots=True)
-class Announce:
-    """Have the server answer for the names; it does when this returns."""
+class ServeNames:
+    """Have the name server answer for the names; it does when this returns."""
 
     entry: Entry
-    server: Server = field(repr=False)
 
     def do(self, host: Host) -> Undo:
-        self.server.register(self.entry.record())
-        return lambda: self._withdraw(host)
+        return attempt(host, partial(self._register, host), partial(self._withdraw, host))
+
+    def _register(self, host: Host) -> None:
+        with closing(client.reach_or_start(host)) as server:
+            server.register(self.entry.record())
 
     def _withdraw(self, host: Host) -> None:
-        """Over a connection of its own: the verb's is closed by the time that a call is undone."""
-        server = client.reach(host)
-        if server is not None:
-            with closing(server):
+        with client.running(host) as (server, _):
+            if server is not None:
                 server.unregister(self.entry.attachment)
+
+
+def accept_queries(bridge: str, gateways: tuple[str, ...]) -> AcceptDespitePolicy:
+    """The step that accepts what a bridge ("": any interface) brings for port 53 of these gateways."""
+    changes = {family: rules_iptables.rules(bridge, own) for family, own in by_family(gateways).items()}
+    return AcceptDespitePolicy(
+        "INPUT", changes, f"DNS queries to {', '.join(gateways)} port 53 may be dropped"
+    )
+
+
+def forget(host: Host, attachments: Collection[Attachment]) -> None:
+    """Remove the records of attachments, then have the name server answer for them no longer.
+
+    A server that starts meanwhile does not load their names. A server that does not reply is a warning:
+    without a record, names end with their link at the latest.
+    """
+    with client.running(host) as (server, records):
+        unregister = partial(_unregister, server, attachments)
+        best_effort(
+            *(partial(records.remove, each) for each in attachments),
+            partial(optional, host, "names may be answered until the name server is restarted", unregister),
+        )
+
+
+def _unregister(server: Server | None, attachments: Collection[Attachment]) -> None:
+    if server is not None:
+        for attachment in attachments:
+            server.unregister(attachment)
+
+
+def restore(host: Host) -> None:
+    """Restore the rules for port 53 of every gateway at which the server answers."""
+    with client.running(host) as (server, _):
+        entries = [Entry.from_record(record) for record in server.list()["records"]] if server else []
+    gateways = sorted({each for entry in entries for each in entry.listen})
+    bridges = sorted({(entry.bridge, entry.listen) for entry in entries})
+    best_effort(
+        partial(ReservePort(tuple(gateways)).do, host),
+        *(partial(accept_queries(*each).do, host) for each in bridges),
+    )

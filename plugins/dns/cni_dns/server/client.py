@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,15 @@ class Server:
 
 def _error(code: int, msg: str, details: str) -> CniError:
     return PortTaken(msg, details) if code == PortTaken.code else DelegateFailed(code, msg, details)
+
+
+@contextmanager
+def running(host: Host) -> Iterator[tuple[Server | None, Records]]:
+    """The server if one runs, and the records that it reads, or that it will read once it is started."""
+    server = reach(host)
+    place = server.place if server else Place(host.files, host.state_dir)
+    with closing(server) if server else nullcontext():
+        yield server, place.records
 
 
 def reach(host: Host) -> Server | None:

@@ -76,7 +76,7 @@ class Server:
     def _load(self, record: Mapping[str, Any]) -> None:
         try:
             self._registry.put(Entry.from_record(record))
-        except (KeyError, TypeError, ValueError) as error:
+        except (ValueError, OverflowError) as error:
             say(f"an invalid record is ignored: {error!r}")
 
     def register(self, record: Mapping[str, Any]) -> Message:

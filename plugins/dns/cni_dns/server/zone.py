@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from cni_dns.names import qualified
 from cni_dns.server import wire
+from cni_dns.server.names import qualified
 from cni_dns.server.wire import AAAA, PTR, A, Answer
 from linkspan.cni.model import Attachment
 
@@ -72,19 +72,22 @@ class Entry:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Entry:
-        """The entry of a record. Raises KeyError, TypeError or ValueError if the record is invalid."""
-        return cls(
-            attachment=Attachment(record["network"], record["containerID"], record["ifname"]),
-            bridge=str(record["bridge"]),
-            link=str(record["link"]),
-            names=tuple(map(str, record["names"])),
-            addresses=tuple(str(ip_interface(each)) for each in record["addresses"]),
-            listen=tuple(map(str, record["listen"])),
-            domains=tuple(map(str, record["domains"])),
-            forward=bool(record["forward"]),
-            upstreams=tuple(map(str, record["upstreams"])),
-            ttl=int(record["ttl"]),
-        )
+        """The entry of a record. Raises ValueError if the record is invalid."""
+        try:
+            return cls(
+                attachment=Attachment(record["network"], record["containerID"], record["ifname"]),
+                bridge=str(record["bridge"]),
+                link=str(record["link"]),
+                names=tuple(map(str, record["names"])),
+                addresses=tuple(str(ip_interface(each)) for each in record["addresses"]),
+                listen=tuple(map(str, record["listen"])),
+                domains=tuple(map(str, record["domains"])),
+                forward=bool(record["forward"]),
+                upstreams=tuple(map(str, record["upstreams"])),
+                ttl=int(record["ttl"]),
+            )
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"invalid record: {error!r}") from None
 
 
 @dataclass(frozen=True, slots=True)

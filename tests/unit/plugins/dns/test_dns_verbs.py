@@ -54,7 +54,7 @@ def own(desk: Desk) -> list[str]:
     return [each for each in desk.host.files.contents if "/records/dns/" in each]
 
 
-# --- ADD ---------------------------------------------------------------------------------------------------------
+# --- ADD ----------------------------------------------------------------------------------------------------
 
 
 def test_add_answers_with_the_earlier_result_and_our_server_and_domain(desk: Desk) -> None:
@@ -156,7 +156,7 @@ def test_del_forgets_what_an_add_recorded_that_was_killed_anywhere(desk: Desk, r
     assert (own(desk), answers(desk, "web")) == ([], frozenset())
 
 
-# --- DEL, CHECK, GC, STATUS --------------------------------------------------------------------------------------
+# --- DEL, CHECK, GC, STATUS ---------------------------------------------------------------------------------
 
 
 def test_names_are_gone_when_del_returns(desk: Desk) -> None:
@@ -217,6 +217,62 @@ def test_check_takes_a_record_that_makes_no_sense_for_none(desk: Desk, spoilt: d
     assert desk.call("CHECK", DNS, container_id="web").code == 103
 
 
+def never_replies(*_: object) -> None:
+    raise TryAgain("the name server (pid 7) does not reply")
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_a_server_that_does_not_reply_stops_no_removal(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The record is what counts, and it is gone: nothing would be left to do for another DEL."""
+    add(desk)
+    monkeypatch.setattr(NameServer, "unregister", never_replies)
+    config = {"type": "dns", "cni.dev/valid-attachments": []}
+    assert desk.call(verb, config, container_id="web").status == 0
+    assert own(desk) == []
+    assert desk.host.warnings == [
+        "names may be answered until the name server is restarted: the name server (pid 7) does not reply"
+    ]
+
+
+def test_gc_removes_every_record_though_one_cannot_be_removed(desk: Desk) -> None:
+    for cid, address in (("a", "10.5.0.3/24"), ("b", "10.5.0.4/24"), ("c", "10.5.0.5/24")):
+        result = {**DNS["prevResult"], "ips": [{"address": address, "gateway": GATEWAY, "interface": 2}]}
+        assert add(desk, cid, prevResult=result).status == 0
+    desk.host.revive()
+    desk.host.refuse = {("files.remove", 1): errno.EIO}
+    assert desk.call("GC", {"type": "dns", "cni.dev/valid-attachments": []}).code == 5
+    assert len(own(desk)) == 1
+
+
+GARBAGE = [
+    b"",
+    b"{",
+    b"[" * 100_000,
+    b'{"network": "net", "containerID": "web", "ifname": "eth0"}',
+    b'{"network": "net", "containerID": "web", "ifname": "eth0", "bridge": "br0", "link": "", "names": 7,'
+    b' "addresses": 7, "listen": 7, "domains": 7, "forward": 7, "upstreams": 7, "ttl": Infinity}',
+]
+
+
+@pytest.mark.parametrize("garbage", [*GARBAGE, None], ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize("verb", ["ADD", "DEL", "GC", "STATUS", "CHECK"])
+def test_garbage_in_a_record_s_place_never_ends_in_a_fault(
+    desk: Desk, verb: str, garbage: bytes | None
+) -> None:
+    """None is a folder in its place, over which ADD cannot write."""
+    add(desk)
+    if garbage is None:
+        desk.host.files.remove(record_path(desk))
+        desk.host.files.make_folder(record_path(desk))
+    else:
+        desk.host.files.write(record_path(desk), garbage)
+    config = {**DNS, "cni.dev/valid-attachments": []} if verb == "GC" else DNS
+    allowed = {"CHECK": 103, "ADD": 0 if garbage is not None else 5}
+    assert desk.call(verb, config, container_id="web").code == allowed.get(verb, 0)
+
+
 def test_gc_forgets_this_network_s_names_that_are_not_valid(desk: Desk) -> None:
     add(desk)
     other = {**DNS["prevResult"], "ips": [{"address": "10.5.0.3/24", "gateway": GATEWAY, "interface": 2}]}
@@ -240,7 +296,7 @@ def test_status_is_ready_where_a_server_runs(desk: Desk) -> None:
 
 def test_status_tells_who_has_the_port_where_none_runs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cni_dns.server.client.reach", lambda host: None)
-    monkeypatch.setattr("cni_dns.verbs.owner_everywhere", lambda: "dnsmasq (pid 7)")
+    monkeypatch.setattr("cni_dns.check.owner_everywhere", lambda: "dnsmasq (pid 7)")
     answer = desk.call("STATUS", {"type": "dns"})
     assert answer.code == 50
     assert "dnsmasq (pid 7)" in answer.msg

@@ -113,3 +113,21 @@ def test_an_entry_survives_being_written_down() -> None:
 def test_a_record_that_makes_no_sense_is_told(spoilt: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         Entry.from_record({**WEB.record(), **spoilt})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ttl": float("inf")},
+        {"ttl": None},
+        {"names": 7},
+        {"addresses": ["10.5.0.2/99"]},
+        {"listen": None},
+        {"bridge": ...},
+    ],
+    ids=str,
+)
+def test_an_invalid_record_is_one_kind_of_error(changes: dict[str, object]) -> None:
+    record = {**Entry(attachment=Attachment("net", "c1", "eth0")).record(), **changes}
+    with pytest.raises(ValueError, match=r"."):
+        Entry.from_record({key: value for key, value in record.items() if value is not ...})

@@ -1,4 +1,4 @@
-"""Questions to the name server on a host whose iptables drops what it is sent."""
+"""DNS queries on a host whose iptables drops what it receives."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from cni_dns.questions import CHAIN, permit_questions
+from cni_dns.rules_iptables import CHAIN
+from cni_dns.steps import accept_queries
 from cni_dns.verbs import reload
 from linkspan.host.memory import MemoryHost
 from tests.harness.memory import Desk
 from tests.harness.nameserver import serve_names_of
 from tests.unit.plugins.dns.test_dns_verbs import DNS, GATEWAY
 
-PERMIT = permit_questions("br0", (GATEWAY,))
+ACCEPT = accept_queries("br0", (GATEWAY,))
 RULES = tuple(f"-d {GATEWAY}/32 -i br0 -p {each} -m {each} --dport 53 -j ACCEPT" for each in ("udp", "tcp"))
 
 
@@ -39,31 +40,31 @@ def filtered(host: MemoryHost) -> dict[str, list[str]]:
 
 def test_a_host_that_lets_everything_in_gets_no_rule() -> None:
     host = MemoryHost()
-    PERMIT.do(host)
-    assert (filtered(host), PERMIT.missing(host)) == ({}, [])
+    ACCEPT.do(host)
+    assert (filtered(host), ACCEPT.missing(host)) == ({}, [])
 
 
 def test_where_the_policy_drops_our_chain_stands_last(dropping: MemoryHost) -> None:
     dropping.iptables.tables[4, "filter"] = {"INPUT": ["-i lo -j ACCEPT"]}
-    PERMIT.do(dropping)
+    ACCEPT.do(dropping)
     assert filtered(dropping)["INPUT"] == ["-i lo -j ACCEPT", f"-j {CHAIN}"]
     assert tuple(filtered(dropping)[CHAIN]) == RULES
 
 
 def test_two_containers_of_a_bridge_share_the_rules(dropping: MemoryHost) -> None:
     for _ in range(2):
-        PERMIT.do(dropping)
+        ACCEPT.do(dropping)
     assert tuple(filtered(dropping)[CHAIN]) == RULES
 
 
 def test_only_the_family_whose_policy_drops_is_seen_to(dropping: MemoryHost) -> None:
-    permit_questions("br0", (GATEWAY, "fd00:5::1")).do(dropping)
+    accept_queries("br0", (GATEWAY, "fd00:5::1")).do(dropping)
     assert (6, "filter") not in dropping.iptables.tables
 
 
 def test_a_table_that_iptables_cannot_change_is_a_warning(dropping: MemoryHost) -> None:
     dropping.refuse["iptables.apply"] = errno.EOPNOTSUPP
-    PERMIT.do(dropping)
+    ACCEPT.do(dropping)
     assert any(GATEWAY in each for each in dropping.warnings)
 
 
