@@ -53,24 +53,25 @@ class Namespace:
         return re.match(rf"{TITLE}( |$)", self._read(pid, "comm").rstrip("\n")) is not None
 
     def _candidates(self) -> Iterator[tuple[int, str]]:
-        """(process, path that may be our namespace): what processes are in, then what is mounted for them."""
+        """(process, path that may be our namespace): first those that are likely to stay."""
+        yield from self._mounted(1)
         pids = [int(name) for name in os.listdir(self._proc) if name.isdigit()]
-        for pid in pids:
-            yield pid, f"{self._proc}/{pid}/ns/net"
+        yield from ((pid, f"{self._proc}/{pid}/ns/net") for pid in pids)
         seen: set[str] = set()
         for pid in pids:
             mounts = self._mounts_namespace(pid)
             if mounts not in seen and not self._is_ours(pid):
                 seen.add(mounts)
-                yield from ((pid, f"{self._proc}/{pid}/root{path}") for path in self._mounted(pid))
+                yield from self._mounted(pid)
 
-    def _mounted(self, pid: int) -> Iterator[str]:
+    def _mounted(self, pid: int) -> Iterator[tuple[int, str]]:
         """Where a process sees our namespace mounted, as by ip-netns(8) (proc(5): PID/mountinfo)."""
         root = f"net:[{self._own.st_ino}]"
         for line in self._read(pid, "mountinfo").splitlines():
             fields = line.split(" ")
             if fields[3] == root:
-                yield re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+                path = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+                yield pid, f"{self._proc}/{pid}/root{path}"
 
     def _mounts_namespace(self, pid: int) -> str:
         try:

@@ -16,8 +16,9 @@ from linkspan.daemon.namespace import Namespace
 class Proc:
     """A folder that looks like /proc; namespaces are files in it. We are in the one called "ours"."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
+        self._patch = patch
         for name in ("ours", "other"):
             (folder / name).write_text("")
         self.add("self", "ours")
@@ -40,14 +41,18 @@ class Proc:
         line = f"36 35 0:4 net:[{inode}] /{written} rw shared:1 - nsfs nsfs rw\n"
         (self.folder / pid / "mountinfo").write_text("22 1 0:21 / /proc rw - proc proc rw\n" + line)
 
+    def forbid_search(self) -> None:
+        """Let a search of all processes fail."""
+        self._patch.setattr(os, "listdir", lambda _: pytest.fail("every process was looked at"))
+
     def namespace(self) -> Namespace:
         """Our namespace as it tells."""
         return Namespace(str(self.folder))
 
 
 @pytest.fixture
-def proc(tmp_path: Path) -> Proc:
-    return Proc(tmp_path)
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proc:
+    return Proc(tmp_path, monkeypatch)
 
 
 def test_a_namespace_with_nobody_in_it_is_not_kept(proc: Proc) -> None:
@@ -114,11 +119,21 @@ def test_the_end_of_who_kept_it_is_noticed_and_the_next_one_found(proc: Proc) ->
     assert answers == [True, False, True]
 
 
-def test_asking_again_looks_at_nobody_but_who_kept_it(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_pid_1_sees_mounted_is_preferred_to_a_process_that_may_end_soon(proc: Proc) -> None:
+    proc.add("7", "ours", "bash")
+    proc.mount("1", "node", "ours")
+    seen = proc.namespace()
+    seen.is_kept()
+    (proc.folder / "7/ns/net").unlink()
+    proc.forbid_search()
+    assert seen.is_kept()
+
+
+def test_asking_again_looks_at_nobody_but_who_kept_it(proc: Proc) -> None:
     proc.add("7", "ours", "bash")
     seen = proc.namespace()
     seen.is_kept()
-    monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("every process was looked at"))
+    proc.forbid_search()
     assert seen.is_kept()
 
 
