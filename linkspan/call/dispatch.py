@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from linkspan.call.trace.switch import folder_for
 from linkspan.call.transaction import INTERRUPTIONS, Observer, Transaction, as_cni_error
-from linkspan.cni.errors import Bug, InvalidConfig, InvalidNetns, NotReady, TryAgain
+from linkspan.cni.errors import Bug, InvalidConfig, InvalidNetns, NotReady, ToolMissing, TryAgain
 from linkspan.cni.request import Input, configured, read_request
 from linkspan.cni.result import encode_error, encode_result
 from linkspan.cni.versions import encode_versions
@@ -154,10 +154,11 @@ def _performed(
         if not caller.is_connected():
             raise TryAgain("the caller disconnected during ADD", "the ADD was rolled back")
         return result
-    act = {"DEL": plugin.delete, "CHECK": plugin.check, "GC": plugin.gc, "STATUS": plugin.status}
-    act[request.verb](request, host)
     if request.verb == "STATUS":
-        _require_writable_state(host)
+        _require_ready(plugin, request, host)
+    else:
+        act = {"DEL": plugin.delete, "CHECK": plugin.check, "GC": plugin.gc}
+        act[request.verb](request, host)
     return None
 
 
@@ -173,8 +174,16 @@ def _require_prev_result(plugin: Plugin, request: Request) -> None:
         raise InvalidConfig("prevResult is missing", "CHECK needs the result of ADD as prevResult")
 
 
-def _require_writable_state(host: Host) -> None:
-    """Every ADD locks its attachment there, and most leave a record."""
+def _require_ready(plugin: Plugin, request: Request, host: Host) -> None:
+    """Raise NotReady unless an ADD could be served now.
+
+    What the plugin misses on the host is missing for ADD too. Every ADD locks its attachment in the state
+    directory, and most leave a record there.
+    """
+    try:
+        plugin.status(request, host)
+    except ToolMissing as error:
+        raise NotReady(error.msg, error.details) from None
     if not host.files.can_write(host.state_dir):
         raise NotReady(
             f"{host.state_dir} is not writable", "check whether its file system is read-only or full"

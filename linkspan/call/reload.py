@@ -1,4 +1,4 @@
-"""Restoring every packet rule that our records tell of, after iptables or the nftables ruleset was flushed."""
+"""Restoring every packet rule that our records name, after iptables or the nftables ruleset was flushed."""
 
 from __future__ import annotations
 

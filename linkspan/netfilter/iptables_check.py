@@ -1,4 +1,4 @@
-"""What a change asks for and a table of iptables does not have. Pure."""
+"""What a change makes and a table of iptables does not have. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linkspan.netfilter.rules import Change
 
 
 def absent(present: Chains, change: Change) -> list[str]:
-    """The chains and rules that `change` makes and `present` has not, as sentences; removals are not checked."""
+    """The chains and rules that `change` makes and `present` does not have, as sentences."""
     return [*_chains(present, change), *_jumps(present, change)]
 
 
@@ -24,7 +24,7 @@ def _chains(present: Chains, change: Change) -> Iterator[str]:
         if chain not in present:
             yield f"the iptables chain {chain} is missing"
         elif [meaning(text) for text in present[chain]] != wanted:
-            yield f"the iptables chain {chain} has other rules than ADD created"
+            yield f"the rules of the iptables chain {chain} were changed"
 
 
 def _jumps(present: Chains, change: Change) -> Iterator[str]:

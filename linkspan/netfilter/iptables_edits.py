@@ -30,9 +30,7 @@ class FlushChain:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRule:
-    """Delete the rule at `index` (from 0, in the chain as it is at this edit); `text` is that rule as
-    printed.
-    """
+    """Delete the rule at `index`, from 0 in the chain as this edit finds it; `text` is the rule as printed."""
 
     chain: str
     index: int
@@ -137,7 +135,7 @@ def _wanted(change: Change, chain: str) -> set[Meaning]:
 
 
 def _is_copy(text: str, once: dict[Meaning, bool]) -> bool:
-    """Whether a rule repeats an earlier one; `once` maps each rule that may be there once to whether it was."""
+    """Whether a rule repeats one of `once`, which maps each rule that may be there once to whether it was."""
     for wanted, seen in once.items():
         if _may_mean(text, wanted) and meaning(text) == wanted:
             once[wanted] = True
@@ -156,7 +154,7 @@ def _missing_jumps(present: Chains, change: Change) -> Iterator[AddRule]:
 
 
 def displaced(present: Chains, change: Change) -> tuple[Jump, ...]:
-    """The `first` rules that are there, but below one that the change lists before them for the same chain."""
+    """The `first` rules that are below one that the change lists before them for the same chain."""
     found: list[Jump] = []
     highest: dict[str, int] = {}
     for jump in change.jumps:
@@ -184,10 +182,9 @@ def _place(present: Chains, change: Change, chain: str, wanted: Meaning) -> int 
 
 
 def restore_script(to_do: Mapping[str, Iterable[Edit]]) -> str:
-    """The edits of each table as input for `iptables-restore --noflush`, which changes each table atomically.
+    """The edits as input for `iptables-restore --noflush`, which changes each table atomically.
 
-    A chain is created with -N, not declared with `:CHAIN`, which would flush one that another program has
-    created meanwhile.
+    A chain is created with -N, not declared with `:CHAIN`, which would flush one that is there by then.
     """
     return "".join(
         "\n".join((f"*{table}", *(_restore_line(edit) for edit in wanted), "COMMIT", ""))

@@ -108,7 +108,7 @@ def _mark(value: str) -> str:
 
 
 def _canonical(form: Callable[[str], str], value: str) -> str:
-    """A value in its canonical form; as it is if it has none, such as an address with a non-contiguous mask."""
+    """A value in canonical form, or unchanged if it has none, such as a non-contiguous netmask."""
     try:
         return form(value)
     except ValueError:

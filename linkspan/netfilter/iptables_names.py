@@ -1,4 +1,4 @@
-"""Names of the chains of an attachment in iptables, and comments, as the reference plugins write them. Pure."""
+"""Names of an attachment's iptables chains, and comments, as the reference plugins write them. Pure."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def _quote(value: str) -> str:
 
 
 def parse_policy(text: str, chain: str) -> str:
-    """The policy of a built-in chain in what iptables-save printed, "ACCEPT" when it printed no such chain."""
+    """The policy of a built-in chain as iptables-save printed it; ACCEPT if it printed no such chain."""
     found = re.search(rf"^:{re.escape(chain)} (\w+)", text, re.MULTILINE)
     return found.group(1) if found else "ACCEPT"
 

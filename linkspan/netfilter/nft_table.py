@@ -76,8 +76,8 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
 )
 
 #: base chain -> its hook. Ports are translated before iptables does it (at -100), so that no stale or foreign
-#: rule there wins; shielded addresses are looked at after the kernel has found the connection (-200) and
-#: before anything is translated.
+#: rule there wins; shielded addresses are matched after connection tracking (-200) and before anything is
+#: translated.
 HOOKS = {
     "guard_loopback": "type filter hook prerouting priority raw",
     "shield": "type filter hook prerouting priority mangle",
@@ -89,7 +89,7 @@ HOOKS = {
 
 
 def _exempt(family: Family) -> str:
-    """Translated to the address it has, a connection is translated no further: neither here nor by iptables."""
+    """A connection that is translated to the address it has is not translated again, nor by iptables."""
     ip = NFT_FAMILY[family]
     return f"meta l4proto {{ tcp, udp }} th dport 53 {ip} daddr @dns_servers{family} dnat {ip} to {ip} daddr"
 
@@ -161,7 +161,7 @@ def chain_with(chain: str, rules: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def without_chain(chain: str) -> tuple[str, ...]:
-    """Commands that remove a regular chain that nothing jumps to; fine when there is none."""
+    """Commands that remove a regular chain that nothing jumps to; an absent one is fine."""
     return (f"add chain {TABLE} {chain}", f"flush chain {TABLE} {chain}", f"delete chain {TABLE} {chain}")
 
 
@@ -180,9 +180,7 @@ def dns_elements(addresses: Iterable[str]) -> tuple[Element, ...]:
 
 
 def comment(attachment: Attachment) -> str:
-    """Whose element this is: 16 hex digits that find it again, then words for a person, cut at nft's 128
-    bytes.
-    """
+    """Whose element this is: 16 hex digits to find it by, then words for people, cut at nft's 128 bytes."""
     words = f"{attachment.key[:16]} {attachment.network} {attachment.container_id} {attachment.ifname}"
     return words[:_COMMENT_LIMIT]
 

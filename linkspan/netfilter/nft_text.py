@@ -20,7 +20,7 @@ def add(elements: Iterable[Element]) -> Iterator[str]:
 
 
 def delete(keys: Iterable[tuple[str, tuple[str, ...]]]) -> Iterator[str]:
-    """The commands that delete elements, given as (set name, key), and fail if there is none of them."""
+    """The commands that delete elements, given as (set name, key), and fail if one of them is absent."""
     yield from _by_set("delete", ((name, _key(key)) for name, key in keys))
 
 
@@ -39,7 +39,7 @@ def _written(element: Element) -> str:
 
 
 def normal(key: Iterable[str]) -> tuple[str, ...]:
-    """A key's parts without the quotes that nft prints around interface names and accepts, but does not need."""
+    """A key's parts without the quotes that nft prints around interface names, but does not need."""
     return tuple(part.strip().strip('"') for part in key)
 
 

@@ -1,4 +1,4 @@
-"""Packet rules as data, for both backends. Steps pass them to the host, which turns them into system calls."""
+"""Packet rules as data, for both backends. Steps pass them to the host, which makes them system calls."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ class Element:
 class NftChange:
     """One atomic transaction on our table.
 
-    `commands` are nft commands that ensure shared things (idempotent: `add table`, `add chain`, and for a
-    chain's rules `flush chain` with `add rule`). `remove` are (set name, key); `add` replaces an element of
-    the same key.
+    `commands` are nft commands that ensure shared objects (idempotent: `add table`, `add chain`, and for a
+    chain's rules `flush chain` with `add rule`). `remove` are (set name, key). `add` replaces elements of
+    the same keys.
     """
 
     commands: tuple[str, ...] = ()

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 
-def choose(host: Host, asked: str | None, *, path: str = "$.backend", table: str = "nat") -> Backend:
+def choose(host: Host, configured: str | None, *, path: str = "$.backend", table: str = "nat") -> Backend:
     """The backend for a configuration's key at `path`; None and "" leave the choice to us.
 
     Unset means iptables if it is usable, because nerdctl and podman read its rules, else nftables, which also
     serves a host whose iptables `table` was created with nft. Raises InvalidConfig for an unknown name and
-    ToolMissing if what is asked for (or anything at all) does not work on this host.
+    ToolMissing if the one that is configured (or any at all) does not work on this host.
     """
-    if asked:
-        return _asked(host, asked, path)
+    if configured:
+        return _configured(host, configured, path)
     if host.iptables.usable(4) and host.iptables.readable(4, table):
         return "iptables"
     if host.nftables.usable():
@@ -32,10 +32,10 @@ def choose(host: Host, asked: str | None, *, path: str = "$.backend", table: str
     )
 
 
-def _asked(host: Host, asked: str, path: str) -> Backend:
-    if asked not in NAMES:
-        raise InvalidConfig(f'{path}: unknown backend "{asked}"', 'use "iptables" or "nftables"')
-    usable = host.iptables.usable(4) if asked == "iptables" else host.nftables.usable()
+def _configured(host: Host, name: str, path: str) -> Backend:
+    if name not in NAMES:
+        raise InvalidConfig(f'{path}: unknown backend "{name}"', 'use "iptables" or "nftables"')
+    usable = host.iptables.usable(4) if name == "iptables" else host.nftables.usable()
     if not usable:
-        raise ToolMissing(f'{path}: "{asked}" does not work on this host', "install it, or remove the key")
-    return asked
+        raise ToolMissing(f'{path}: "{name}" does not work on this host', "install it, or remove the key")
+    return name

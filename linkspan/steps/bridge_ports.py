@@ -29,7 +29,7 @@ class EnableHairpin:
 
 @dataclass(frozen=True, slots=True)
 class IsolatePort:
-    """Let the bridge exchange no frames between this port and other isolated ones; nothing if `filters_bridged`."""
+    """Have the bridge drop frames between this and other isolated ports, unless `filters_bridged`."""
 
     port: str
 

@@ -4,8 +4,8 @@ removed itself.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from linkspan.call.transaction import best_effort
 from linkspan.cni.errors import KernelRefused
 from linkspan.netfilter import forwarding
-from linkspan.netfilter.nft_table import DECLARED, dns_elements, subnet_chain, without_chain
-from linkspan.netfilter.rules import Element, NftChange
+from linkspan.netfilter.nft_table import DECLARED, dns_elements, subnet_chain
+from linkspan.netfilter.rules import Element
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.isolation import AllowForwarding
 
@@ -64,12 +64,12 @@ def _elements(name: str) -> Iterator[Element]:
 
 
 def _remove_chain(host: Host, chain: str) -> None:
-    """Remove the chain of a subnet. Another bridge may have the same subnet; then it is still in use
-    (EBUSY).
-    """
-    if host.nftables.count(chain):
-        with suppress(KernelRefused):
-            host.nftables.apply(NftChange(commands=without_chain(chain)))
+    """Remove the chain of a subnet, unless another bridge has the same subnet: then it is still in use."""
+    try:
+        nft_table.remove_chains(host, (chain,))
+    except KernelRefused as error:
+        if error.errno != errno.EBUSY:
+            raise
 
 
 def _accept_no_longer(host: Host, name: str) -> None:

@@ -59,9 +59,7 @@ class Isolate:
 
 @dataclass(frozen=True, slots=True)
 class AllowForwarding:
-    """Let a bridge that was isolated forward again; one request of the host if it never was. Shared: never
-    undone.
-    """
+    """Let a bridge that was isolated forward again; one request of the host if it never was. Never undone."""
 
     bridge: str
 

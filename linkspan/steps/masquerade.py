@@ -27,9 +27,7 @@ _MAPS = tuple(f"masquerade{family}" for family in FAMILIES)
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    """Masquerade what these addresses (CIDR) send outside their subnets, except multicast. Repeating it
-    changes nothing.
-    """
+    """Masquerade what these addresses (CIDR) send outside their subnets, except multicast. Idempotent."""
 
     attachment: Attachment
     addresses: tuple[str, ...]
@@ -73,10 +71,10 @@ def remove(
     *,
     backend: Backend | None = None,
 ) -> None:
-    """Remove an attachment's masquerading, from both backends unless told which.
+    """Remove an attachment's masquerading, from both backends or from the given one.
 
-    Without `addresses` its elements are found by their comments, which means reading all of them. Absent
-    rules are fine.
+    Without `addresses` all elements are read, as only their comments tell whose they are. Absent rules are
+    fine.
     """
     removals: list[Undo] = []
     if backend != "iptables":

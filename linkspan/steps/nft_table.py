@@ -56,9 +56,7 @@ def preparation(host: Host, chains: Iterable[RegularChain] = ()) -> tuple[str, .
 
 
 def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
-    """Keep port 53 of our name server's addresses from being translated, whoever publishes it; nothing
-    without nftables.
-    """
+    """Keep port 53 of our name server's addresses from being translated, if nftables is usable."""
     wanted = dns_elements(addresses)
     if missing_elements(host, wanted) and host.nftables.usable():
         ApplyNftables(NftChange(add=wanted)).do(host)

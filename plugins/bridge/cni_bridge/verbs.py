@@ -19,7 +19,7 @@ from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, Undo, best_effort
-from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
+from linkspan.cni.errors import AttachmentWrong, NotReady
 from linkspan.cni.model import Attachment
 from linkspan.steps.bridge_removal import remove_bridge
 
@@ -83,19 +83,16 @@ def gc(request: Request, host: Host) -> None:
 
 
 def status(request: Request, host: Host) -> None:
-    """Raise NotReady unless a container could be attached now."""
+    """Raise NotReady or ToolMissing unless a container could be attached now."""
     config = Config.from_request(request)
     link = host.links().get(config.bridge)
     if link is not None and link.kind != "bridge":
         raise NotReady(
             f"$.bridge: {config.bridge} is not a bridge", "name another bridge, or remove that link"
         )
-    try:
-        read_backend(config, host)
-        if config.ipam:
-            delegate(config.ipam, request, host)
-    except ToolMissing as error:
-        raise NotReady(error.msg, error.details) from None
+    read_backend(config, host)
+    if config.ipam:
+        delegate(config.ipam, request, host)
 
 
 def reload(host: Host) -> None:

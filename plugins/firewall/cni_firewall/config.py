@@ -1,4 +1,4 @@
-"""What the configuration asks for."""
+"""The configuration."""
 
 from __future__ import annotations
 

@@ -109,21 +109,21 @@ def read_facts(request: Request, config: Config, host: Host) -> Facts:
 
 
 def recorded(host: Host, attachment: Attachment) -> Admission | None:
-    """What an ADD recorded; None if there is no record, or none that can be understood."""
+    """What an ADD recorded; None without a record, or if it is damaged."""
     record = Records(host, NAME).read(attachment)
     return None if record is None else Admission.from_record(record)
 
 
-def choose(host: Host, asked: str) -> Backend:
+def choose(host: Host, configured: str) -> Backend:
     """The backend for `$.backend`. Raises ToolMissing.
 
     Unset means firewalld if it is running, else iptables if it works, else nftables.
     """
-    if asked not in ("", "firewalld"):
-        return _packet_backend(host, asked)
+    if configured not in ("", "firewalld"):
+        return _packet_backend(host, configured)
     if firewalld.runs(host):
         return "firewalld"
-    if asked:
+    if configured:
         raise ToolMissing(
             '$.backend: "firewalld" does not answer on this host', "start firewalld, or remove the key"
         )
@@ -131,14 +131,14 @@ def choose(host: Host, asked: str) -> Backend:
 
 
 def current_backend(host: Host, admission: Admission) -> Backend:
-    """The backend for an earlier admission: a firewalld that was started since rejects what its zones lack."""
+    """The backend for an earlier admission: a firewalld started since drops what is not in its zones."""
     if admission.chosen and admission.backend != "firewalld" and firewalld.runs(host):
         return "firewalld"
     return admission.backend
 
 
-def _packet_backend(host: Host, asked: str = "") -> PacketBackend:
-    return backend.choose(host, asked, table="filter")
+def _packet_backend(host: Host, configured: str = "") -> PacketBackend:
+    return backend.choose(host, configured, table="filter")
 
 
 def _fence(host: Host, chosen: Backend) -> PacketBackend:

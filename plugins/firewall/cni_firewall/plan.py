@@ -26,8 +26,9 @@ def plan_for(request: Request, config: Config, facts: Facts) -> Plan:
 
 
 def admission_of(request: Request, config: Config, facts: Facts) -> Admission:
-    """What an ADD with this prevResult admits. Raises InvalidConfig if a policy needs a bridge and there is
-    none.
+    """What an ADD with this prevResult admits.
+
+    Raises InvalidConfig if a policy needs a bridge and there is none.
     """
     if config.policy != "open" and not facts.bridge:
         raise InvalidConfig(
@@ -59,9 +60,7 @@ def admit(attachment: Attachment, admission: Admission, earlier: Admission | Non
 
 
 def rules_of(admission: Admission) -> Plan:
-    """The steps that make the rules, which is all that a reload repeats. Isolation comes first, so that there
-    is no moment without it.
-    """
+    """The steps that make the rules, which is all that a reload repeats. Isolation comes first."""
     steps: list[Step] = []
     if admission.fence == "nftables":
         steps.append(ApplyNftables(rules_nftables.change(admission)))

@@ -51,7 +51,7 @@ def change(admission: Admission, family: Family) -> Change:
 
 
 def removal(addresses: tuple[str, ...]) -> Change:
-    """What removes the rules of these addresses (of one family); shared chains and the rules of bridges stay."""
+    """What removes the rules of these addresses (of one family); what is shared stays."""
     return Change(remove=tuple((FORWARD, rule) for each in addresses for rule in _rules_of(each)))
 
 

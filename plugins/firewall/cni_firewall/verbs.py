@@ -19,7 +19,7 @@ from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort, carry_out
-from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
+from linkspan.cni.errors import AttachmentWrong
 from linkspan.cni.model import Result
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
-    """Accept what the container sends, the replies, and its published ports; prevResult is returned
-    unchanged.
-    """
+    """Accept what the container sends, replies, and its published ports; prevResult is returned."""
     config = Config.from_request(request)
     facts = read_facts(request, config, host)
     transaction.planned_from(facts)
@@ -63,12 +61,8 @@ def gc(request: Request, host: Host) -> None:
 
 
 def status(request: Request, host: Host) -> None:
-    """Raise NotReady if no backend works that the configuration allows."""
-    config = Config.from_request(request)
-    try:
-        choose(host, config.backend)
-    except ToolMissing as error:
-        raise NotReady(error.msg, error.details) from None
+    """Raise ToolMissing if no backend works that the configuration allows."""
+    choose(host, Config.from_request(request).backend)
 
 
 def reload(host: Host) -> None:

@@ -67,7 +67,7 @@ def _missing_elements(host: Host, publication: Publication) -> list[str]:
 def _own_elements(host: Host, publication: Publication) -> Iterator[Element]:
     """A publication's elements, without those that lead to its container through another network.
 
-    That network's list asked for the same port.
+    That network's list has the same port.
     """
     others = claims.of_same_container(host, publication)
     for each in rules_nftables.elements(publication):

@@ -1,4 +1,4 @@
-"""What the configuration asks for: which ports, and how."""
+"""The configuration: which ports are published, and how."""
 
 from __future__ import annotations
 
@@ -79,8 +79,9 @@ class Config:
 
     @classmethod
     def from_request(cls, request: Request) -> Config:
-        """The configuration of a call whose document the schema has passed. Raises InvalidConfig,
-        UnsupportedField.
+        """The configuration of a call whose document the schema has passed.
+
+        Raises InvalidConfig, UnsupportedField.
         """
         document = request.config
         config = cls(

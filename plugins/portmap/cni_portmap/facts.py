@@ -216,13 +216,13 @@ def read_facts(request: Request, config: Config, host: Host) -> Facts:
 
 
 def recorded(host: Host, attachment: Attachment) -> Publication | None:
-    """What an ADD recorded; None if there is no record, or none that can be understood."""
+    """What an ADD recorded; None without a record, or if it is damaged."""
     record = Records(host, NAME).read(attachment)
     return None if record is None else Publication.from_record(attachment, record)
 
 
 def _interface_towards(host: Host, result: Result, ifname: str) -> str:
-    """The outgoing interface of the most specific route to the container that is not a default route, or ""."""
+    """The outgoing interface of the most specific route to the container but the default route, or ""."""
     first = first_address(result, ifname, 4) or first_address(result, ifname, 6)
     if not first:
         return ""

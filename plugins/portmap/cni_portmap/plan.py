@@ -74,7 +74,7 @@ def warnings(publication: Publication, facts: Facts) -> Iterator[str]:
 
 
 def listener_warnings(publication: Publication, facts: Facts) -> Iterator[str]:
-    """One line if a process of the host listens on published ports, to which it is no longer connected."""
+    """One line if a process of the host listens on published ports: connections bypass it."""
     published = dict.fromkeys((each.protocol, each.host_port) for each in publication.all_entries())
     shared = [f"{port}/{protocol}" for protocol, port in published if (protocol, port) in facts.listening]
     if shared:

@@ -164,7 +164,7 @@ def _masqueraded(publication: Publication, family: Family) -> tuple[str, ...]:
 
 
 def _dnat(entry: Entry) -> Rule:
-    """Loopback addresses are published to the host itself only; ::1 is never translated: it could not reply."""
+    """Loopback addresses are published to the host itself only; ::1 is never translated: it cannot reply."""
     return _rule(
         entry,
         "DNAT",

@@ -1,7 +1,7 @@
 """Taking over from the reference plugin: removing what it published with nftables.
 
 Hosts change to linkspan while containers run. The reference's rules have the container's ID and nothing else
-as comment, so prevResult tells which of them are this network's.
+as comment, so prevResult shows which of them are this network's.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ CHAINS = ("hostports", "hostip_hostports", "masquerading")
 
 
 def remove_rules(request: Request, host: Host) -> None:
-    """Delete the reference's rules that lead to the container's addresses in prevResult; without it, all of
-    its rules.
-    """
+    """Delete the reference's rules for the addresses in prevResult, without it all of the container's."""
     if not host.nftables.usable():
         return
     result = request.prev_result

@@ -19,7 +19,7 @@ from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort
-from linkspan.cni.errors import AttachmentWrong, NotReady, ToolMissing
+from linkspan.cni.errors import AttachmentWrong
 from linkspan.cni.model import Result
 from linkspan.steps.backend import choose
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
-    """Publish the ports that the runtime asks for; prevResult is returned unchanged."""
+    """Publish the configured ports; prevResult is returned unchanged."""
     config = Config.from_request(request)
     facts = read_facts(request, config, host)
     transaction.planned_from(facts)
@@ -64,12 +64,9 @@ def gc(request: Request, host: Host) -> None:
 
 
 def status(request: Request, host: Host) -> None:
-    """Raise NotReady if no backend works that the configuration allows."""
+    """Raise ToolMissing if no backend works that the configuration allows."""
     config = Config.from_request(request)
-    try:
-        config.check_backend(choose(host, config.backend))
-    except ToolMissing as error:
-        raise NotReady(error.msg, error.details) from None
+    config.check_backend(choose(host, config.backend))
 
 
 def reload(host: Host) -> None:

@@ -14,7 +14,7 @@ import pytest
 from linkspan.call.dispatch import Caller, answer
 from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import Transaction
-from linkspan.cni.errors import InvalidConfig
+from linkspan.cni.errors import InvalidConfig, ToolMissing
 from linkspan.cni.model import Address, Request, Result
 
 ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/a", "CNI_IFNAME": "eth0"}
@@ -157,6 +157,12 @@ def test_status_is_not_ready_where_state_cannot_be_written(desk: Desk) -> None:
     status, error = desk.call({"CNI_COMMAND": "STATUS"})
     assert (status, error["code"], desk.asked) == (1, 50, ["STATUS"])
     assert "/run/state" in error["msg"]
+
+
+def test_status_is_not_ready_where_a_program_is_missing(desk: Desk) -> None:
+    desk.fails = ToolMissing("no backend works", "install iptables")
+    status, error = desk.call({"CNI_COMMAND": "STATUS"})
+    assert (status, error["code"], error["msg"]) == (1, 50, "no backend works")
 
 
 def test_caller_that_is_gone_is_not_served(desk: Desk) -> None:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Record the admission and own its addresses. `earlier` is what an earlier ADD admitted, which is
-    replaced.
-    """
+    """Record the admission and own its addresses. `earlier` is the admission that it replaces, if any."""
 
     attachment: Attachment
     admission: Admission

@@ -32,7 +32,7 @@ def runs(host: Host) -> bool:
 
 
 def add(host: Host, zone: str, address: str) -> bool:
-    """Add an address to a zone; False if it is there. Raises InvalidConfig for an unknown zone, ToolMissing."""
+    """Add an address to a zone; False if it is there. Raises InvalidConfig (unknown zone), ToolMissing."""
     finished = _call(host, (*_ZONES, "addSource", "ss", zone, source(address)))
     if finished.status == 0:
         return True
@@ -50,9 +50,7 @@ def has(host: Host, zone: str, address: str) -> bool:
 
 
 def remove(host: Host, zone: str, address: str) -> bool:
-    """Remove an address from a zone; False if it is not there, or the zone does not exist. Raises
-    ToolMissing.
-    """
+    """Remove an address from a zone; False if either does not exist. Raises ToolMissing."""
     finished = _call(host, (*_ZONES, "removeSource", "ss", zone, source(address)))
     if finished.status == 0:
         return True

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 
 def withdraw(host: Host, attachment: Attachment) -> None:
-    """Remove everything that an attachment's record names. The record is removed last, and only if nothing
-    failed.
-    """
+    """Remove everything that an attachment's record names, and the record last, if nothing failed."""
     with owners.lock(host):
         withdraw_locked(host, attachment)
 

@@ -2,9 +2,9 @@
 
 A file is named after the host address, or any4 and any6, and the attachment; it names its owner and the
 owner's host link. If that link no longer exists, the owner is considered dead, and its port is free. A
-container on several networks claims its ports on each of them, since runtimes ask the portmap of every
-network for the same ports: the last ADD is served, and when it is deleted, the one before. Readers and
-writers hold the lock.
+container on several networks claims its ports on each of them, since runtimes publish the same ports on
+every network: the last ADD is served, and when it is deleted, the one before. Readers and writers hold the
+lock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What a claim names. `host_link` is "" if no link tells whether the attachment exists."""
+    """What a claim names. `host_link` is "" if the attachment has no link on the host."""
 
     attachment: Attachment
     host_link: str
@@ -40,10 +40,9 @@ def lock(host: Host) -> AbstractContextManager[None]:
 
 
 def evict_dead_owners(host: Host, publication: Publication, withdraw: Callable[[Attachment], object]) -> None:
-    """Have the other containers that claim a port of the publication withdrawn if they are dead. Under the
-    lock.
+    """Have dead containers withdrawn that claim a port of the publication. Under the lock.
 
-    Raises PortTaken if one of them is alive.
+    Raises PortTaken if another container that claims one is alive.
     """
     for entry in publication.all_entries():
         for owner in _owners(host, entry):
@@ -83,7 +82,7 @@ def release(host: Host, attachment: Attachment, entries: Iterable[Entry]) -> Non
 
 
 def release_all(host: Host, attachment: Attachment) -> None:
-    """Remove every claim of an attachment, found by its name: the cost grows with all claims. Under the lock."""
+    """Remove every claim of an attachment; the cost grows with all claims. Under the lock."""
     for protocol in PROTOCOLS:
         ports = paths.protocol_claims(host.state_dir, protocol)
         for port in host.files.names(ports):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Withdraw what an earlier ADD published. Never undone: nothing asks for it any more."""
+    """Withdraw what an earlier ADD published. Never undone: the configuration no longer has it."""
 
     attachment: Attachment
 
@@ -72,9 +72,7 @@ def unpublish(host: Host, publication: Publication) -> None:
 
 
 def unpublish_by_name(host: Host, attachment: Attachment) -> None:
-    """Remove the rules of an attachment without a record, by the names of chains and the comments of
-    elements.
-    """
+    """Remove the rules of an attachment by the names of chains and the comments of elements."""
     removals = rules_iptables.removals_by_name(attachment)
     best_effort(
         partial(iptables.remove, host, dict.fromkeys(FAMILIES, removals)),
@@ -101,9 +99,7 @@ def _remove_elements(host: Host, attachment: Attachment, candidates: Iterable[El
 
 
 def _serve_others(host: Host, gone: Publication) -> None:
-    """Let ports lead to the same container's other network, which asked for them too: a map has one element
-    each.
-    """
+    """Let ports that another network of the container has too lead there: a map has one element for each."""
     for attachment in claims.of_same_container(host, gone):
         publication = recorded(host, attachment)
         if publication is not None and publication.backend == "nftables":
