@@ -12,6 +12,7 @@ from tests.conformance.registry import CASES, Case, Failed, NotHere, all_cases
 from tests.conformance.suite import Suite
 from tests.conformance.world import World
 from tests.harness.privatehost import PrivateHost
+from tests.harness.processes import end_with_parent
 
 PROCESSES = 2
 #: How much of a reason is kept.
@@ -116,7 +117,8 @@ class Pool:
     """A few processes that run cases; close it, or use it in a `with` block."""
 
     def __init__(self, processes: int = PROCESSES) -> None:
-        self._executor = ProcessPoolExecutor(processes)
+        # Without this the processes of a run that is killed would wait for work for ever.
+        self._executor = ProcessPoolExecutor(processes, initializer=end_with_parent)
 
     def __enter__(self) -> Pool:
         return self

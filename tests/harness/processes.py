@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Iterable
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def pids() -> list[int]:
@@ -47,6 +50,11 @@ def namespaces_of(pid: int) -> set[str]:
         except OSError:
             continue
     return found
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends, however that happens; see prctl(2)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def kill(victims: Iterable[int]) -> None:
