@@ -65,6 +65,7 @@ def _cgroups() -> tuple[str, ...]:
 
 def _run(command: Sequence[str]) -> int:
     """Run the command as a foreground program and return its status; reap orphans, which are ours now, until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a shell ignores for what it starts in the background
     started = subprocess.Popen(command)
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
