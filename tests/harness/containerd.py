@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+from tests.harness import controlgroups
 from tests.harness.privatehost import HostError, PrivateHost
 
 BOX = "docker.io/library/box:1"
@@ -190,8 +191,8 @@ class Containerd:
             self._daemon.terminate()
         _end(self._daemon, patience=10)
         for name in self._containers:
-            _remove_control_groups(f"{self.namespace}/{name}")
-        _remove_control_groups(self.namespace)
+            controlgroups.remove_named(f"{self.namespace}/{name}")
+        controlgroups.remove_named(self.namespace)
         self._log.close()
 
     def _start(self) -> subprocess.Popen[str]:
@@ -233,13 +234,3 @@ def _end(process: subprocess.Popen[str], patience: float) -> None:
     ):  # ValueError: its pipes have been read to the end and closed
         process.kill()
         process.wait()
-
-
-def _remove_control_groups(path: str) -> None:
-    """Remove that control group from every hierarchy; one that is absent, or still in use, stays as it is."""
-    top = "/sys/fs/cgroup"
-    for hierarchy in ("", *sorted(os.listdir(top))):
-        try:
-            os.rmdir(os.path.join(top, hierarchy, path))
-        except OSError:
-            continue

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.harness import processes
+from tests.harness import controlgroups, processes
 from tests.harness.snapshot import SNAPSHOT_SCRIPT, Snapshot, read_snapshot
 from tests.harness.tools import nothing_may_be_skipped
 
@@ -48,7 +48,8 @@ def machine() -> Snapshot:
         ["/bin/sh", "-c", SNAPSHOT_SCRIPT], env=_ENV, capture_output=True, text=True, check=False
     )
     network = read_snapshot(shown.stdout, "")
-    return Snapshot({**network.sections, "mounts": _mounts(), "cgroups": _cgroups()})
+    groups = tuple(sorted(controlgroups.below()))
+    return Snapshot({**network.sections, "mounts": _mounts(), "cgroups": groups})
 
 
 def _mounts() -> tuple[str, ...]:
@@ -56,11 +57,6 @@ def _mounts() -> tuple[str, ...]:
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         mounts = ((line.split()[4], line.partition(" - ")[2].split()[0]) for line in file)
         return tuple(sorted(f"{point} {kind}" for point, kind in mounts if point != "/run/netns"))
-
-
-def _cgroups() -> tuple[str, ...]:
-    """The path of every control group."""
-    return tuple(sorted(directory for directory, _, _ in os.walk("/sys/fs/cgroup")))
 
 
 def _run(command: Sequence[str]) -> int:

@@ -15,9 +15,11 @@ import subprocess
 from collections.abc import Sequence
 from types import TracebackType
 
+from tests.harness import controlgroups
 from tests.harness.privatehost import PrivateHost
 
 NETWORKS = "/etc/cni/net.d"
+_GROUP = "libpod_parent"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # A root that may not raise limits (a container's) cannot give containers podman's defaults, hence lower ones.
@@ -51,6 +53,7 @@ class Podman:
     def __init__(self, host: PrivateHost, root: str, runc: str) -> None:
         self.host = host
         self._env = {**os.environ, "PATH": _SYSTEM_PATH}
+        self._groups_before = controlgroups.below(_GROUP)
         self._install(root)
         host.write("/etc/containers/containers.conf", _CONFIG.format(runc=runc, networks=NETWORKS))
         host.write("/etc/containers/storage.conf", _STORAGE)
@@ -83,9 +86,10 @@ class Podman:
         return f"/proc/{self.output('inspect', '--format', '{{.State.Pid}}', name)}/ns/net"
 
     def close(self) -> None:
-        """Remove every pod and container, so that no control group stays behind."""
+        """Remove every pod and container, and the control groups that podman leaves of pods and of its monitors."""
         self.run("pod", "rm", "--all", "--force", "--time", "0", check=False)
         self.run("rm", "--all", "--force", "--time", "0", check=False)
+        controlgroups.remove(controlgroups.below(_GROUP) - self._groups_before)
 
     def _install(self, root: str) -> None:
         """Lay the unpacked packages over the host's /usr; what was mounted below it stays covered."""

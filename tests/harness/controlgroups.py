@@ -1,0 +1,35 @@
+"""Control groups that container runtimes make and leave: they are the machine's, whatever namespaces a test has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+
+_TOP = "/sys/fs/cgroup"
+
+
+def below(name: str = "") -> set[str]:
+    """Return the paths of the control group `name` and of every group in it, in each hierarchy; of all groups if it is ""."""
+    return {
+        directory
+        for hierarchy in _hierarchies()
+        for directory, _, _ in os.walk(os.path.join(hierarchy, name).rstrip("/"))
+    }
+
+
+def remove(paths: Iterable[str]) -> None:
+    """Remove control groups, the innermost first; one that is absent, or still in use, stays as it is."""
+    for path in sorted(paths, key=len, reverse=True):
+        with suppress(OSError):
+            os.rmdir(path)
+
+
+def remove_named(name: str) -> None:
+    """Remove the control group of that name in each hierarchy."""
+    remove(os.path.join(hierarchy, name) for hierarchy in _hierarchies())
+
+
+def _hierarchies() -> list[str]:
+    """The one of cgroup v2, and each of v1 where those are mounted below it; cgroups(7)."""
+    return [_TOP, *(os.path.join(_TOP, name) for name in sorted(os.listdir(_TOP)))]
