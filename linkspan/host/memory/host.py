@@ -57,6 +57,9 @@ class MemoryHost(Faults):
 
     def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
         """See contract.Host: what a test put into `listeners`."""
+        lost = self.count("host.listening", protocol)
+        if lost is not None:
+            raise lost
         return frozenset(port for port in ports if (protocol, port) in self.listeners)
 
     def warn(self, message: str) -> None:
