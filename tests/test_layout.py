@@ -129,6 +129,11 @@ def test_literal_is_written_in_one_module(literal: str) -> None:
     assert users == {LITERALS[literal]}
 
 
+def test_the_native_launcher_is_given_its_paths_by_the_build() -> None:
+    source = (ROOT / "linkspan/launch/launcher.c").read_text(encoding="utf-8")
+    assert "/run/linkspan" not in source
+
+
 def _code(path: Path) -> str:
     """A module without its comments and docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
