@@ -1,4 +1,4 @@
-"""The log of a long-lived process: its standard error, which whoever started it pointed at a file."""
+"""The log of a long-lived process: its standard error, which is a file."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def start(program: str, log: str) -> None:
 
 
 def _leave_streams(log: str) -> None:
-    """Close every descriptor but 0 to 2, and let those be nobody's but ours."""
+    """Close every descriptor of the caller, and open 0 to 2 anew."""
     null = posix.open("/dev/null", posix.O_RDWR)
     try:
         output = posix.open(log, posix.O_CREAT | posix.O_WRONLY | posix.O_APPEND | posix.O_NOFOLLOW, 0o600)

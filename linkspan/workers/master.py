@@ -63,7 +63,7 @@ class Master:
     def run(self) -> None:
         """Serve until there is a reason to leave, such as SIGTERM; then let the running calls end."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.on_signal(number, lambda: self._leave("told to"))
+            self._loop.on_signal(number, lambda: self._leave("it was told to"))
         worker.preload()
         gc.collect()
         gc.freeze()
@@ -169,9 +169,9 @@ class Master:
             if self._greeted or self._is_busy():
                 self._last_call = now
             if now - self._last_call > self._idle:
-                self._leave("nobody calls")
+                self._leave("there were no calls")
             elif installed_build() != self._build or not self._endpoint.in_place():
-                self._leave("another build, or another socket, is in its place")
+                self._leave("another build is installed, or another socket is in its place")
         self._stop_when_done()
 
     def _kill_hung_workers(self, now: float) -> None:

@@ -6,10 +6,13 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from linkspan.call import dispatch
+from linkspan.daemon.log import say
+from linkspan.daemon.service import TITLE
 from linkspan.launch import protocol
 
 if TYPE_CHECKING:
@@ -19,8 +22,7 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 #: Calls after which a worker is replaced by a fresh one, should some library leak.
 CALLS = 2000
-#: What a worker tells its master after a call, and after its last one, behind which it must be given no
-#: other.
+#: What a worker tells its master after a call, and after its last one: then it must be given no other.
 DONE, LAST = b"done", b"last"
 
 
@@ -55,7 +57,7 @@ def work(channel: socket.socket) -> None:
     # short. Unlike an ignored signal, a handler is not passed on to the programs that a call runs.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    name_this_process("linkspan worker")
+    name_this_process(f"{TITLE} worker")
     shared = SharedSockets()
     _open_sockets(shared)
     try:
@@ -71,7 +73,7 @@ def work(channel: socket.socket) -> None:
 
 
 def serve(connection: socket.socket, shared: SharedSockets) -> None:
-    """Read one call, carry it out, answer. Raises OSError, ValueError if the launcher does not make sense."""
+    """Read one call, carry it out, answer. Raises OSError, ValueError for a launcher that breaks the protocol."""
     from linkspan.call.plugin import load
     from linkspan.host.linux import LinuxHost
 
@@ -89,7 +91,7 @@ def serve(connection: socket.socket, shared: SharedSockets) -> None:
         stderr=2 if stderr is None else stderr,
         shared=shared,
     )
-    caller = dispatch.Caller(is_connected=lambda: not hung_up(connection), log=_log)
+    caller = dispatch.Caller(is_connected=lambda: not hung_up(connection), log=say)
     try:
         status, stdout = dispatch.serve(plugin, call.stdin, call.env, host, cwd=call.cwd, caller=caller)
     finally:
@@ -101,12 +103,6 @@ def serve(connection: socket.socket, shared: SharedSockets) -> None:
     connection.sendall(protocol.reply_frame(status, stdout))
 
 
-def _log(text: str) -> None:
-    """To the worker's own stderr, which is the log; the launcher's stderr belongs to the runtime."""
-    with suppress(OSError):
-        os.write(2, text.encode())
-
-
 def hung_up(connection: socket.socket) -> bool:
     """Whether the launcher at the other end is gone."""
     poll = select.poll()
@@ -115,7 +111,7 @@ def hung_up(connection: socket.socket) -> bool:
 
 
 def _open_sockets(shared: SharedSockets) -> None:
-    """What the first call would wait for. A host without nftables shows when it is asked for, not here."""
+    """Open what the first call would wait for. What the host does not have fails when a call needs it."""
     with suppress(Exception):
         shared.links(lambda _: -1).all()
     with suppress(Exception):
@@ -132,7 +128,7 @@ def _next(channel: socket.socket) -> socket.socket | None:
 
 
 def _receive(connection: socket.socket) -> tuple[protocol.Call, dict[str, int]]:
-    """A call, and the descriptors that came with it by what they are."""
+    """A call, and the descriptors that came with it by their names."""
     received, rights, _, _ = socket.recv_fds(connection, 1 << 16, 4)
     try:
         while len(received) < 4 or len(received) < 4 + protocol.frame_size(received):
@@ -142,7 +138,7 @@ def _receive(connection: socket.socket) -> tuple[protocol.Call, dict[str, int]]:
             received += piece
         call = protocol.read_call(received[4:])
         if len(call.descriptors) != len(rights):
-            raise ValueError("a call with other descriptors than it says")
+            raise ValueError("a call with other descriptors than it names")
     except BaseException:
         _close(rights)
         raise
@@ -151,6 +147,6 @@ def _receive(connection: socket.socket) -> tuple[protocol.Call, dict[str, int]]:
     return call, dict(zip(call.descriptors, rights, strict=True))
 
 
-def _close(descriptors: object) -> None:
-    for descriptor in descriptors:  # type: ignore[attr-defined]
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
         os.close(descriptor)
