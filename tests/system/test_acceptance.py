@@ -134,7 +134,7 @@ class _WorkerKiller(_Killer):
     """Kills every worker of the resident at one moment."""
 
     def __init__(self, host: PrivateHost, after: float) -> None:
-        residents = [pid for pid, command in host.processes().items() if "linkspan.workers" in command]
+        residents = [pid for pid, command in host.processes().items() if "linkspan/workers" in command]
         (self._master,) = [pid for pid in residents if _children(pid, pid)]
         super().__init__(after)
 
