@@ -30,9 +30,7 @@ from linkspan.cli.places import open_directory, open_host, place_options, warn
 )
 @click.option("--dns/--no-dns", default=None, help="Containers find each other by name. [default: dns]")
 @click.option("--shared", is_flag=True, help="Show the network to every runtime, not only to nerdctl.")
-@click.option(
-    "--default", "is_default", is_flag=True, help="Make it the default network of CRI, ctr and nerdctl."
-)
+@click.option("--default", "is_default", is_flag=True, help="Make it the network that CRI and ctr use.")
 @click.option("--attachable", is_flag=True, hidden=True)
 @click.option("--ignore", is_flag=True, help="Do not fail if the network exists.")
 @click.option("--dry-run", is_flag=True, help="Print the list instead of writing it.")

@@ -11,9 +11,11 @@ from typing import Any
 from linkspan.runtime import defaults, names
 from linkspan.runtime.lists import (
     DEFAULT_LABEL,
+    DEFAULT_NAME,
     ID,
     LABELS,
     OURS,
+    PODMAN_LABELS,
     NetworkList,
     as_mapping,
     strings_of,
@@ -46,7 +48,6 @@ class Wanted:
     created: int
     internal: bool = False
     dns: bool = True
-    is_default: bool = False
     mtu: int = 0
     labels: Mapping[str, str]
     options: Mapping[str, str]
@@ -64,7 +65,7 @@ def compose(wanted: Wanted) -> dict[str, Any]:
         plugins.append(_portmap(wanted))
     if wanted.dns:
         plugins.append(dict(defaults.DNS))
-    labels = {**wanted.labels, **({DEFAULT_LABEL: "true"} if wanted.is_default else {})}
+    labels = {**wanted.labels, **({DEFAULT_LABEL: "true"} if wanted.name == DEFAULT_NAME else {})}
     return {
         **defaults.VERSIONS,
         "name": wanted.name,
@@ -172,10 +173,8 @@ def _with_labels(one: NetworkList, added: Mapping[str, str], removed: frozenset[
     """Labels stand where the list's writer keeps them."""
     document = dict(one.document)
     if one.maker == "podman":
-        args = as_mapping(one.first.get("args"))
-        labels = _relabelled(args.get("podman_labels"), added, removed)
-        first = {**one.first, "args": {**args, "podman_labels": labels}} if labels or args else one.first
-        document["plugins"] = [first, *document["plugins"][1:]]
+        args = as_mapping(document.get("args"))
+        document["args"] = {**args, PODMAN_LABELS: _relabelled(args.get(PODMAN_LABELS), added, removed)}
     elif labels := _relabelled(document.get(LABELS), added, removed):
         document[LABELS] = labels
     else:

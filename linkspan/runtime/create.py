@@ -160,15 +160,13 @@ def _created(order: Order, checked: _Checked, directory: Directory, host: Host, 
 
 
 def _wanted(order: Order, checked: _Checked, complete: tuple[Subnet, ...], mtu: int) -> Wanted:
-    is_default = order.place == "default"
     return Wanted(
         name=order.name,
         subnets=complete,
         created=time.time_ns(),
         internal=order.internal,
         # As in Docker: the default network has no name server.
-        dns=not is_default if order.dns is None else order.dns,
-        is_default=is_default,
+        dns=order.place != "default" if order.dns is None else order.dns,
         mtu=0 if mtu == live.ETHERNET_MTU or mtu < options.LEAST_MTU[max(checked.families)] else mtu,
         labels=order.labels,
         options=checked.options,
@@ -262,9 +260,3 @@ def _warnings(order: Order, wanted: Wanted, used: Sequence[Used], catalogue: Cat
     roots = [each for each in catalogue.defined if not each.namespace]
     if order.place == "shared" and not roots:
         yield f"{order.name} is the only list in the root of the directory, and so CRI's and ctr's network"
-    others = [each for each in catalogue.defined if lists.DEFAULT_LABEL in each.labels]
-    if order.place == "default" and others:
-        yield (
-            f"nerdctl has a default network already, {others[0].name} ({others[0].list.path}); "
-            f"it uses the first one in the order of file names"
-        )

@@ -9,7 +9,6 @@ loads; the next one that holds the lock finishes or removes it.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -19,9 +18,9 @@ from dataclasses import dataclass
 from linkspan.runtime.lists import InvalidList, NetworkList, is_list_file, parse
 
 CONF_DIR = "/etc/cni/net.d"
-#: nerdctl's flock(2) (pkg/netutil/store.go), and the record lock of podman 4 (libnetwork/cni/network.go).
-NERDCTL_LOCK = ".nerdctl.lock"
-PODMAN_LOCK = "/run/lock/podman-cni.lock"
+#: In the directory: nerdctl's flock(2) (pkg/netutil/store.go), and the record lock of podman 4
+#: (libnetwork/cni).
+NERDCTL_LOCK, PODMAN_LOCK = ".nerdctl.lock", "cni.lock"
 #: Appended to the name of a list that is being written, and of one whose network is being removed.
 _UNFINISHED, _REMOVED = ".linkspan-new", ".linkspan-removed"
 
@@ -65,7 +64,7 @@ class Directory:
         descriptor = os.open(f"{self.path}/{NERDCTL_LOCK}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with _podmans_lock():
+            with _podmans_lock(f"{self.path}/{PODMAN_LOCK}"):
                 self._remove_unfinished()
                 yield
         finally:
@@ -152,13 +151,13 @@ def _names(folder: str) -> list[str]:
 
 
 @contextmanager
-def _podmans_lock() -> Iterator[None]:
-    """Hold podman's lock where there is one: it exists once podman has loaded its networks."""
+def _podmans_lock(path: str) -> Iterator[None]:
+    """Hold podman's lock where there is one: it exists once podman has loaded its networks from the
+    directory.
+    """
     try:
-        descriptor = os.open(PODMAN_LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
         yield
         return
     try:

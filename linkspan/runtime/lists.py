@@ -19,8 +19,12 @@ from linkspan.cni.model import NO_EXTRA
 EXTENSIONS = (".conf", ".conflist", ".json")
 #: The keys of a list: nerdctl's identifier and labels, and our own object {created, options}.
 ID, LABELS, OURS = "nerdctlID", "nerdctlLabels", "linkspan"
-#: With this label nerdctl takes a network where none is named (nerdctl, pkg/labels).
-DEFAULT_LABEL = "nerdctl/default-network"
+#: nerdctl's network where none is named, and the label that keeps nerdctl from creating it (nerdctl,
+#: pkg/netutil).
+DEFAULT_NAME, DEFAULT_LABEL = "bridge", "nerdctl/default-network"
+#: What podman keeps in the list's `args` (podman 4, libnetwork/cni).
+PODMAN_LABELS, PODMAN_OPTIONS = "podman_labels", "podman_options"
+PODMAN_KEYS = frozenset({PODMAN_LABELS, PODMAN_OPTIONS})
 
 Maker = Literal["linkspan", "nerdctl", "podman", "file", "cache"]
 
@@ -67,7 +71,7 @@ class NetworkList:
             return "linkspan"
         if isinstance(self.document.get(ID), str):
             return "nerdctl"
-        return "podman" if _is_podmans(self.first) else "file"
+        return "podman" if _is_podmans(self) else "file"
 
 
 def parse(data: bytes, path: str, *, namespace: str = "", changed: int = 0) -> NetworkList:
@@ -115,11 +119,12 @@ def _as_list_of_one(document: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "plugins": [document]}
 
 
-def _is_podmans(plugin: Mapping[str, Any]) -> bool:
-    """Whether a bridge has podman's name (cni-podmanN), or labels or options in args (libnetwork/cni)."""
-    args = as_mapping(plugin.get("args"))
-    named = str(plugin.get("bridge", "")).startswith("cni-podman")
-    return named or not {"podman_labels", "podman_options"}.isdisjoint(args)
+def _is_podmans(one: NetworkList) -> bool:
+    """Whether the bridge has podman's name (cni-podmanN), or the list has podman's labels or options
+    in args.
+    """
+    named = str(one.first.get("bridge", "")).startswith("cni-podman")
+    return named or not PODMAN_KEYS.isdisjoint(as_mapping(one.document.get("args")))
 
 
 # --- file names

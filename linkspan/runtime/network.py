@@ -10,9 +10,11 @@ from typing import Any
 from linkspan.runtime import names
 from linkspan.runtime.lists import (
     DEFAULT_LABEL,
+    DEFAULT_NAME,
     ID,
     LABELS,
     OURS,
+    PODMAN_LABELS,
     Maker,
     NetworkList,
     as_list,
@@ -84,7 +86,7 @@ class Network:
         """
         if self.name in (names.HOST, names.NONE):
             return True
-        return (self.name == "bridge" and DEFAULT_LABEL in self.labels) or self.name == "podman"
+        return (self.name == DEFAULT_NAME and DEFAULT_LABEL in self.labels) or self.name == "podman"
 
     @property
     def driver(self) -> str:
@@ -106,7 +108,7 @@ class Network:
     @cached_property
     def labels(self) -> Mapping[str, str]:
         """The labels, from wherever their writer keeps them."""
-        podmans = as_mapping(self.list.first.get("args")).get("podman_labels")
+        podmans = as_mapping(self.list.document.get("args")).get(PODMAN_LABELS)
         return {**strings_of(podmans), **strings_of(self.list.document.get(LABELS))}
 
     @cached_property

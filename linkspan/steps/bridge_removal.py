@@ -11,6 +11,7 @@ from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
 from linkspan.call.transaction import best_effort
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.errors import KernelRefused
 from linkspan.netfilter import forwarding
 from linkspan.netfilter.nft_table import DECLARED, dns_elements, subnet_chain
@@ -39,7 +40,7 @@ def remove_bridge(host: Host, bridge: str, gateway_link: str) -> None:
     names = tuple(dict.fromkeys((bridge, gateway_link)))
     best_effort(
         partial(_remove_elements, host, names, gateways),
-        *(partial(_accept_no_longer, host, each) for each in names),
+        partial(_remove_rules, host, names),
         partial(AllowForwarding(bridge).do, host),
         partial(links.delete, bridge),
     )
@@ -72,6 +73,6 @@ def _remove_chain(host: Host, chain: str) -> None:
             raise
 
 
-def _accept_no_longer(host: Host, name: str) -> None:
-    for family in iptables.usable_families(host):
-        host.iptables.apply(family, "filter", forwarding.removal(name))
+def _remove_rules(host: Host, names: Iterable[str]) -> None:
+    for each in names:
+        iptables.remove(host, {family: {"filter": forwarding.removal(each)} for family in FAMILIES})

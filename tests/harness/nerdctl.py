@@ -27,8 +27,9 @@ class Nerdctl:
 
     def __init__(self, containerd: Containerd, program: str) -> None:
         self.host = containerd.host
-        self._program = program
-        self._env = containerd.environment
+        self.containerd = containerd
+        self.program = program
+        self.environment = containerd.environment
         self.version = self.output("--version").split()[2]
 
     def __enter__(self) -> Nerdctl:
@@ -43,7 +44,7 @@ class Nerdctl:
         self, *arguments: str, check: bool = True, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run nerdctl; a failure raises HostError with what it said."""
-        return self.host.run([self._program, *arguments], env=self._env, check=check, timeout=timeout)
+        return self.host.run([self.program, *arguments], env=self.environment, check=check, timeout=timeout)
 
     def output(self, *arguments: str) -> str:
         """Run nerdctl and return what it printed, without the last line's end."""

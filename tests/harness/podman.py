@@ -52,7 +52,7 @@ class Podman:
 
     def __init__(self, host: PrivateHost, root: str, runc: str) -> None:
         self.host = host
-        self._env = {**os.environ, "PATH": _SYSTEM_PATH}
+        self.environment = {**os.environ, "PATH": _SYSTEM_PATH}
         self._groups_before = controlgroups.below(_GROUP)
         self._install(root)
         host.write("/etc/containers/containers.conf", _CONFIG.format(runc=runc, networks=NETWORKS))
@@ -71,7 +71,9 @@ class Podman:
         self, *arguments: str, check: bool = True, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run podman; a failure raises HostError with what it said."""
-        return self.host.run(["/usr/bin/podman", *arguments], env=self._env, check=check, timeout=timeout)
+        return self.host.run(
+            ["/usr/bin/podman", *arguments], env=self.environment, check=check, timeout=timeout
+        )
 
     def output(self, *arguments: str) -> str:
         """Run podman and return what it printed, without the last line's end."""

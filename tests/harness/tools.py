@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ CRICTL_VERSION = "1.36.0"
 NERDCTL_VERSION = "2.3.5"
 DOCKER_VERSION = "2.0.0-beta.24"  # of the Go module; it is the engine called Docker 29
 DOCKER_RUNC_VERSION = "1.5.1"
+DOCKER_API_VERSION = "1.55.0"
 _REFERENCE = "github.com/containernetworking/plugins"
 _REFERENCE_PLUGINS = (
     "main/bridge",
@@ -135,6 +137,16 @@ def dockerd(*, fetch: bool = True) -> str:
     return provide("dockerd", DOCKER_VERSION, build, fetch=fetch)
 
 
+def docker_api(*, fetch: bool = True) -> str:
+    """Return the path of the description of the Docker Engine's API (Swagger 2.0, in YAML)."""
+
+    def build(target: str) -> None:
+        with golang.module_copy(f"github.com/moby/moby/api@v{DOCKER_API_VERSION}") as source:
+            shutil.copy(f"{source}/swagger.yaml", target)
+
+    return os.path.join(provide("docker-api", DOCKER_API_VERSION, build, fetch=fetch), "swagger.yaml")
+
+
 def runc_of_docker(*, fetch: bool = True) -> str:
     """Return the path of a `runc` that is new enough for Docker's engine. Needs a C compiler; not in ALL."""
 
@@ -169,6 +181,7 @@ ALL: tuple[Tool, ...] = (
     nerdctl,
     podman,
     firewalld,
+    docker_api,
 )
 
 

@@ -15,7 +15,6 @@ cannot use them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linkspan.netfilter.iptables_names import comment
@@ -79,13 +78,13 @@ def _rules_of(address: str) -> Iterator[Rule]:
 
 def _isolating(admission: Admission) -> Change:
     shared = (comment(_BOTH_POLICIES),)
-    bridge, own = admission.bridge, (comment(f"{_RULES} (ingressPolicy: {admission.policy})"),)
-    outward = Rule(target=STAGE_2, in_interface=bridge, out_interface=f"! {bridge}", matches=own)
-    inward = Rule(target="DROP", in_interface=bridge, out_interface=bridge, matches=own)
+    inward, outward = _of_policy(admission.bridge, admission.policy)
     isolated = admission.policy == "isolated"
     returned = Rule(target="RETURN", matches=shared)
+    # A bridge may have had the other policy before.
+    replaced = () if isolated else _of_policy(admission.bridge, "isolated")
     return Change(
-        remove=() if isolated else tuple((STAGE_1, each) for each in _of_other_policy(inward, outward)),
+        remove=tuple((STAGE_1, each) for each in replaced),
         shared=(STAGE_1, STAGE_2),
         jumps=(
             Jump(chain="FORWARD", rule=Rule(target=STAGE_1, matches=shared), first=True),
@@ -97,13 +96,26 @@ def _isolating(admission: Admission) -> Change:
                 first=True,
             ),
             Jump(chain=STAGE_1, rule=returned),
-            Jump(chain=STAGE_2, rule=Rule(target="DROP", out_interface=bridge, matches=shared), first=True),
+            Jump(chain=STAGE_2, rule=_drop_to(admission.bridge), first=True),
             Jump(chain=STAGE_2, rule=returned),
         ),
     )
 
 
-def _of_other_policy(*rules: Rule) -> Iterator[Rule]:
-    """The rules that the policy `isolated` has made, for a bridge that has another now."""
-    for rule in rules:
-        yield replace(rule, matches=(comment(f"{_RULES} (ingressPolicy: isolated)"),))
+def isolation_removal(bridge: str) -> Change:
+    """What removes the isolation of a bridge, whatever its policy; table filter."""
+    first = (*_of_policy(bridge, "same-bridge"), *_of_policy(bridge, "isolated"))
+    return Change(remove=(*((STAGE_1, each) for each in first), (STAGE_2, _drop_to(bridge))))
+
+
+def _of_policy(bridge: str, policy: str) -> tuple[Rule, Rule]:
+    """The rules for what a bridge sends to itself and to others; the first only with the policy `isolated`."""
+    own = (comment(f"{_RULES} (ingressPolicy: {policy})"),)
+    return (
+        Rule(target="DROP", in_interface=bridge, out_interface=bridge, matches=own),
+        Rule(target=STAGE_2, in_interface=bridge, out_interface=f"! {bridge}", matches=own),
+    )
+
+
+def _drop_to(bridge: str) -> Rule:
+    return Rule(target="DROP", out_interface=bridge, matches=(comment(_BOTH_POLICIES),))

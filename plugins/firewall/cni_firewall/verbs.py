@@ -1,4 +1,4 @@
-"""The five verbs of firewall, and the reload of its rules."""
+"""The five verbs of firewall, the reload of its rules, and the removal of a bridge's."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from cni_firewall.check import problems
 from cni_firewall.config import Config
 from cni_firewall.facts import Admission, choose, current_backend, read_facts
 from cni_firewall.plan import admit, plan_for, rules_of
+from cni_firewall.rules_iptables import isolation_removal
 from cni_firewall.steps.withdraw import withdraw
 from cni_firewall.takeover import remove_rules
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort, carry_out
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.errors import AttachmentWrong
 from linkspan.cni.model import Result
+from linkspan.steps.iptables import remove
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
@@ -70,6 +73,13 @@ def reload(host: Host) -> None:
     rebuild_each(host, NAME, partial(_rebuild, host))
 
 
+def remove_shared(request: Request, host: Host, bridge: str) -> None:
+    """Remove the iptables rules that isolate a bridge; its nftables elements are removed with the bridge."""
+    del request
+    if bridge:
+        remove(host, {family: {"filter": isolation_removal(bridge)} for family in FAMILIES})
+
+
 def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
     admission = Admission.from_record(record)
     if admission is None or (admission.port and host.links().get(admission.port) is None):
@@ -89,4 +99,5 @@ PLUGIN = Plugin(
     status=status,
     chained=True,
     reload=reload,
+    remove_shared=remove_shared,
 )

@@ -77,6 +77,14 @@ def removals_by_name(attachment: Attachment) -> Mapping[str, Change]:
     }
 
 
+def bridge_removals(bridge: str, family: Family) -> Mapping[str, Change]:
+    """What removes the rules of one family that name a bridge: table -> change."""
+    found = {"mangle": Change(remove=((SHIELD, _pass_from(bridge)),))}
+    if family == 4:
+        found["raw"] = Change(remove=(("PREROUTING", _drop_to_loopback(bridge)),))
+    return found
+
+
 def _publish(publication: Publication, family: Family) -> Change:
     """Rules of an earlier ADD are removed; new ones come first, so that no stale one wins."""
     chain = chain_name(publication.attachment)
@@ -90,8 +98,15 @@ def _publish(publication: Publication, family: Family) -> Change:
 
 def _loopback_guard(interface: str) -> Change:
     """Packets from that interface to the host's loopback network are dropped."""
-    rule = Rule(target="DROP", in_interface=interface, destination="127.0.0.0/8")
-    return Change(jumps=(Jump(chain="PREROUTING", rule=rule, first=True),))
+    return Change(jumps=(Jump(chain="PREROUTING", rule=_drop_to_loopback(interface), first=True),))
+
+
+def _drop_to_loopback(interface: str) -> Rule:
+    return Rule(target="DROP", in_interface=interface, destination="127.0.0.0/8")
+
+
+def _pass_from(interface: str) -> Rule:
+    return Rule(target="RETURN", in_interface=interface)
 
 
 def _shield(publication: Publication, family: Family) -> Change:
@@ -100,7 +115,7 @@ def _shield(publication: Publication, family: Family) -> Change:
     known = Match("conntrack", (("ctstate", "RELATED,ESTABLISHED"),))
     passes = [Rule(target="RETURN", matches=(known,))]
     if publication.interface:
-        passes.append(Rule(target="RETURN", in_interface=publication.interface))
+        passes.append(_pass_from(publication.interface))
     shielded = Rule(
         target=own, destination=publication.shielded(family), matches=(_owner(publication.attachment),)
     )

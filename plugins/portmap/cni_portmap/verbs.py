@@ -1,4 +1,4 @@
-"""The five verbs of portmap, and the reload of its rules."""
+"""The five verbs of portmap, the reload of its rules, and the removal of a bridge's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cni_portmap.check import problems
 from cni_portmap.config import Config
 from cni_portmap.facts import Publication, read_facts
 from cni_portmap.plan import plan_for, rules_of
+from cni_portmap.rules_iptables import bridge_removals
 from cni_portmap.steps.claims import is_alive
 from cni_portmap.steps.withdraw import unpublish_by_name, withdraw
 from cni_portmap.takeover import remove_rules
@@ -19,9 +20,11 @@ from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.errors import AttachmentWrong
 from linkspan.cni.model import Result
 from linkspan.steps.backend import choose
+from linkspan.steps.iptables import remove
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
@@ -74,6 +77,13 @@ def reload(host: Host) -> None:
     rebuild_each(host, NAME, partial(_rebuild, host))
 
 
+def remove_shared(request: Request, host: Host, bridge: str) -> None:
+    """Remove the iptables rules that name a bridge; its nftables elements are removed with the bridge."""
+    del request
+    if bridge:
+        remove(host, {family: bridge_removals(bridge, family) for family in FAMILIES})
+
+
 def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
     publication = Publication.from_record(attachment, record)
     if publication is not None and is_alive(host, publication.host_link):
@@ -91,4 +101,5 @@ PLUGIN = Plugin(
     status=status,
     chained=True,
     reload=reload,
+    remove_shared=remove_shared,
 )

@@ -57,14 +57,6 @@ def test_a_default_list_is_the_first_of_the_root(world: World) -> None:
     assert not world.network("web").dns
 
 
-def test_a_second_default_of_nerdctls_is_told(world: World) -> None:
-    label = {"nerdctl/default-network": "true"}
-    bridge = {"name": "bridge", "nerdctlLabels": label, "plugins": [{"type": "bridge"}]}
-    world.write("nerdctl-bridge.conflist", bridge)
-    (warning,) = world.create("web", place="default").warnings
-    assert "nerdctl-bridge.conflist" in warning
-
-
 def test_networks_get_subnets_one_after_the_other(world: World) -> None:
     for name in ("one", "two"):
         world.create(name)

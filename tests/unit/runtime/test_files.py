@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from linkspan.runtime import files
-from linkspan.runtime.files import NERDCTL_LOCK, Directory
+from linkspan.runtime.files import NERDCTL_LOCK, PODMAN_LOCK, Directory
 
 
 def text(name: str) -> str:
@@ -81,10 +80,9 @@ def test_the_lock_file_is_what_nerdctl_creates(conf: Path) -> None:
         assert (conf / NERDCTL_LOCK).stat().st_mode & 0o777 == 0o600
 
 
-def test_podmans_lock_is_held_where_there_is_one(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = conf / "podman.lock"
+def test_podmans_lock_is_held_where_there_is_one(conf: Path) -> None:
+    lock = conf / PODMAN_LOCK
     lock.touch()
-    monkeypatch.setattr(files, "PODMAN_LOCK", str(lock))
     with Directory(str(conf)).locked():
         pid = os.fork()
         if not pid:

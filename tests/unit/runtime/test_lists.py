@@ -55,7 +55,7 @@ def test_what_is_not_a_list_says_why(data: bytes, why: str) -> None:
         ({"nerdctlID": "a" * 64, "linkspan": {}, "plugins": [BRIDGE]}, "linkspan"),
         ({"nerdctlID": "a" * 64, "plugins": [BRIDGE]}, "nerdctl"),
         ({"plugins": [{"type": "bridge", "bridge": "cni-podman1"}]}, "podman"),
-        ({"plugins": [{**BRIDGE, "args": {"podman_labels": {"a": "b"}}}]}, "podman"),
+        ({"args": {"podman_labels": {"a": "b"}}, "plugins": [BRIDGE]}, "podman"),
         ({"plugins": [BRIDGE]}, "file"),
     ],
 )

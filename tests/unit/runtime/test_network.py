@@ -46,13 +46,13 @@ NERDCTL: dict[str, Any] = {
 PODMAN: dict[str, Any] = {
     "cniVersion": "0.4.0",
     "name": "rtdual",
+    "args": {"podman_labels": {"a": "b"}, "podman_options": {"mtu": "1400"}},
     "plugins": [
         {
             "type": "bridge",
             "bridge": "cni-podman2",
             "isGateway": True,
             "mtu": 1400,
-            "args": {"podman_labels": {"a": "b"}, "podman_options": {"mtu": "1400"}},
             "ipam": {
                 "type": "host-local",
                 "ranges": [

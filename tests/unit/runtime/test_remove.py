@@ -15,7 +15,7 @@ from linkspan.runtime.owners import Owner
 from linkspan.runtime.remove import freed_by, prunable
 from tests.unit.runtime.world import World
 
-NAMES = ("nftables",)
+NAMES = ("nftables", "iptables")
 
 
 @pytest.fixture(params=NAMES)
@@ -119,6 +119,16 @@ def test_a_bridge_and_leases_that_another_list_uses_stay(world: World) -> None:
     live_and_end(world)
     world.remove("custom")
     assert world.host.links().get(str(one.first["bridge"])) is not None
+
+
+def test_a_network_without_a_bridge_takes_no_rules_of_others_with_it(world: World) -> None:
+    create(world)
+    world.call("ADD", world.network("custom").list)
+    before = world.host.state()
+    plugins = [{"type": "ptp"}, {"type": "portmap"}, {"type": "firewall"}]
+    world.write("20-xy.conflist", {"name": "xy", "plugins": plugins})
+    world.remove("xy")
+    assert world.host.state() == before
 
 
 def test_a_list_whose_plugins_are_not_ours_or_invalid_is_removed_too(world: World) -> None:

@@ -135,3 +135,14 @@ def test_record_is_read_as_it_was_written(admission: Admission) -> None:
 @pytest.mark.parametrize("record", [{}, {"addresses": 1}, {**OPEN.to_record(), "addresses": None}])
 def test_foreign_record_is_none(record: dict[str, Any]) -> None:
     assert Admission.from_record(record) is None
+
+
+@pytest.mark.parametrize("policy", ["same-bridge", "isolated"])
+def test_what_isolates_a_bridge_can_be_removed_and_another_s_stays(policy: str) -> None:
+    fake = MemoryIptables()
+    fake.apply(4, "filter", rules_iptables.change(fenced("same-bridge", "br2"), 4))
+    before = dict(fake.rules(4, "filter"))
+    fake.apply(4, "filter", rules_iptables.change(fenced(policy), 4))
+    fake.apply(4, "filter", rules_iptables.isolation_removal("br1"))
+    after = dict(fake.rules(4, "filter"))
+    assert after == before
