@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cni_bridge import NAME
 from cni_bridge.config import Config, bridge_name
 from linkspan.call.records import Records
-from linkspan.cni.addresses import FAMILIES
+from linkspan.cni.addresses import FAMILIES, parse_cidr
 from linkspan.cni.errors import NetnsGone
 from linkspan.netfilter.backend import NAMES, Backend
 from linkspan.steps.backend import choose
@@ -60,8 +60,8 @@ class Record:
     addresses: tuple[str, ...] | None = None
     guarded: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """The record's content as JSON."""
+    def to_record(self) -> dict[str, Any]:
+        """The content of the record's file."""
         return {
             "bridge": self.bridge,
             "forwards": self.forwards,
@@ -73,18 +73,23 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Record:
-        """The record that `to_json` wrote, perhaps in an earlier version."""
-        addresses = content.get("addresses")
+    def from_record(cls, content: Mapping[str, Any]) -> Record:
+        """What `to_record` wrote; a field that is absent or invalid is unknown, and stops no DEL."""
+        ipam = content.get("ipam")
         return cls(
             bridge=str(content.get("bridge") or ""),
             forwards=str(content.get("forwards") or ""),
-            ipam=content.get("ipam"),
+            ipam=ipam if isinstance(ipam, Mapping) else None,
             backend=next((each for each in NAMES if each == content.get("backend")), None),
             internal=bool(content.get("internal")),
-            addresses=None if addresses is None else tuple(addresses),
+            addresses=_addresses(content.get("addresses")),
             guarded=str(content.get("guarded") or ""),
         )
+
+
+def _addresses(value: Any) -> tuple[str, ...] | None:
+    valid = isinstance(value, list) and all(parse_cidr(each) for each in value)
+    return tuple(value) if valid else None
 
 
 def read_facts(request: Request, config: Config, host: Host) -> Facts:
@@ -122,7 +127,7 @@ def read_created(request: Request, config: Config, host: Host) -> Created:
 def read_record(attachment: Attachment, host: Host) -> Record | None:
     """What ADD recorded for an attachment."""
     content = Records(host, NAME).read(attachment)
-    return None if content is None else Record.from_json(content)
+    return None if content is None else Record.from_record(content)
 
 
 def read_stale(request: Request, host: Host) -> list[tuple[Attachment, Record]]:
@@ -132,7 +137,8 @@ def read_stale(request: Request, host: Host) -> list[tuple[Attachment, Record]]:
     bridge.
     """
     stale = [
-        (attachment, Record.from_json(content)) for attachment, content in Records(host, NAME).stale(request)
+        (attachment, Record.from_record(content))
+        for attachment, content in Records(host, NAME).stale(request)
     ]
     bridge = bridge_name(request)
     return [(attachment, record) for attachment, record in stale if record.bridge in ("", bridge)]

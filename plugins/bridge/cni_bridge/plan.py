@@ -81,7 +81,7 @@ def first_record(request: Request, config: Config, facts: Facts) -> WriteRecord:
         backend=facts.backend,
         internal=config.internal,
     )
-    return WriteRecord(NAME, request.attachment, record.to_json())
+    return WriteRecord(NAME, request.attachment, record.to_record())
 
 
 def layout_of(request: Request, config: Config, facts: Facts, ipam: Result) -> Layout:
@@ -106,7 +106,7 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
     attachment = request.attachment
     return (
         EnsureBridge(config.bridge, config.mtu, promisc=config.promisc, vlan_filtering=config.has_vlans),
-        WriteRecord(NAME, attachment, _record(request, config, layout).to_json()),
+        WriteRecord(NAME, attachment, _record(request, config, layout).to_record()),
         CreatePair(attachment, request.netns, layout.mac, config.mtu),
         *_port(attachment, config, layout),
         *_interface(request, config, layout),

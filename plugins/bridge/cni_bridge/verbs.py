@@ -100,7 +100,7 @@ def reload(host: Host) -> None:
     rebuild_each(
         host,
         NAME,
-        lambda attachment, content: attachments.restore_rules(host, attachment, Record.from_json(content)),
+        lambda attachment, content: attachments.restore_rules(host, attachment, Record.from_record(content)),
     )
 
 

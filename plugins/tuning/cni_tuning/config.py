@@ -13,7 +13,7 @@ from linkspan.cni.model import NO_EXTRA
 from linkspan.cni.request import RepeatedKeys
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Request
+    from linkspan.cni.model import Attachment, Request
 
 DEFAULT_DATA_DIR = "/run/cni/tuning"
 #: Field of Attributes -> its key in the backup file, in the reference's order.
@@ -90,12 +90,12 @@ class Config:
         return cls(sysctls=_sysctls(request), attributes=_attributes(request), data_dir=_data_dir(request))
 
 
-def backup_path(request: Request) -> str:
-    """The attachment's backup file, under the reference's name: either can restore what the other changed.
+def backup_path(request: Request, attachment: Attachment) -> str:
+    """An attachment's backup file, under the reference's name: either can restore what the other changed.
 
-    Raises nothing, whatever the configuration has: DEL needs it too.
+    Raises nothing, whatever the configuration has: DEL and GC need it too.
     """
-    return f"{_data_dir(request)}/{request.container_id}_{request.ifname}.json"
+    return f"{_data_dir(request)}/{attachment.container_id}_{attachment.ifname}.json"
 
 
 def sysctl_path(key: str, ifname: str) -> str:

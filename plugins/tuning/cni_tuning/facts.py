@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cni_tuning import NAME
 from cni_tuning.config import Attributes, Config, backup_path
@@ -13,7 +13,7 @@ from linkspan.call.records import Records
 from linkspan.cni.errors import KernelRefused
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Request
+    from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host, Link
 
 ALLOWLIST = "/etc/cni/tuning/allowlist.conf"
@@ -51,7 +51,7 @@ def read_facts(request: Request, config: Config, host: Host) -> Facts:
         allowlist=read_allowlist(config, host),
         sysctls=_sysctls(request, config, host),
         present=_present(request, config, host),
-        backup=host.files.read(backup_path(request)) if config.attributes else None,
+        backup=host.files.read(backup_path(request, request.attachment)) if config.attributes else None,
     )
 
 
@@ -63,8 +63,23 @@ def read_allowlist(config: Config, host: Host) -> bytes | None:
 def read_backup(request: Request, host: Host) -> Backup:
     """The backup of an attachment, where ADD recorded it, else where the configuration has it."""
     record = Records(host, NAME).read(request.attachment) or {}
-    path = str(record.get("backup") or backup_path(request))
+    path = _recorded_path(request, request.attachment, record)
     return Backup(path, Attributes.from_backup(host.files.read(path)))
+
+
+def read_stale(request: Request, host: Host) -> list[tuple[Attachment, str]]:
+    """The attachments whose records GC removes, each with the path of its backup."""
+    return [
+        (attachment, _recorded_path(request, attachment, record))
+        for attachment, record in Records(host, NAME).stale(request)
+    ]
+
+
+def _recorded_path(request: Request, attachment: Attachment, record: Mapping[str, Any]) -> str:
+    path = record.get("backup")
+    if isinstance(path, str) and path.startswith("/"):
+        return path
+    return backup_path(request, attachment)
 
 
 def values_of(link: Link, attributes: Attributes) -> Attributes:

@@ -68,7 +68,7 @@ def _sysctl_steps(request: Request, config: Config, facts: Facts) -> Iterator[St
 def _interface_steps(request: Request, config: Config, facts: Facts) -> Plan:
     if not config.attributes:
         return ()
-    path = backup_path(request)
+    path = backup_path(request, request.attachment)
     # An earlier ADD saved the original values; what the interface has now may be that ADD's.
     original = Attributes.from_backup(facts.backup).or_else(facts.present)
     return (

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from cni_tuning import NAME
 from cni_tuning.check import problems
 from cni_tuning.config import Config
-from cni_tuning.facts import read_allowlist, read_backup, read_facts
+from cni_tuning.facts import read_allowlist, read_backup, read_facts, read_stale
 from cni_tuning.plan import plan_for, refuse_unlisted
 from cni_tuning.result import result_of
 from cni_tuning.steps import forget, restore_from
 from linkspan.call.plugin import Plugin
-from linkspan.call.records import Records
 from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong, InvalidConfig, NotReady
 
@@ -51,10 +50,7 @@ def check(request: Request, host: Host) -> None:
 
 def gc(request: Request, host: Host) -> None:
     """Remove the backups of this network's attachments that the runtime no longer knows."""
-    stale = Records(host, NAME).stale(request)
-    best_effort(
-        *(partial(forget, host, attachment, str(record.get("backup", ""))) for attachment, record in stale)
-    )
+    best_effort(*(partial(forget, host, *each) for each in read_stale(request, host)))
 
 
 def status(request: Request, host: Host) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,8 +24,24 @@ WHOLE = Record(
 
 @pytest.mark.parametrize("record", [EARLY, WHOLE], ids=["before IPAM", "whole"])
 def test_a_record_is_read_as_it_was_written(record: Record) -> None:
-    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+    assert Record.from_record(json.loads(json.dumps(record.to_record()))) == record
 
 
 def test_keys_that_an_earlier_version_did_not_write_are_empty() -> None:
-    assert Record.from_json({"bridge": "br0"}) == EARLY
+    assert Record.from_record({"bridge": "br0"}) == EARLY
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"addresses": "10.5.0.2/24"},
+        {"addresses": ["x"]},
+        {"backend": "pf"},
+        {"ipam": "host-local"},
+        {"guarded": 0},
+    ],
+)
+def test_an_invalid_field_is_unknown(damage: dict[str, Any]) -> None:
+    (field,) = damage
+    expected = replace(WHOLE, **{field: getattr(EARLY, field)})
+    assert Record.from_record({**WHOLE.to_record(), **damage}) == expected

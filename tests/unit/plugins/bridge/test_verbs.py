@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.bridge import BACKENDS, PLAIN, VETH, links, masquerading, own_objects, routes
+from linkspan.call.records import Records
+from tests.harness.bridge import BACKENDS, ONE, PLAIN, VETH, links, masquerading, own_objects, routes
 from tests.harness.memory import BOX, VERSIONS, Desk, SpyIpam
 
 
@@ -91,6 +92,19 @@ def test_del_removes_everything(backend: str, how: str) -> None:
         desk.host.add_netns("/run/netns/other")
     netns = "" if how in ("no netns", "empty netns") else BOX
     assert desk.call("DEL", config, netns=netns).status == 0
+    assert own_objects(desk) == []
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("damage", [{"addresses": ["x"]}, {"ipam": 7}, {"bridge": None}])
+def test_a_damaged_record_keeps_nothing_from_being_removed(
+    desk: Desk, damage: dict[str, Any], backend: str, verb: str
+) -> None:
+    desk.call("ADD", masquerading(backend))
+    records = Records(desk.host, "bridge")
+    records.write(ONE, {**(records.read(ONE) or {}), **damage})
+    assert desk.call(verb, {**masquerading(backend), **(valid() if verb == "GC" else {})}).status == 0
     assert own_objects(desk) == []
 
 

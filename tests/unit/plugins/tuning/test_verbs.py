@@ -10,6 +10,8 @@ import pytest
 
 from cni_tuning.verbs import PLUGIN
 from linkspan.call.dispatch import answer
+from linkspan.call.records import Records
+from linkspan.cni.model import Attachment
 from linkspan.host.memory import Killed, MemoryHost
 
 NETNS = "/run/netns/a"
@@ -155,6 +157,15 @@ def test_gc_removes_the_backups_of_unknown_attachments(valid: list[Any], stays: 
     call(host, "ADD", mtu=1400)
     call(host, "GC", valid=valid)
     assert (BACKUP in host.files.contents) == stays
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_a_damaged_record_keeps_no_backup_from_being_removed(verb: str) -> None:
+    host = box()
+    call(host, "ADD", mtu=1400)
+    Records(host, "tuning").write(Attachment("n1", "c1", "eth0"), {"backup": 7})
+    assert call(host, verb, valid=[]) == {}
+    assert BACKUP not in host.files.contents
 
 
 def test_gc_leaves_other_networks_and_does_nothing_without_a_list() -> None:
