@@ -58,9 +58,9 @@ class HeldPorts:
         return tuple(port for port, holders in self._holders.items() if attachment in holders)
 
     def all(self) -> Iterator[tuple[Attachment, HeldPort]]:
-        """Every holder with each of its ports."""
+        """Every owner with each of its ports."""
         for port, holders in self._holders.items():
-            yield from ((holder, port) for holder in holders)
+            yield from ((owner, port) for owner in holders)
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -103,8 +103,8 @@ def _addresses(port: HeldPort) -> Iterator[tuple[Family, str]]:
 
 
 def _taken(port: HeldPort, holders: set[Attachment]) -> PortTaken:
-    holder = next(iter(holders))
+    owner = next(iter(holders))
     return PortTaken(
-        f"host port {port} is held for container {holder.container_id[:32]} on network {holder.network[:24]}",
-        f"{holder} holds it; choose another host port, or remove that container",
+        f"host port {port} is held for container {owner.container_id[:32]} on network {owner.network[:24]}",
+        f"{owner} holds it; choose another host port, or remove that container",
     )
