@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
-from linkspan.netfilter.rules import Element, Family, Match, Rule
+from linkspan.cni.addresses import Family
+from linkspan.netfilter.rules import Element, Match, Rule
 
 #: What can be relayed.
 PROTOCOLS = ("tcp", "udp")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from linkspan.cni import addresses
+from linkspan.cni.addresses import Family
 
-Family = addresses.Family
 #: What nft calls each family, and its tables.
 NFT_FAMILY: Mapping[Family, str] = {4: "ip", 6: "ip6"}
 

@@ -10,10 +10,10 @@ import errno
 import socket
 from collections.abc import Iterator
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused, PortTaken
 from linkspan.cni.model import Attachment
 from linkspan.daemon.procfs import owner_of
-from linkspan.netfilter.rules import Family
 from linkspan.ports.sockets import Sockets
 from linkspan.ports.table import HeldPort
 

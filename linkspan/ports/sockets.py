@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 
-from linkspan.netfilter.rules import Family
+from linkspan.cni.addresses import Family
 
 #: The address family of a socket, and where OUTPUT redirects to (net/netfilter/nf_nat_redirect.c).
 AF = {4: socket.AF_INET, 6: socket.AF_INET6}

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.model import Attachment
 from linkspan.netfilter.relay import RelayedPort
-from linkspan.netfilter.rules import Family
 
 #: What can be held.
 PROTOCOLS = ("tcp", "udp", "sctp")

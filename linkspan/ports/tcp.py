@@ -7,9 +7,9 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
+from linkspan.cni.addresses import Family
 from linkspan.daemon.loop import READ, Loop
 from linkspan.netfilter.relay import RelayedPort
-from linkspan.netfilter.rules import Family
 from linkspan.ports.connection import Connection, Pipes, reset
 from linkspan.ports.sockets import AF, original_destination
 

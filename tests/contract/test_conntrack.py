@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from linkspan.cni.addresses import Family
 from linkspan.host.contract import Conntrack
 from linkspan.host.linux.netlink.conntrack import LinuxConntrack
 from linkspan.host.memory.netfilter import MemoryConntrack
-from linkspan.netfilter.rules import Family, Flow
+from linkspan.netfilter.rules import Flow
 from tests.harness.privatehost import HOST_V4, OUTSIDE_V4, OUTSIDE_V6, PrivateHost
 
 ADDRESS: dict[Family, str] = {4: OUTSIDE_V4, 6: OUTSIDE_V6}

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.contract import Finished, Iptables
 from linkspan.host.linux.iptables.tables import LinuxIptables
 from linkspan.host.linux.netlink.netfilter import NfTables
 from linkspan.host.memory.netfilter import MemoryIptables
-from linkspan.netfilter.rules import Change, Family, Jump, Match, Rule
+from linkspan.netfilter.rules import Change, Jump, Match, Rule
 from tests.harness import tools
 from tests.harness.privatehost import PrivateHost
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from linkspan.netfilter.rules import Family
+from linkspan.cni.addresses import Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

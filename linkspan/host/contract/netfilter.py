@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from linkspan.netfilter.rules import Change, Element, Family, Flow, NftChange
+from linkspan.cni.addresses import Family
+from linkspan.netfilter.rules import Change, Element, Flow, NftChange
 
 
 class Iptables(Protocol):

@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from linkspan import paths
+from linkspan.cni.addresses import Family
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks
 from linkspan.host.linux.namespaces import checked, open_netns, same_namespace
 from linkspan.host.linux.processes import LinuxProcesses
-from linkspan.netfilter.rules import Family
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Iptables

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
 from linkspan.host.contract import KernelRoute, Link, PortVlans
 from linkspan.host.linux import sysctls
@@ -22,7 +23,6 @@ from linkspan.host.linux.netdevice import index_of, name_of
 from linkspan.host.linux.netlink import rtnl_link, rtnl_route
 from linkspan.host.linux.netlink.client import NETLINK_ROUTE, Netlink
 from linkspan.host.linux.netlink.rtnl_route import LOCAL_TABLE, MAIN_TABLE
-from linkspan.netfilter.rules import Family
 
 
 class LinuxLinks:

@@ -8,6 +8,7 @@ import errno
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
 from linkspan.host.contract import KernelRoute, Link, PortVlans
 from linkspan.host.memory.device import (
@@ -20,7 +21,6 @@ from linkspan.host.memory.device import (
 )
 from linkspan.host.memory.routes import MAIN_TABLE, Routes
 from linkspan.host.memory.sysctls import Sysctls
-from linkspan.netfilter.rules import Family
 
 
 class MemoryLinks:

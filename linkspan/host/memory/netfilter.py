@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Mapping
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
 from linkspan.netfilter.iptables_edits import (
     AddRule,
@@ -17,7 +18,7 @@ from linkspan.netfilter.iptables_edits import (
 )
 from linkspan.netfilter.iptables_meaning import meaning
 from linkspan.netfilter.iptables_text import Chains, render
-from linkspan.netfilter.rules import Change, Family, Flow
+from linkspan.netfilter.rules import Change, Flow
 
 _BUILT_IN = {
     "filter": ("INPUT", "FORWARD", "OUTPUT"),

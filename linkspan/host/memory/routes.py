@@ -6,9 +6,9 @@ import errno
 import ipaddress
 from collections.abc import Iterator
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
 from linkspan.host.contract import KernelRoute
-from linkspan.netfilter.rules import Family
 
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 _SCOPE_GLOBAL, _SCOPE_LINK = 0, 253

@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.iptables.tools import CHANGE, Tools, planned, xtables_lock
 from linkspan.netfilter.iptables_edits import AddRule, DeleteChain, DeleteRule, Edit, FlushChain, NewChain
 from linkspan.netfilter.iptables_text import Chains, packet, parse_policy
-from linkspan.netfilter.rules import Change, Family, Rule
+from linkspan.netfilter.rules import Change, Rule
 
 _TRIES = 12
 _LIBRARY_FOLDERS = ("/usr/lib", "/lib", "/usr/lib64", "/lib64", "/usr/local/lib")

@@ -12,11 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
 from linkspan.host.linux.iptables.tools import Tools, planned, xtables_lock
 from linkspan.netfilter.iptables_edits import Edit, restore_script
 from linkspan.netfilter.iptables_text import Chains
-from linkspan.netfilter.rules import NFT_FAMILY, Change, Family
+from linkspan.netfilter.rules import NFT_FAMILY, Change
 
 if TYPE_CHECKING:
     from linkspan.host.linux.netlink.netfilter import NfTables

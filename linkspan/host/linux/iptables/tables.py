@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import ToolMissing
 from linkspan.host.linux.iptables.tools import Tools, program_name
-from linkspan.netfilter.rules import Change, Family
+from linkspan.netfilter.rules import Change
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Iptables, Processes

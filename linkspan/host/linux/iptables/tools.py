@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
 from linkspan.host.linux.errors import file_errors
 from linkspan.netfilter.iptables_edits import Edit, edits
 from linkspan.netfilter.iptables_text import Chains, parse_save
-from linkspan.netfilter.rules import Change, Family
+from linkspan.netfilter.rules import Change
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Finished, Processes

@@ -11,10 +11,11 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from linkspan.cni.addresses import Family
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.netlink.attributes import attribute, nested, network_number, parse, u32
 from linkspan.host.linux.netlink.client import NETLINK_NETFILTER, Netlink, Request, nfgenmsg
-from linkspan.netfilter.rules import Family, Flow
+from linkspan.netfilter.rules import Flow
 
 _NFNL_SUBSYS_CTNETLINK, _GET, _DELETE = 1 << 8, 1, 2
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_FILTER = 1, 2, 25

@@ -11,10 +11,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from linkspan.cni.addresses import Family
 from linkspan.host.contract import KernelRoute
 from linkspan.host.linux.netlink.attributes import attribute, nest, number, parse, u32
 from linkspan.host.linux.netlink.client import NLM_F_CREATE, NLM_F_EXCL, Request
-from linkspan.netfilter.rules import Family
 
 MAIN_TABLE, LOCAL_TABLE = 254, 255  # rt_class_t
 

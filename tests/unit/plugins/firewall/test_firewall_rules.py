@@ -8,9 +8,10 @@ import pytest
 
 from cni_firewall import rules_iptables, rules_nftables
 from cni_firewall.facts import Admission
+from linkspan.cni.addresses import Family
 from linkspan.host.memory.netfilter import MemoryIptables
 from linkspan.netfilter.iptables_check import absent
-from linkspan.netfilter.rules import Change, Family
+from linkspan.netfilter.rules import Change
 
 OPEN = Admission(backend="iptables", addresses=("10.1.0.2", "fd00:1::2"), bridge="br1", port="veth1")
 SHARED = '-m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)"'
