@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
-from linkspan.cni.addresses import is_unicast, parse_mac
+from linkspan.cni.addresses import is_unicast, parse_cidr, parse_mac
 from linkspan.cni.errors import InvalidConfig, shortened
-from linkspan.cni.model import DEFAULT_BRIDGE, NO_DNS, Dns, strings
+from linkspan.cni.model import NO_DNS, Dns, strings
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
+DEFAULT_BRIDGE = "cni0"
 DEFAULT_VLAN, _LAST_VLAN = 1, 4094
 #: The first and the last VLAN ID.
 VlanRange = tuple[int, int]
@@ -44,6 +46,7 @@ class Config:
     internal: bool = False
     mac: str = ""
     ipam: str = ""
+    subnets: tuple[str, ...] = ()
     dns: Dns = NO_DNS
 
     @classmethod
@@ -71,6 +74,7 @@ class Config:
             internal=document.get("internal", False),
             mac=_mac(request.choose("mac", "MAC") or ""),
             ipam=ipam_type(request),
+            subnets=subnets_of(request),
             dns=_dns(document.get("dns")),
         )
         config._refuse_contradictions()
@@ -123,6 +127,33 @@ def ipam_type(request: Request) -> str:
     """The IPAM plugin's type, or "" if the configuration has none."""
     value = request.config.get("ipam")
     return str(value.get("type") or "") if isinstance(value, Mapping) else ""
+
+
+def subnets_of(request: Request) -> tuple[str, ...]:
+    """The subnets of the network's ranges, as host-local has them in `ipam` and in
+    `runtimeConfig.ipRanges`.
+    """
+    ipam = request.config.get("ipam")
+    keys = _lower_keys(ipam)
+    listed = (_ranges(keys.get("ranges")), _ranges(request.runtime_config.get("ipRanges")), (keys,))
+    texts = (_lower_keys(each).get("subnet") for ranges in listed for each in ranges)
+    found = (parse_cidr(each) for each in texts)
+    return tuple(
+        str(ip_network(f"{ip}/{length}", strict=False))
+        for ip, length in filter(None, found)
+        if length <= ip.max_prefixlen
+    )
+
+
+def _ranges(value: Any) -> Iterator[Any]:
+    """The ranges of a list of range sets; a range outside a list counts as a set."""
+    for each in value if isinstance(value, list) else ():
+        yield from each if isinstance(each, list) else (each,)
+
+
+def _lower_keys(value: Any) -> Mapping[str, Any]:
+    """An object of another plugin's, with keys in lower case; an empty one for any other value."""
+    return {key.lower(): each for key, each in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _vlan(document: Mapping[str, Any]) -> int:

@@ -156,6 +156,7 @@ def _gateway(attachment: Attachment, config: Config, layout: Layout) -> Iterator
         bridge=config.bridge,
         port=attachment.host_veth,
         force=config.force_address,
+        subnets=config.subnets,
     )
 
 

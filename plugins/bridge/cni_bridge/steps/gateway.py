@@ -20,7 +20,8 @@ Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 class AssignGateway:
     """Assign the gateways' addresses (CIDR) to `link`, which is the bridge or its link in a VLAN.
 
-    `port` is the attachment's. `force` replaces conflicting addresses, which otherwise are an error.
+    `port` is the attachment's. `force` replaces conflicting addresses, which otherwise are an error. An IPv4
+    address in another of the network's `subnets` is the gateway of its containers there, and no conflict.
     """
 
     link: str
@@ -28,6 +29,7 @@ class AssignGateway:
     bridge: str
     port: str
     force: bool = False
+    subnets: tuple[str, ...] = ()
 
     def do(self, host: Host) -> Undo:
         present = [ipaddress.ip_interface(each) for each in host.links().addresses(self.link)]
@@ -36,7 +38,7 @@ class AssignGateway:
     def _removals(self, present: list[Interface]) -> Iterator[ChangeGatewayAddress]:
         gateways = [ipaddress.ip_interface(each) for each in self.gateways]
         for each in present:
-            if each in gateways or not any(_conflict(each, gateway) for gateway in gateways):
+            if each in gateways or not any(self._conflict(each, gateway) for gateway in gateways):
                 continue
             if not self.force:
                 raise InvalidConfig(
@@ -50,12 +52,15 @@ class AssignGateway:
             if ipaddress.ip_interface(each) not in present:
                 yield ChangeGatewayAddress(self.link, each, self.bridge, self.port)
 
-
-def _conflict(present: Interface, gateway: Interface) -> bool:
-    """Whether both cannot be on one link: any two IPv4 addresses, two IPv6 addresses of one subnet."""
-    if present.version != gateway.version:
-        return False
-    return present.version == 4 or present.ip in gateway.network
+    def _conflict(self, present: Interface, gateway: Interface) -> bool:
+        """Whether both cannot be on the link: two addresses of one subnet, or IPv4 addresses of two
+        networks.
+        """
+        if present.version != gateway.version:
+            return False
+        if present.ip in gateway.network:
+            return True
+        return present.version == 4 and str(present.network) not in self.subnets
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from cni_bridge.config import subnets_of
+from linkspan.cni.model import Request
 from tests.harness.bridge import IPAM, PLAIN, TAGGED, links, own_objects
 from tests.harness.memory import Desk
 
@@ -79,3 +81,28 @@ def test_an_invalid_vlan_is_refused_with_its_path(desk: Desk, config: dict[str, 
     assert answer.code == 7
     assert words in answer.msg
     assert links(desk).get("br0") is None
+
+
+@pytest.mark.parametrize(
+    ("ipam", "capability", "subnets"),
+    [
+        (
+            {"ranges": [[{"subnet": "10.1.0.0/24"}, {"Subnet": "10.2.0.0/24"}]]},
+            None,
+            ("10.1.0.0/24", "10.2.0.0/24"),
+        ),
+        ({"subnet": "10.1.0.0/24"}, None, ("10.1.0.0/24",)),
+        ({}, [{"subnet": "10.1.0.0/24"}, [{"subnet": "fd00::/64"}]], ("10.1.0.0/24", "fd00::/64")),
+        ({"ranges": [7, [7], {"subnet": 7}, [{"subnet": "10.1.0.0/99"}]], "subnet": []}, 7, ()),
+        (7, None, ()),
+    ],
+    ids=str,
+)
+def test_subnets_are_those_of_the_ranges_wherever_they_are_configured(
+    ipam: Any, capability: Any, subnets: tuple[str, ...]
+) -> None:
+    config = {"ipam": ipam, "runtimeConfig": {"ipRanges": capability}}
+    assert (
+        subnets_of(Request(verb="ADD", plugin="bridge", cni_version="1.1.0", network="n", config=config))
+        == subnets
+    )

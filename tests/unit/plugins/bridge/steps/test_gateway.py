@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
 
 from tests.harness.bridge import PLAIN, links, masquerading
-from tests.harness.memory import Desk
+from tests.harness.memory import Answer, Desk
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -18,6 +19,42 @@ def test_another_gateway_address_is_replaced_only_with_force(desk: Desk, force: 
     answer = desk.call("ADD", {**PLAIN, "forceAddress": force})
     assert answer.code == (0 if force else 7)
     assert ("192.168.1.1/24" in host.addresses("br0")) == (not force)
+
+
+TWO_SUBNETS = [{"subnet": "192.0.2.0/29"}, {"subnet": "192.0.2.64/29"}]
+WIDENED = {**PLAIN, "ipam": {"type": "host-local", "ranges": [TWO_SUBNETS]}}
+
+
+def add(desk: Desk, container_id: str, config: dict[str, Any]) -> Answer:
+    netns = f"/run/netns/{container_id}"
+    desk.host.add_netns(netns)
+    return desk.call("ADD", config, container_id=container_id, netns=netns)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_second_subnet_of_a_range_set_gets_its_gateway_beside_the_first_ones(
+    desk: Desk, force: bool
+) -> None:
+    config = {**WIDENED, "forceAddress": force}
+    for number in range(6):
+        assert add(desk, f"c{number}", config).code == 0
+    desk.call("DEL", config, container_id="c0", netns="/run/netns/c0")
+    assert add(desk, "again", config).code == 0
+    assert set(links(desk).addresses("br0")) == {"192.0.2.1/29", "192.0.2.65/29"}
+
+
+@pytest.mark.parametrize(
+    "present",
+    ["10.9.0.1/24", "192.0.2.3/29", "192.0.2.66/29", "192.0.2.65/28"],
+    ids=["network", "first", "second", "prefix"],
+)
+def test_an_address_that_is_not_the_gateway_of_a_subnet_of_the_list_is_an_error(
+    desk: Desk, present: str
+) -> None:
+    links(desk).create_bridge("br0")
+    links(desk).add_address("br0", present)
+    answers = [add(desk, f"c{number}", WIDENED).code for number in range(6)]
+    assert 7 in answers
 
 
 @pytest.mark.parametrize("used", [False, True])
