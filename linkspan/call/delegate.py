@@ -7,11 +7,11 @@ asking a busy resident.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from linkspan import STANDALONE
 from linkspan.cni.errors import CniError, DelegateFailed, InvalidConfig, ToolMissing, UndecodableInput
+from linkspan.cni.json_value import parse_json
 from linkspan.cni.model import Result
 from linkspan.cni.request import decode_document
 from linkspan.cni.result import decode_result
@@ -72,7 +72,7 @@ def _call_foreign(executable: str, request: Request, host: Host) -> Result | Non
 
 def _failure(executable: str, status: int, stdout: bytes) -> DelegateFailed:
     try:
-        document = json.loads(stdout)
+        document = parse_json(stdout)
         return DelegateFailed(int(document["code"]), str(document["msg"]), str(document.get("details", "")))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return DelegateFailed(199, f"{executable} failed with status {status} and no error object on stdout")

@@ -19,6 +19,7 @@ from zlib import crc32
 from linkspan import paths
 from linkspan.call.transaction import attempt
 from linkspan.cni.errors import NotAFile
+from linkspan.cni.json_value import parse_json
 from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
@@ -65,11 +66,7 @@ class Records:
 
     def remove(self, attachment: Attachment) -> bool:
         """Remove the attachment's record; False if there was none."""
-        path = self._path(attachment)
-        try:
-            return self._files.remove(path)
-        except NotAFile:
-            return self._files.remove_folder(path)
+        return discard(self._files, self._path(attachment))
 
     def all(self) -> Iterator[tuple[Attachment, dict[str, Any]]]:
         """Every attachment with its record, in no promised order."""
@@ -105,10 +102,21 @@ def read_json(files: Files, path: str) -> Any:
 
     Raises IoFailure for any other error.
     """
-    with suppress(NotAFile, ValueError, RecursionError):
+    with suppress(NotAFile, ValueError):
         data = files.read(path)
-        return None if data is None else json.loads(data)
+        return None if data is None else parse_json(data)
     return None
+
+
+def discard(files: Files, path: str) -> bool:
+    """Remove a file of ours, or an empty directory in its place; False if there is neither. Raises IoFailure.
+
+    A directory with content is not ours, and stays.
+    """
+    try:
+        return files.remove(path)
+    except NotAFile:
+        return files.remove_folder(path)
 
 
 def _checked(record: dict[str, Any], name: str) -> tuple[Attachment, dict[str, Any]] | None:

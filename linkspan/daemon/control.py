@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from linkspan.cni.json_value import parse_json
 from linkspan.daemon.loop import READ, Loop
 from linkspan.daemon.procfs import listeners_at, process_with_socket
 
@@ -44,7 +45,7 @@ def unpack(data: bytes) -> tuple[Message | None, bytes]:
         raise ValueError(f"a message of {size} bytes")
     if len(data) < 4 or len(data) < 4 + size:
         return None, data
-    message = json.loads(data[4 : 4 + size])
+    message = parse_json(data[4 : 4 + size])
     if not isinstance(message, dict):
         raise ValueError("a message that is not an object")
     return message, data[4 + size :]

@@ -7,12 +7,12 @@ own, which libcni ignores.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os.path import basename
 from typing import Any, Literal
 
+from linkspan.cni.json_value import parse_json
 from linkspan.cni.model import NO_EXTRA
 
 #: The extensions that libcni looks for.
@@ -77,8 +77,8 @@ class NetworkList:
 def parse(data: bytes, path: str, *, namespace: str = "", changed: int = 0) -> NetworkList:
     """The list in a file. Raises InvalidList."""
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except ValueError as error:
         raise InvalidList(f"not JSON: {error}") from None
     if not isinstance(document, dict):
         raise InvalidList("not a JSON object")

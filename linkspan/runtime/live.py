@@ -4,7 +4,6 @@ that a subnet must avoid. Reads only.
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 from linkspan.cni.errors import IoFailure
+from linkspan.cni.json_value import parse_json
 from linkspan.runtime.endpoints import Endpoint, from_cache, from_record, merged
 from linkspan.runtime.lists import InvalidList, NetworkList, parse
 from linkspan.runtime.owners import Owner, owner_of
@@ -109,7 +109,7 @@ class Attachments:
 def _json(host: Host, path: str) -> object:
     """The JSON in a file; None for anything else."""
     try:
-        return json.loads(host.files.read(path) or b"null")
+        return parse_json(host.files.read(path) or b"null")
     except ValueError:
         return None
 

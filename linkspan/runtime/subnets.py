@@ -176,11 +176,9 @@ def refuse_overlap(subnet: str, used: Iterable[Used]) -> None:
     """Raise PoolOverlap for a subnet that something on the host uses, other than a route wider than
     the subnet.
     """
-    requested = ip_network(subnet)
+    wanted = ip_network(subnet)
     strict = [
-        each
-        for each in overlaps(requested, used)
-        if each.strict or each.network.prefixlen >= requested.prefixlen
+        each for each in overlaps(wanted, used) if each.strict or each.network.prefixlen >= wanted.prefixlen
     ]
     if strict:
         raise PoolOverlap(subnet, strict)

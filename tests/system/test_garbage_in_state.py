@@ -46,7 +46,7 @@ def small(host: PrivateHost) -> Chain:
     return pool(host, [ours.BIN], "10.1.0.0/29", env=ours.STANDALONE)
 
 
-# --- leases ---------------------------------------------------------------------------------------------------
+# --- leases -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -71,7 +71,7 @@ def test_an_odd_entry_of_a_pool_stops_no_del_and_no_gc(host: PrivateHost, odd: s
     assert leased(host) == ["10.1.0.3"]
 
 
-# --- records --------------------------------------------------------------------------------------------------
+# --- records ------------------------------------------------------------------------------------------------
 
 
 def chain_of_all(host: PrivateHost) -> Chain:
@@ -98,7 +98,7 @@ def test_garbage_in_place_of_every_record_stops_neither_gc_nor_del(host: Private
     assert host.run(["sh", "-c", f"ls {LEASES}/n1 | grep -c '^10'; true"]).stdout.strip() == "0"
 
 
-# --- the name server ------------------------------------------------------------------------------------------
+# --- the name server ----------------------------------------------------------------------------------------
 
 
 @contextmanager

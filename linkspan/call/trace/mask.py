@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from linkspan.cni.json_value import parse_json
 from linkspan.cni.schema import Schema, resolved
 
 MASKED = "***"
@@ -64,8 +65,8 @@ class Mask:
     def _document(self, stdin: bytes) -> bytes:
         """The configuration, masked; what is not JSON is masked whole."""
         try:
-            document = json.loads(stdin)
-        except (ValueError, RecursionError):
+            document = parse_json(stdin)
+        except ValueError:
             return MASKED.encode()
         return json.dumps(self._named(document, self._schemas)).encode()
 
@@ -117,7 +118,7 @@ def file(path: str, content: bytes) -> bytes:
     if not path.endswith("/config.json"):
         return content
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except ValueError:
         return content
     return json.dumps({key: document[key] for key in _BUNDLE if key in document}).encode()

@@ -52,14 +52,14 @@ def shield_name(attachment: Attachment) -> str:
 
 def changes(publication: Publication, family: Family) -> Mapping[str, Change]:
     """The rules of one family: table -> change. The guard of the host's loopback network comes first."""
-    by_table: dict[str, Change] = {}
+    wanted: dict[str, Change] = {}
     if family == 4 and publication.routes_loopback():
-        by_table["raw"] = _loopback_guard(publication.interface)
+        wanted["raw"] = _loopback_guard(publication.interface)
     if publication.shielded(family):
-        by_table["mangle"] = _shield(publication, family)
+        wanted["mangle"] = _shield(publication, family)
     if publication.entries(family):
-        by_table["nat"] = _publish(publication, family)
-    return by_table
+        wanted["nat"] = _publish(publication, family)
+    return wanted
 
 
 def removals(publication: Publication, family: Family) -> Mapping[str, Change]:

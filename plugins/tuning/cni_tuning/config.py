@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from linkspan.cni.addresses import ANY_LINK_LAYER, parse_mac
 from linkspan.cni.errors import InvalidConfig, shortened
+from linkspan.cni.json_value import parse_json
 from linkspan.cni.model import NO_EXTRA
 from linkspan.cni.request import RepeatedKeys
 
@@ -56,7 +57,7 @@ class Attributes:
     def from_backup(cls, data: bytes | None) -> Attributes:
         """What a backup file of ours or the reference's has; nothing of one that is absent or invalid."""
         try:
-            document = json.loads(data or b"")
+            document = parse_json(data or b"")
             found = {field: document.get(key) for field, key in _BACKUP_KEYS.items()}
         except (ValueError, AttributeError):
             return cls()

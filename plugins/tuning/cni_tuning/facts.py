@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cni_tuning import NAME
 from cni_tuning.config import Attributes, Config, backup_path
 from linkspan.call.records import Records
-from linkspan.cni.errors import KernelRefused
+from linkspan.cni.errors import KernelRefused, NotAFile
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
@@ -64,7 +65,14 @@ def read_backup(request: Request, host: Host) -> Backup:
     """The backup of an attachment, where ADD recorded it, else where the configuration has it."""
     record = Records(host, NAME).read(request.attachment) or {}
     path = _recorded_path(request, request.attachment, record)
-    return Backup(path, Attributes.from_backup(host.files.read(path)))
+    return Backup(path, Attributes.from_backup(_content(host, path)))
+
+
+def _content(host: Host, path: str) -> bytes | None:
+    """The content of a backup file; None if there is no file, but perhaps something else."""
+    with suppress(NotAFile):
+        return host.files.read(path)
+    return None
 
 
 def read_stale(request: Request, host: Host) -> list[tuple[Attachment, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cni_tuning import NAME
 from cni_tuning.config import Attributes
-from linkspan.call.records import Records
+from linkspan.call.records import Records, discard
 from linkspan.call.transaction import Undo, attempt
 from linkspan.cni.errors import CniError, InvalidNetns
 
@@ -106,5 +106,5 @@ def restore_from(backup: Backup, request: Request, host: Host) -> None:
 
 def forget(host: Host, attachment: Attachment, path: str) -> None:
     """Remove a backup file, then the record that names it."""
-    host.files.remove(path)
+    discard(host.files, path)
     Records(host, NAME).remove(attachment)

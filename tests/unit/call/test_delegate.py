@@ -79,7 +79,19 @@ def test_its_error_is_passed_on_word_for_word() -> None:
     assert (caught.value.code, caught.value.msg, caught.value.details) == (11, "m", "d")
 
 
-@pytest.mark.parametrize("stdout", [b"", b"oops", b"[]", b'{"code": "x", "msg": "m"}', b"\xff"])
+@pytest.mark.parametrize(
+    "stdout",
+    [
+        b"",
+        b"oops",
+        b"[]",
+        b'{"code": "x", "msg": "m"}',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"code": Infinity, "msg": "m"}',
+    ],
+    ids=lambda it: str(it[:20]),
+)
 def test_a_failure_without_an_error_object_is_told_with_its_status(stdout: bytes) -> None:
     with pytest.raises(DelegateFailed, match="failed with status 3") as caught:
         delegate("spy", request(), answering(3, stdout))

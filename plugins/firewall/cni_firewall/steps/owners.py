@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from linkspan import paths
-from linkspan.call.records import read_json
+from linkspan.call.records import discard, read_json
 from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def addresses_of(host: Host, attachment: Attachment) -> tuple[str, ...]:
 def release(host: Host, addresses: Sequence[str]) -> None:
     """Remove the owners of these addresses. Under the lock."""
     for each in addresses:
-        host.files.remove(_path(host, each))
+        discard(host.files, _path(host, each))
     host.files.remove_folder(paths.address_owners(host.state_dir))
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cni_portmap.config import PROTOCOLS
 from linkspan import paths
-from linkspan.call.records import read_json
+from linkspan.call.records import discard, read_json
 from linkspan.cni.errors import PortTaken
 from linkspan.cni.model import Attachment
 
@@ -97,7 +97,7 @@ def is_alive(host: Host, host_link: str) -> bool:
 
 
 def _remove(host: Host, folder: str, name: str) -> None:
-    host.files.remove(f"{folder}/{name}")
+    discard(host.files, f"{folder}/{name}")
     host.files.remove_folder(folder)
 
 

@@ -159,3 +159,7 @@ def test_backup_is_read_as_it_was_written(attributes: Attributes) -> None:
 )
 def test_an_invalid_backup_restores_nothing(data: bytes) -> None:
     assert not Attributes.from_backup(data)
+
+
+def test_a_backup_that_is_nested_too_deeply_restores_nothing() -> None:
+    assert not Attributes.from_backup(b"[" * 100_000)
