@@ -31,9 +31,23 @@ def delegate(cni_type: str, request: Request, host: Host, *, verb: str = "") -> 
         request = request.as_verb(verb)
     executable = find(cni_type, request, host)
     ours = host.processes.own_type(executable)
+    if ours == request.plugin:
+        _refuse_itself(cni_type, request)
+        return None
     if ours:
         return _call_ours(ours, request, host)
     return _call_foreign(executable, request, host)
+
+
+def _refuse_itself(cni_type: str, request: Request) -> None:
+    """A plugin would wait for the lock that it holds itself. DEL has nothing to remove: no such ADD
+    succeeded.
+    """
+    if request.verb not in ("DEL", "GC"):
+        raise InvalidConfig(
+            f"$.ipam.type: {cni_type!r} is the plugin that delegates",
+            "name an IPAM plugin, such as host-local",
+        )
 
 
 def find(cni_type: str, request: Request, host: Host) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from linkspan.call.trace.switch import folder_for
 from linkspan.call.transaction import INTERRUPTIONS, Observer, Transaction, as_cni_error
 from linkspan.cni.errors import Bug, InvalidConfig, InvalidNetns, NotReady, ToolMissing, TryAgain
-from linkspan.cni.request import Input, configured, read_request
+from linkspan.cni.request import Input, configured, questionable, read_request
 from linkspan.cni.result import encode_error, encode_result
 from linkspan.cni.versions import encode_versions
 
@@ -136,6 +136,9 @@ def _exclusive(
     it.
     """
     _guard_netns(request, host)
+    if request.verb == "ADD":
+        for sentence in questionable(request, plugin.schema):
+            host.warn(f"{plugin.type}: {sentence}")
     of_attachment = request.verb in ("ADD", "DEL", "CHECK")
     lock = host.files.lock_attachment(plugin.type, request.attachment) if of_attachment else nullcontext()
     with lock, Transaction(host, observer) as transaction:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import MODULES, load
 from linkspan.call.records import Records
 from linkspan.call.transaction import best_effort
@@ -33,10 +34,9 @@ def rebuild_each(host: Host, plugin: str, rebuild: Callable[[Attachment, Mapping
     """
     records = Records(host, plugin)
 
-    def locked(attachment: Attachment) -> None:
-        with host.files.lock_attachment(plugin, attachment):
-            record = records.read(attachment)
-            if record is not None:
-                rebuild(attachment, record)
+    def act(attachment: Attachment) -> None:
+        record = records.read(attachment)
+        if record is not None:
+            rebuild(attachment, record)
 
-    best_effort(*(partial(locked, attachment) for attachment, _ in records.all()))
+    best_effort(*(partial(exclusively, host, plugin, each, partial(act, each)) for each, _ in records.all()))

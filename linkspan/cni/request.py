@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from linkspan.cni.errors import (
 )
 from linkspan.cni.model import Request, Result
 from linkspan.cni.result import decode_result
-from linkspan.cni.schema import Schema, check, load, normalize_keys
+from linkspan.cni.schema import Schema, check, load, near_misses, normalize_keys
 from linkspan.cni.versions import LATEST, VERSIONS, at_least
 
 #: verb -> (required variables, first version that has it)
@@ -105,7 +105,7 @@ def read_request(cni_type: str, env: Mapping[str, str], given: Input, *, cwd: st
         container_id=env.get("CNI_CONTAINERID", ""),
         ifname=env.get("CNI_IFNAME", ""),
         netns=env.get("CNI_NETNS", ""),
-        args=_cni_args(env.get("CNI_ARGS", ""), strict=verb in ("ADD", "CHECK")),
+        args=dict(_pairs(env.get("CNI_ARGS", ""))),
         path=tuple(each for each in env.get("CNI_PATH", "").split(":") if each),
         prev_result=_prev_result(document, version, verb),
         valid_attachments=_valid_attachments(document) if verb == "GC" else None,
@@ -228,20 +228,30 @@ def _network_name(document: Mapping[str, Any]) -> str:
     return name
 
 
-def _cni_args(text: str, *, strict: bool) -> dict[str, str]:
-    """CNI_ARGS as a mapping, split at each pair's first '='. A trailing ';' is fine; keys we do not know are
-    not ours.
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """CNI_ARGS as keys and values, split at each pair's first '='. Runtimes put keys of others into it, and
+    anything that a user typed, so what is not a pair is left out (`questionable` reports it).
     """
-    args: dict[str, str] = {}
-    for pair in filter(None, text.split(";")):
+    for pair in text.split(";"):
         key, equals, value = pair.partition("=")
-        if strict and not (key and equals):
-            raise InvalidEnvironment(
-                f"CNI_ARGS: invalid pair {shortened(pair)!r}",
-                "pairs have the form KEY=VALUE, separated by ';'",
-            )
-        args[key] = value
-    return args
+        if key and equals:
+            yield key, value
+
+
+def questionable(request: Request, schema: str) -> list[str]:
+    """What in a request is ignored and was probably meant otherwise, as sentences.
+
+    A part of CNI_ARGS that is not a pair, and keys that no schema knows but for a slip of the keyboard.
+    """
+    args = (each for each in request.env.get("CNI_ARGS", "").split(";") if each)
+    malformed = [each for each in args if each.startswith("=") or "=" not in each]
+    return [
+        *(f"CNI_ARGS: {shortened(each)!r} is ignored: it is not of the form KEY=VALUE" for each in malformed),
+        *(
+            f"{path}: the unknown key is ignored; did you mean {known!r}?"
+            for path, known in near_misses(request.config, load(schema), COMMON)
+        ),
+    ]
 
 
 def _prev_result(document: Mapping[str, Any], version: str, verb: str) -> Result | None:

@@ -7,13 +7,15 @@ the keys of a map (sysctl names) and whatever a schema leaves open stay as they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from typing import Any
 
 from linkspan.cni.errors import InvalidConfig
 
 Schema = Mapping[str, Any]
+#: Letters of a key: below the first it is never a slip for another, from the second on it may differ in two.
+_SHORTEST_SLIP, _TWO_SLIPS = 5, 8
 
 
 @cache
@@ -52,6 +54,51 @@ def _normalized(document: Mapping[str, Any], schema: Schema, root: Schema) -> di
         else:
             normalized[name] = normalize_keys(value, schema["properties"][name], root)
     return normalized
+
+
+def near_misses(document: Any, schema: Schema, *others: Schema) -> Iterator[tuple[str, str]]:
+    """(JSON path, known key) of each key that `schema` and `others` do not name, but would with few letters
+    changed.
+
+    One letter, or two of a key of eight or more; shorter keys than five letters are never taken for others.
+    """
+    return _near_misses(document, schema, schema, "$", {key for each in others for key in each["properties"]})
+
+
+def _near_misses(
+    value: Any, schema: Schema, root: Schema, path: str, more: Set[str]
+) -> Iterator[tuple[str, str]]:
+    schema = resolved(schema, root)
+    if isinstance(value, list) and "items" in schema:
+        for at, each in enumerate(value):
+            yield from _near_misses(each, schema["items"], root, f"{path}[{at}]", frozenset())
+    if not isinstance(value, Mapping) or "properties" not in schema:
+        return
+    known = schema["properties"]
+    for key, each in value.items():
+        if key in known:
+            yield from _near_misses(each, known[key], root, f"{path}.{key}", frozenset())
+        elif key not in more:
+            meant = next((name for name in (*known, *more) if _is_slip(key.lower(), name.lower())), None)
+            if meant is not None:
+                yield f"{path}.{key}", meant
+
+
+def _is_slip(key: str, name: str) -> bool:
+    if min(len(key), len(name)) < _SHORTEST_SLIP or abs(len(key) - len(name)) > 2:
+        return False
+    return _distance(key, name) <= (2 if len(name) >= _TWO_SLIPS else 1)
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters must be inserted, removed or replaced (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for at, letter in enumerate(one, 1):
+        previous, row[0] = row[0], at
+        for column, another in enumerate(other, 1):
+            best = min(row[column] + 1, row[column - 1] + 1, previous + (letter != another))
+            previous, row[column] = row[column], best
+    return row[-1]
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:

@@ -15,6 +15,7 @@ from cni_bridge.result import result_of
 from cni_bridge.steps import attachment as attachments
 from cni_bridge.steps import ipam
 from linkspan.call.delegate import delegate
+from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
@@ -75,7 +76,8 @@ def gc(request: Request, host: Host) -> None:
     """Remove what this bridge has for attachments that the runtime no longer knows; IPAM does the same."""
     stale = read_stale(request, host)
     removals: list[Undo] = [
-        partial(attachments.forget, host, attachment, record) for attachment, record in stale
+        partial(exclusively, host, NAME, attachment, partial(attachments.forget, host, attachment, record))
+        for attachment, record in stale
     ]
     if ipam_type(request):
         removals.append(partial(delegate, ipam_type(request), request, host))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_dns import NAME
@@ -12,8 +13,9 @@ from cni_dns.facts import read_facts, read_stale
 from cni_dns.plan import plan_for
 from cni_dns.result import result_of
 from cni_dns.steps import forget, restore
+from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
-from linkspan.call.transaction import Transaction
+from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ def check(request: Request, host: Host) -> None:
 
 def gc(request: Request, host: Host) -> None:
     """Have the names of attachments that the runtime no longer knows answered no longer."""
-    forget(host, read_stale(request, host))
+    stale = read_stale(request, host)
+    best_effort(*(partial(exclusively, host, NAME, each, partial(forget, host, [each])) for each in stale))
 
 
 def status(request: Request, host: Host) -> None:

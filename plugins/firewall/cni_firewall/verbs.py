@@ -16,6 +16,7 @@ from cni_firewall.plan import admit, plan_for, rules_of
 from cni_firewall.rules_iptables import isolation_removal
 from cni_firewall.steps.withdraw import withdraw
 from cni_firewall.takeover import remove_rules
+from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
@@ -60,7 +61,7 @@ def check(request: Request, host: Host) -> None:
 def gc(request: Request, host: Host) -> None:
     """Withdraw what this network has for attachments that the runtime no longer knows."""
     stale = Records(host, NAME).stale(request)
-    best_effort(*(partial(withdraw, host, attachment) for attachment, _ in stale))
+    best_effort(*(partial(exclusively, host, NAME, each, partial(withdraw, host, each)) for each, _ in stale))
 
 
 def status(request: Request, host: Host) -> None:

@@ -16,6 +16,7 @@ from cni_portmap.rules_iptables import bridge_removals
 from cni_portmap.steps.claims import is_alive
 from cni_portmap.steps.withdraw import unpublish_by_name, withdraw
 from cni_portmap.takeover import remove_rules
+from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
 from linkspan.call.reload import rebuild_each
@@ -63,7 +64,7 @@ def check(request: Request, host: Host) -> None:
 def gc(request: Request, host: Host) -> None:
     """Withdraw what this network published for attachments that the runtime no longer knows."""
     stale = Records(host, NAME).stale(request)
-    best_effort(*(partial(withdraw, host, attachment) for attachment, _ in stale))
+    best_effort(*(partial(exclusively, host, NAME, each, partial(withdraw, host, each)) for each, _ in stale))
 
 
 def status(request: Request, host: Host) -> None:

@@ -16,6 +16,7 @@ from cni_tuning.facts import read_allowlist, read_backup, read_facts, read_stale
 from cni_tuning.plan import plan_for, refuse_unlisted
 from cni_tuning.result import result_of
 from cni_tuning.steps import forget, restore_from
+from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong, InvalidConfig, NotReady
@@ -50,7 +51,10 @@ def check(request: Request, host: Host) -> None:
 
 def gc(request: Request, host: Host) -> None:
     """Remove the backups of this network's attachments that the runtime no longer knows."""
-    best_effort(*(partial(forget, host, *each) for each in read_stale(request, host)))
+    stale = read_stale(request, host)
+    best_effort(
+        *(partial(exclusively, host, NAME, each, partial(forget, host, each, path)) for each, path in stale)
+    )
 
 
 def status(request: Request, host: Host) -> None:

@@ -72,6 +72,21 @@ def test_ours_is_called_in_this_process() -> None:
     assert (result.ips[0].address, desk.host.processes.ran) == ("10.5.0.2/24", [])
 
 
+@pytest.mark.parametrize("verb", ["ADD", "CHECK", "STATUS"])
+def test_a_plugin_that_delegates_to_itself_is_refused(verb: str) -> None:
+    host = MemoryHost()
+    host.processes.own[f"{FOREIGN}/bridge"] = "bridge"
+    with pytest.raises(InvalidConfig, match=r"\$\.ipam\.type: 'bridge'"):
+        delegate("bridge", request(), host, verb=verb)
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_a_plugin_that_delegates_to_itself_has_nothing_to_remove(verb: str) -> None:
+    host = MemoryHost()
+    host.processes.own[f"{FOREIGN}/bridge"] = "bridge"
+    assert delegate("bridge", request(), host, verb=verb) is None
+
+
 def test_its_error_is_passed_on_word_for_word() -> None:
     host = answering(1, b'{"code": 11, "msg": "m", "details": "d"}')
     with pytest.raises(DelegateFailed) as caught:

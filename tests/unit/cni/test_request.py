@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from linkspan.cni.errors import (
     UndecodableInput,
 )
 from linkspan.cni.model import Request
-from linkspan.cni.request import Input, read_request
+from linkspan.cni.request import Input, questionable, read_request
 from linkspan.cni.schema import normalize_keys
 
 ENV = {
@@ -134,10 +135,36 @@ def test_cni_args_split_at_the_first_equals_sign_and_tolerate_a_trailing_semicol
     assert request({"CNI_ARGS": "IgnoreUnknown=1;A=b=c;"}).args == {"IgnoreUnknown": "1", "A": "b=c"}
 
 
-def test_cni_args_pair_without_equals_sign_fails_add_and_not_delete() -> None:
-    with pytest.raises(InvalidEnvironment, match="CNI_ARGS"):
-        request({"CNI_ARGS": "junk"})
-    assert request({"CNI_COMMAND": "DEL", "CNI_ARGS": "junk"}).args == {"junk": ""}
+@pytest.mark.parametrize("malformed", ["junk", "=x", "K8S_POD_NAME=web;rm"])
+def test_what_is_no_pair_in_cni_args_is_left_out_and_reported(tmp_path: Path, malformed: str) -> None:
+    read = request({"CNI_ARGS": f"IP=10.0.0.2;{malformed}"})
+    assert read.args["IP"] == "10.0.0.2"
+    assert set(read.args) <= {"IP", "K8S_POD_NAME"}
+    assert "CNI_ARGS" in questionable(read, schema_file(tmp_path))[0]
+
+
+def schema_file(tmp_path: Path) -> str:
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(SCHEMA))
+    return str(path)
+
+
+@pytest.mark.parametrize("key", ["isGatway", "isgatewya", "isGateways", "isGteway"])
+def test_a_key_that_is_a_slip_for_a_known_one_is_reported(tmp_path: Path, key: str) -> None:
+    found = questionable(request(None, **{key: True}), schema_file(tmp_path))
+    assert found == [f"$.{key}: the unknown key is ignored; did you mean 'isGateway'?"]
+
+
+def test_a_slip_in_a_list_below_is_reported_with_its_path(tmp_path: Path) -> None:
+    found = questionable(request(runtimeConfig={"portMappings": [{"hostPrt": 1}]}), schema_file(tmp_path))
+    assert found == [
+        "$.runtimeConfig.portMappings[0].hostPrt: the unknown key is ignored; did you mean 'hostPort'?"
+    ]
+
+
+@pytest.mark.parametrize("key", ["vendor.example/x", "capabilities", "mtu", "isDefaultGateway", "typ"])
+def test_another_unknown_key_is_ignored_in_silence(tmp_path: Path, key: str) -> None:
+    assert questionable(request(None, **{key: 1}), schema_file(tmp_path)) == []
 
 
 def test_runtime_config_goes_before_args_before_cni_args() -> None:
