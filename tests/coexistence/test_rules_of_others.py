@@ -88,7 +88,7 @@ FLUSHES = (
         "portmap: the iptables chain FORWARD has no rule: -j LINKSPAN-FORWARD",
     ),
     ("iptables", "iptables -F FORWARD", "firewall: the iptables chain FORWARD has no rule: "),
-    ("iptables", "iptables -t nat -F", "portmap: the iptables chain "),
+    ("iptables", "iptables -t nat -F", "portmap: the rules of the iptables chain "),
 )
 
 

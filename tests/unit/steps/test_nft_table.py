@@ -57,3 +57,18 @@ def test_only_elements_of_the_attachment_are_removed(host: MemoryHost) -> None:
     host.nftables.apply(NftChange(add=(mine, other)))
     nft_table.remove(host, (mine, other), ONE)
     assert host.nftables.elements("shielded4") == (other,)
+
+
+def test_a_name_server_is_exempted_once() -> None:
+    host = MemoryHost()
+    for _ in range(2):
+        nft_table.exempt_dns(host, ("10.5.0.1", "fd00:5::1"))
+    assert [name for name, _ in host.requests].count("nftables.apply") == 1
+    assert host.nftables.element("dns_servers6", ("fd00:5::1",)) is not None
+
+
+def test_without_nftables_a_name_server_is_not_exempted_and_nobody_fails() -> None:
+    host = MemoryHost()
+    host.nftables.available = False
+    nft_table.exempt_dns(host, ("10.5.0.1",))
+    assert host.nftables.table is None

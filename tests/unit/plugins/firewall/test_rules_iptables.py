@@ -6,25 +6,18 @@ from typing import Any
 
 import pytest
 
-from cni_firewall import rules_iptables, rules_nftables
+from cni_firewall import rules_iptables
 from cni_firewall.facts import Admission
 from linkspan.cni.addresses import Family
 from linkspan.host.memory.netfilter import MemoryIptables
 from linkspan.netfilter.iptables_check import absent
-from linkspan.netfilter.rules import Change
+from tests.harness.firewall import OPEN, fenced
 
-OPEN = Admission(backend="iptables", addresses=("10.1.0.2", "fd00:1::2"), bridge="br1", port="veth1")
 SHARED = '-m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge|isolated)"'
 OWN = '-m comment --comment "CNI firewall plugin rules (ingressPolicy: {})"'
 PUBLISHED = (
     '-m conntrack --ctstate DNAT -m comment --comment "CNI firewall plugin rules (published ports)" -j RETURN'
 )
-
-
-def fenced(policy: Any, bridge: str = "br1") -> Admission:
-    return Admission(
-        backend="iptables", addresses=("10.1.0.2",), bridge=bridge, policy=policy, fence="iptables"
-    )
 
 
 def made(*admissions: Admission, family: Family = 4) -> dict[str, tuple[str, ...]]:
@@ -110,32 +103,6 @@ def test_check_sees_the_fence_below_what_accepts() -> None:
     assert absent(upside_down, change) == [
         f"the iptables chain FORWARD has this rule in the wrong position: {SHARED} -j CNI-ISOLATION-STAGE-1"
     ]
-
-
-def test_nftables_carries_only_the_fence() -> None:
-    admission = Admission(
-        backend="nftables", addresses=("10.1.0.2",), bridge="br1", policy="same-bridge", fence="nftables"
-    )
-    assert rules_iptables.change(admission, 4) == Change()
-    assert [(each.name, each.key) for each in rules_nftables.elements(admission)] == [
-        ("fenced", ("br1",)),
-        ("fenced_open", ("br1", "br1")),
-    ]
-
-
-def test_isolated_takes_the_bridge_off_those_that_are_open_to_themselves() -> None:
-    admission = Admission(backend="nftables", addresses=(), bridge="br1", policy="isolated", fence="nftables")
-    assert rules_nftables.change(admission).remove == (("fenced_open", ("br1", "br1")),)
-
-
-@pytest.mark.parametrize("admission", [OPEN, fenced("isolated")])
-def test_record_is_read_as_it_was_written(admission: Admission) -> None:
-    assert Admission.from_record(admission.to_record()) == admission
-
-
-@pytest.mark.parametrize("record", [{}, {"addresses": 1}, {**OPEN.to_record(), "addresses": None}])
-def test_foreign_record_is_none(record: dict[str, Any]) -> None:
-    assert Admission.from_record(record) is None
 
 
 @pytest.mark.parametrize("policy", ["same-bridge", "isolated"])

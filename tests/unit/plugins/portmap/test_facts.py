@@ -1,0 +1,116 @@
+"""What portmap knows before planning, and what a record keeps of it."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cni_portmap.config import Config, PortMapping
+from cni_portmap.facts import Facts, Publication, read_facts
+from linkspan.cni.model import Attachment, Request
+from linkspan.cni.result import decode_result
+from linkspan.netfilter.rules import Flow
+from tests.harness.portmap import ATTACHMENT, WEB, PortmapDesk, portmap, publication
+
+ATTACHMENT_ON_NET = Attachment("net", "c1", "eth0")
+
+
+def test_a_record_gives_the_publication_back() -> None:
+    local = PortMapping(host_port=53, container_port=53, protocol="udp", host_ip="192.0.2.1")
+    made = publication(WEB, local, drop_direct_access=True, conditions_v4=("-s", "10.0.0.0/8"))
+    record = json.loads(json.dumps(made.to_record()))
+    assert Publication.from_record(ATTACHMENT, record) == made
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"backend": "ebtables"},
+        {"config": 3},
+        {"config": {"mappings": [{}]}},
+        {"config": {"mappings": [{"host_port": 0, "container_port": 80, "protocol": "tcp"}]}},
+        {
+            "config": {
+                "mappings": [{"host_port": 80, "container_port": 80, "protocol": "tcp", "host_ip": "x"}]
+            }
+        },
+        {"config": {"mappings": [], "unknown": 1}},
+        {"address4": "nonsense"},
+        {"address4": "fd00::1/64"},
+        {"address6": None},
+        {"hostLink": 7},
+    ],
+)
+def test_a_damaged_record_gives_nothing(record: dict[str, Any]) -> None:
+    whole = publication(WEB).to_record()
+    assert Publication.from_record(ATTACHMENT, whole) is not None
+    assert Publication.from_record(ATTACHMENT, {**whole, **record}) is None
+    assert Publication.from_record(ATTACHMENT, record) is None
+
+
+def test_only_flows_that_never_end_by_themselves_are_to_be_forgotten() -> None:
+    made = publication(WEB, PortMapping(host_port=53, container_port=5353, protocol="udp", host_ip="0.0.0.0"))
+    assert list(made.flows(of_container=True)) == [
+        Flow(family=4, protocol="udp", to_port=53, reply_from="10.1.0.2")
+    ]
+
+
+def test_an_address_whose_family_the_container_lacks_is_unreachable() -> None:
+    made = replace(publication(replace(WEB, host_ip="2001:db8::1"), WEB), address6="")
+    assert made.unreachable() == ("2001:db8::1",)
+
+
+def facts_of(desk: PortmapDesk, **keys: Any) -> Facts:
+    """What an ADD of the desk's container would read."""
+    document = portmap(desk.backend, **keys)
+    result = decode_result(desk.attached, "1.1.0")
+    request = Request(
+        verb="ADD",
+        plugin="portmap",
+        cni_version="1.1.0",
+        network="net",
+        container_id="c1",
+        ifname="eth0",
+        config=document,
+        prev_result=result,
+    )
+    return read_facts(request, Config.from_request(request), desk.host)
+
+
+def test_the_container_is_behind_its_bridge_and_lives_as_long_as_its_host_link(desk: PortmapDesk) -> None:
+    facts = facts_of(desk)
+    assert (facts.backend, facts.interface) == (desk.backend, "br0")
+    assert (facts.host_link, facts.earlier) == (ATTACHMENT_ON_NET.host_veth, None)
+
+
+@pytest.mark.parametrize(("sysctl", "needed"), [(None, False), ("0", False), ("1", True)])
+def test_hairpin_mode_is_needed_where_bridged_packets_are_translated(
+    desk: PortmapDesk, sysctl: str | None, *, needed: bool
+) -> None:
+    links = desk.host.namespace("/proc/self/ns/net")
+    if sysctl is not None:
+        links.sysctls["bridge/bridge-nf-call-iptables"] = sysctl
+    assert facts_of(desk).needs_hairpin == needed
+    assert not facts_of(desk, snat=False).needs_hairpin
+
+
+def test_what_an_earlier_add_published_is_known(desk: PortmapDesk) -> None:
+    desk.call("ADD")
+    earlier = facts_of(desk).earlier
+    assert earlier is not None
+    assert [each.host_port for each in earlier.config.mappings] == [8080, 53]
+
+
+def test_listeners_on_the_configured_ports_are_known_and_no_others(desk: PortmapDesk) -> None:
+    desk.host.listeners = {("tcp", 8080), ("tcp", 53), ("udp", 54)}
+    assert facts_of(desk).listening == {("tcp", 8080)}
+
+
+def test_a_kernel_that_cannot_list_listeners_is_a_warning(desk: PortmapDesk) -> None:
+    desk.host.refuse = {"host.listening": errno.EMFILE}
+    assert facts_of(desk).listening == frozenset()
+    assert len([each for each in desk.host.warnings if "listens" in each]) == 2
