@@ -215,7 +215,7 @@ def test_every_linkspan_command_on_a_page_exists() -> None:
         words
         for path in pages()
         for code in code_in(path)
-        for words in re.findall(r"(?:^|/|(?<!inet)\s)linkspan ((?:[a-z]+ ?)+)", code.partition("#")[0])
+        for words in re.findall(r"(?:^|/|(?<!inet)\s)linkspan ((?:[a-z][a-z-]* ?)+)", code.partition("#")[0])
     }
     assert named
     assert [words for words in sorted(named) if not leads_to_a_command(words.split())] == []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from linkspan.cli.goflags import GoFlags
 from linkspan.cli.places import open_directory, open_host, place_options, warn
+
+if TYPE_CHECKING:
+    from linkspan.runtime.create import Order, Place
 
 
 @click.command(cls=GoFlags)
@@ -35,54 +39,16 @@ from linkspan.cli.places import open_directory, open_host, place_options, warn
 @click.option("--ignore", is_flag=True, help="Do not fail if the network exists.")
 @click.option("--dry-run", is_flag=True, help="Print the list instead of writing it.")
 @place_options
-def command(
-    *,
-    name: str,
-    driver: str,
-    subnets: Sequence[str],
-    gateways: Sequence[str],
-    ip_ranges: Sequence[str],
-    auxiliary: Sequence[str],
-    ipv4: bool,
-    ipv6: bool,
-    internal: bool,
-    labels: Sequence[str],
-    options: Sequence[str],
-    dns: bool | None,
-    shared: bool,
-    is_default: bool,
-    attachable: bool,
-    ignore: bool,
-    dry_run: bool,
-    conf_dir: str,
-    namespace: str,
-) -> None:
+def command(*, conf_dir: str, ignore: bool, dry_run: bool, **asked: Any) -> None:
     """Create a network and print its ID.
 
     The subnet is chosen as Docker does, avoiding the networks, links and routes of the host. Options have
     Docker's names (com.docker.network.bridge.name, .enable_icc, .enable_ip_masquerade, .host_binding_ipv4,
     com.docker.network.driver.mtu) or their last part.
     """
-    from linkspan.runtime.create import Order, create
-    from linkspan.runtime.labels import parse_pairs
+    from linkspan.runtime.create import create
 
-    del attachable
-    order = Order(
-        name=name,
-        driver=driver,
-        subnets=_split(subnets),
-        gateways=_split(gateways),
-        ip_ranges=_split(ip_ranges),
-        auxiliary=parse_pairs(auxiliary),
-        ipv4=ipv4,
-        ipv6=ipv6,
-        internal=internal,
-        dns=dns,
-        labels=parse_pairs(labels),
-        options=options,
-        place="default" if is_default else "shared" if shared else "namespace",
-        namespace=namespace,
-    )
+    order = _order(**asked)
     with open_host() as host:
         created = create(order, open_directory(conf_dir), host, ignore=ignore, dry_run=dry_run)
     for each in created.warnings:
@@ -91,6 +57,20 @@ def command(
         click.echo(created.data.decode(), nl=False)
     else:
         click.echo(created.id)
+
+
+def _order(*, attachable: bool, is_default: bool, shared: bool, **asked: Any) -> Order:
+    """What the command line asks for. `--attachable` is Docker's, and true of every network here."""
+    from linkspan.runtime.create import Order
+    from linkspan.runtime.labels import parse_pairs
+
+    del attachable
+    for name in ("subnets", "gateways", "ip_ranges"):
+        asked[name] = _split(asked[name])
+    for name in ("auxiliary", "labels"):
+        asked[name] = parse_pairs(asked[name])
+    place: Place = "default" if is_default else "shared" if shared else "namespace"
+    return Order(**asked, place=place)
 
 
 def _split(values: Sequence[str]) -> list[str]:

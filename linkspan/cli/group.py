@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from linkspan.cli.main import DESCRIPTION, VERBS, VERSION, overview
+from linkspan.cli.verbs import DESCRIPTION, VERBS, VERSION, overview
 
 
 class Verbs(click.Group):

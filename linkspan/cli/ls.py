@@ -70,8 +70,8 @@ def _chosen(conf_dir: str, namespace: str, filters: Sequence[str], attachments: 
     catalogue = Catalogue(open_directory(conf_dir).lists(), namespace)
     catalogue = catalogue.with_cached(attachments.lists_without_file({each.name for each in catalogue.all}))
     try:
-        wanted = parse_filters(filters, LS_KEYS)
-        return [each for each in catalogue.all if matches(each, wanted, attachments.uses)]
+        requested = parse_filters(filters, LS_KEYS)
+        return [each for each in catalogue.all if matches(each, requested, attachments.uses)]
     except InvalidFilter as error:
         raise Usage(str(error)) from None
 

@@ -1,43 +1,10 @@
-"""`linkspan`: which verbs there are. The overview is printed without importing any of them, or click."""
+"""`linkspan`: the command. The overview is printed without importing a verb, or click."""
 
 from __future__ import annotations
 
 import sys
 
-from linkspan import __version__
-from linkspan.cni.versions import VERSIONS
-
-#: Verb -> what it does, in a sentence. Verb `a-b` is `command` in the module `linkspan.cli.a_b`.
-VERBS = {
-    "create": "Create a network and print its ID.",
-    "inspect": "Show networks in full, with their containers.",
-    "install": "Write the plugins' executables, and sample lists on request.",
-    "ls": "List networks.",
-    "network": "Manage the networks that nerdctl, ctr, CRI and podman use.",
-    "reload": "Restore the packet rules of all attachments after they were flushed.",
-    "replay": "Make a recorded plugin call again.",
-    "resident": "Start, stop or show the resident of this network namespace.",
-    "rm": "Remove networks that no container is attached to.",
-    "trace-calls": "Record every plugin call in this network namespace.",
-    "uninstall": "Remove what install wrote, and restore what it had replaced.",
-}
-DESCRIPTION = "Container networking for one Linux host, as CNI plugins."
-VERSION = f"linkspan {__version__}, CNI {VERSIONS[0]} to {VERSIONS[-1]}"
-
-
-def overview() -> str:
-    """The text of `linkspan --help`."""
-    width = max(map(len, VERBS)) + 2
-    verbs = "\n".join(f"  {verb:{width}}{sentence}" for verb, sentence in sorted(VERBS.items()))
-    return (
-        "Usage: linkspan [OPTIONS] COMMAND [ARGS]...\n\n"
-        f"  {DESCRIPTION}\n\n"
-        "Options:\n"
-        "  --version   Show the version and exit.\n"
-        "  --debug     Show where an error was raised.\n"
-        "  -h, --help  Show this message and exit.\n\n"
-        f"Commands:\n{verbs}"
-    )
+from linkspan.cli.verbs import VERSION, overview
 
 
 def main() -> None:

@@ -32,10 +32,10 @@ def command(force: bool, filters: Sequence[str], conf_dir: str, namespace: str) 
     Default networks and lists that were written by hand stay. Filters: label, label!, until (10m,
     2026-01-31T12:00:00Z).
     """
-    wanted, before = _parsed(filters)
+    requested, before = _parsed(filters)
     if not force:
         click.confirm(_WARNING, abort=True, err=True)
-    removed, failed = _pruned(wanted, before, conf_dir, namespace)
+    removed, failed = _pruned(requested, before, conf_dir, namespace)
     if removed:
         click.echo("Deleted Networks:\n" + "\n".join(removed) + "\n")
     if failed:
@@ -43,7 +43,7 @@ def command(force: bool, filters: Sequence[str], conf_dir: str, namespace: str) 
 
 
 def _pruned(
-    wanted: Sequence[Filter], before: int, conf_dir: str, namespace: str
+    requested: Sequence[Filter], before: int, conf_dir: str, namespace: str
 ) -> tuple[list[str], list[Exception]]:
     """The names of the networks that were removed, and what kept others from it."""
     from linkspan.cni.errors import CniError
@@ -61,7 +61,7 @@ def _pruned(
         first = f"{directory.path}/{min(directory.root_files(), default='')}"
         for each in prunable(remover.catalogue.defined, first, attachments.uses):
             try:
-                if matches(each, wanted, attachments.uses, before):
+                if matches(each, requested, attachments.uses, before):
                     remover.remove(each)
                     removed.append(each.name)
             except (CommandError, CniError) as error:

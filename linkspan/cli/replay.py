@@ -13,7 +13,8 @@ import click
     "--namespace", metavar="PATH", help="Make it on this host, with this network namespace as CNI_NETNS."
 )
 def command(file: str, namespace: str | None) -> None:
-    """Make a recorded plugin call again: the one in FILE, with the answers that the host gave it. Print its answer.
+    """Make a recorded plugin call again: the one in FILE, with the answers that the host gave it. Print its
+    answer.
 
     Exits with status 0 if it has the same bytes as the recorded one, else with 1.
     """

@@ -1,4 +1,6 @@
-"""`linkspan resident start|stop|status`: the resident of the network namespace in which the command is run."""
+"""`linkspan resident start|stop|status`: the resident of the network namespace in which the command
+is run.
+"""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import click
 def command() -> None:
     """Record every plugin call in this network namespace, each in a file that `linkspan replay` can repeat.
 
-    Values that no plugin of linkspan reads are masked. LINKSPAN_TRACE=DIR in a runtime's environment does the same for
-    its calls only.
+    Values that no plugin of linkspan reads are masked. LINKSPAN_TRACE=DIR in a runtime's environment does the
+    same for its calls only.
     """
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from linkspan.cni.addresses import Family, family_of, local_mac, without_prefix
 
 NO_EXTRA: Mapping[str, Any] = {}
+#: The bridge of a list that names none, and the interface that a runtime makes first.
+DEFAULT_BRIDGE, FIRST_IFNAME = "cni0", "eth0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +186,9 @@ class Request:
 
     @property
     def own_netns_allowed(self) -> bool:
-        """Whether the caller confirms, by CNI_NETNS_OVERRIDE, that CNI_NETNS may be the namespace we run in."""
+        """Whether the caller confirms, by CNI_NETNS_OVERRIDE, that CNI_NETNS may be the namespace we
+        run in.
+        """
         return self.env.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
 
     @property

@@ -41,13 +41,13 @@ def owner_of(protocol: str, port: int) -> str:
 
 def process_with_socket(inodes: Collection[int]) -> int | None:
     """A process that has one of these sockets open, or None."""
-    wanted = {f"socket:[{inode}]" for inode in inodes}
-    for pid in processes() if wanted else ():
+    expected = {f"socket:[{inode}]" for inode in inodes}
+    for pid in processes() if expected else ():
         try:
             names = os.listdir(f"/proc/{pid}/fd")
         except OSError:
             continue
-        if any(_target(f"/proc/{pid}/fd/{name}") in wanted for name in names):
+        if any(_target(f"/proc/{pid}/fd/{name}") in expected for name in names):
             return pid
     return None
 
@@ -71,12 +71,12 @@ def _described(inodes: Collection[int]) -> str:
 
 def _sockets_at(addresses: Collection[str], port: int) -> frozenset[int]:
     """The inodes of the sockets of UDP, and of those of TCP that listen, at a port of these addresses."""
-    wanted = {f"{_hexadecimal(address)}:{port:04X}" for address in addresses}
-    return _sockets(("udp", "udp6", "tcp", "tcp6"), wanted.__contains__)
+    expected = {f"{_hexadecimal(address)}:{port:04X}" for address in addresses}
+    return _sockets(("udp", "udp6", "tcp", "tcp6"), expected.__contains__)
 
 
 def _sockets(protocols: Collection[str], is_wanted: Callable[[str], bool]) -> frozenset[int]:
-    """The inodes of sockets that receive from anybody, of these files of /proc/net and bound where wanted."""
+    """The inodes of sockets that receive from anybody, of these files of /proc/net and bound where asked."""
     found = set()
     for protocol in protocols:
         for line in _lines(f"/proc/self/net/{protocol}")[1:]:

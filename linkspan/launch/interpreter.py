@@ -20,7 +20,9 @@ _ENVIRONMENT = {"PATH": "/bin:/usr/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
 
 
 def enable_site_packages() -> None:
-    """Make third-party packages importable, and in a checkout the plugins' packages, after a start with -S."""
+    """Make third-party packages importable, and in a checkout the plugins' packages, after a start
+    with -S.
+    """
     import os
     import site
 

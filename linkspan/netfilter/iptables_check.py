@@ -20,18 +20,18 @@ def _chains(present: Chains, change: Change) -> Iterator[str]:
         if chain not in present:
             yield f"the iptables chain {chain} is missing"
     for chain, rules in change.own:
-        wanted = [meaning(render(rule)) for rule in rules]
+        expected = [meaning(render(rule)) for rule in rules]
         if chain not in present:
             yield f"the iptables chain {chain} is missing"
-        elif [meaning(text) for text in present[chain]] != wanted:
+        elif [meaning(text) for text in present[chain]] != expected:
             yield f"the rules of the iptables chain {chain} were changed"
 
 
 def _jumps(present: Chains, change: Change) -> Iterator[str]:
     for jump in change.jumps:
-        wanted = meaning(render(jump.rule))
+        expected = meaning(render(jump.rule))
         rules = present.get(jump.chain, ())
-        if not any(wanted.target in text and meaning(text) == wanted for text in rules):
+        if not any(expected.target in text and meaning(text) == expected for text in rules):
             yield f"the iptables chain {jump.chain} has no rule: {render(jump.rule)}"
     for jump in displaced(present, change):
         yield f"the iptables chain {jump.chain} has this rule in the wrong position: {render(jump.rule)}"

@@ -30,7 +30,9 @@ class FlushChain:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRule:
-    """Delete the rule at `index`, from 0 in the chain as this edit finds it; `text` is the rule as printed."""
+    """Delete the rule at `index`, from 0 in the chain as this edit finds it; `text` is the rule as
+    printed.
+    """
 
     chain: str
     index: int
@@ -87,17 +89,17 @@ def _removed(change: Change, chain: str) -> set[Meaning]:
 
 
 def _is_removed(text: str, change: Change, removed: set[Meaning]) -> bool:
-    candidate = any(_may_mean(text, wanted) for wanted in removed)
+    candidate = any(_may_mean(text, expected) for expected in removed)
     if not candidate and not any(chain in text for chain in change.remove_chains):
         return False  # most rules of a busy table: not worth parsing
     found = meaning(text)
     return found in removed or found.target in change.remove_chains
 
 
-def _may_mean(text: str, wanted: Meaning) -> bool:
+def _may_mean(text: str, expected: Meaning) -> bool:
     """Whether a rule names the target and the addresses of that meaning: cheaper than parsing it."""
-    addresses = (part for part in wanted.parts if part.startswith(("-s ", "-d ")))
-    return wanted.target in text and all(address[3:] in text for address in addresses)
+    addresses = (part for part in expected.parts if part.startswith(("-s ", "-d ")))
+    return expected.target in text and all(address[3:] in text for address in addresses)
 
 
 def _deletions(present: Chains, change: Change, *, untouched: set[str]) -> Iterator[DeleteRule]:
@@ -136,9 +138,9 @@ def _wanted(change: Change, chain: str) -> set[Meaning]:
 
 def _is_copy(text: str, once: dict[Meaning, bool]) -> bool:
     """Whether a rule repeats one of `once`, which maps each rule that may be there once to whether it was."""
-    for wanted, seen in once.items():
-        if _may_mean(text, wanted) and meaning(text) == wanted:
-            once[wanted] = True
+    for expected, seen in once.items():
+        if _may_mean(text, expected) and meaning(text) == expected:
+            once[expected] = True
             return seen
     return False
 
@@ -147,10 +149,10 @@ def _missing_jumps(present: Chains, change: Change) -> Iterator[AddRule]:
     moved = displaced(present, change)
     seen: set[tuple[str, Meaning]] = set()
     for jump in change.jumps:
-        wanted = (jump.chain, meaning(render(jump.rule)))
-        if wanted not in seen and (jump in moved or _place(present, change, *wanted) is None):
+        expected = (jump.chain, meaning(render(jump.rule)))
+        if expected not in seen and (jump in moved or _place(present, change, *expected) is None):
             yield AddRule(jump.chain, jump.rule, jump.first)
-        seen.add(wanted)
+        seen.add(expected)
 
 
 def displaced(present: Chains, change: Change) -> tuple[Jump, ...]:
@@ -169,14 +171,14 @@ def displaced(present: Chains, change: Change) -> tuple[Jump, ...]:
     return tuple(found)
 
 
-def _place(present: Chains, change: Change, chain: str, wanted: Meaning) -> int | None:
+def _place(present: Chains, change: Change, chain: str, expected: Meaning) -> int | None:
     """The index in its chain of the first rule of that meaning that this change does not delete."""
-    if wanted in _removed(change, chain) or wanted.target in change.remove_chains:
+    if expected in _removed(change, chain) or expected.target in change.remove_chains:
         return None
     if any(chain == refilled for refilled, _ in change.own):
         return None
     for index, text in enumerate(present.get(chain, ())):
-        if _may_mean(text, wanted) and meaning(text) == wanted:
+        if _may_mean(text, expected) and meaning(text) == expected:
             return index
     return None
 
@@ -187,8 +189,8 @@ def restore_script(to_do: Mapping[str, Iterable[Edit]]) -> str:
     A chain is created with -N, not declared with `:CHAIN`, which would flush one that is there by then.
     """
     return "".join(
-        "\n".join((f"*{table}", *(_restore_line(edit) for edit in wanted), "COMMIT", ""))
-        for table, wanted in to_do.items()
+        "\n".join((f"*{table}", *(_restore_line(edit) for edit in expected), "COMMIT", ""))
+        for table, expected in to_do.items()
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from hashlib import sha512
 from typing import TYPE_CHECKING
 
+from linkspan.cni.model import FIRST_IFNAME
 from linkspan.netfilter.rules import Match
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
 
-#: The interface that the reference's names of chains do not mention.
-FIRST_IFNAME = "eth0"
 #: XT_EXTENSION_MAXNAMELEN of linux/netfilter/x_tables.h without the final NUL, and XT_MAX_COMMENT_LEN of
 #: xt_comment.h likewise.
 MAX_NAME, _MAX_COMMENT = 28, 255

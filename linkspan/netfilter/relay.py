@@ -2,7 +2,7 @@
 
 The kernel translates such packets to a container only if `route_localnet` is set, which opens 127.0.0.0/8 to
 containers, and never those to ::1. So they are redirected in OUTPUT to ports of a process of ours
-(linkspan.ports): one TCP port for each family, since a TCP socket tells where its client wanted to go, and
+(linkspan.ports): one TCP port for each family, since a TCP socket tells where its client expected to go, and
 one UDP port for each published one, since a UDP socket does not.
 """
 

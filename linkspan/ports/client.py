@@ -102,8 +102,8 @@ class Ports:
         Returns those that are relayed, with the port to redirect them to: ports of a family that this host
         does not have are left out.
         """
-        wanted = [each.to_json() for each in ports]
-        reply = self._request("relay", attachment, start=bool(wanted), ports=wanted)
+        expected = [each.to_json() for each in ports]
+        reply = self._request("relay", attachment, start=bool(expected), ports=expected)
         if reply is None:
             Records(self._host, RELAYED).remove(attachment)
             return ()

@@ -32,18 +32,18 @@ class HeldPorts:
 
     def hold(self, attachment: Attachment, port: HeldPort) -> None:
         """Hold a port. Raises PortTaken naming the container or the process that has it, KernelRefused."""
-        holders = self._holders.get(port, set())
-        if any(each.container_id != attachment.container_id for each in holders):
-            raise _taken(port, holders)
+        owners = self._holders.get(port, set())
+        if any(each.container_id != attachment.container_id for each in owners):
+            raise _taken(port, owners)
         if port not in self._by_port:
             self._by_port[port] = self._bind(port)
         self._holders.setdefault(port, set()).add(attachment)
 
     def release(self, attachment: Attachment, port: HeldPort) -> None:
         """Hold a port no longer; fine if the attachment does not hold it."""
-        holders = self._holders.get(port, set())
-        holders.discard(attachment)
-        if not holders and self._holders.pop(port, None) is not None:
+        owners = self._holders.get(port, set())
+        owners.discard(attachment)
+        if not owners and self._holders.pop(port, None) is not None:
             for sock in self._by_port.pop(port):
                 sock.close()
 
@@ -55,12 +55,12 @@ class HeldPorts:
 
     def of(self, attachment: Attachment) -> tuple[HeldPort, ...]:
         """The ports that an attachment holds."""
-        return tuple(port for port, holders in self._holders.items() if attachment in holders)
+        return tuple(port for port, owners in self._holders.items() if attachment in owners)
 
     def all(self) -> Iterator[tuple[Attachment, HeldPort]]:
-        """Every holder with each of its ports."""
-        for port, holders in self._holders.items():
-            yield from ((holder, port) for holder in holders)
+        """Every owner with each of its ports."""
+        for port, owners in self._holders.items():
+            yield from ((owner, port) for owner in owners)
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -86,9 +86,9 @@ class HeldPorts:
     def _refusal(self, port: HeldPort, error: OSError) -> PortTaken | KernelRefused:
         if error.errno != errno.EADDRINUSE:
             return KernelRefused(f"hold the port {port}", error.errno or 0)
-        for other, holders in self._holders.items():
+        for other, owners in self._holders.items():
             if (other.protocol, other.port) == (port.protocol, port.port):
-                return _taken(port, holders)
+                return _taken(port, owners)
         return PortTaken(
             f"host port {port} is in use by {owner_of(port.protocol, port.port) or 'another program'}",
             "choose another host port, or stop that program",
@@ -102,9 +102,9 @@ def _addresses(port: HeldPort) -> Iterator[tuple[Family, str]]:
         yield from _EVERY_ADDRESS.items()
 
 
-def _taken(port: HeldPort, holders: set[Attachment]) -> PortTaken:
-    holder = next(iter(holders))
+def _taken(port: HeldPort, owners: set[Attachment]) -> PortTaken:
+    owner = next(iter(owners))
     return PortTaken(
-        f"host port {port} is held for container {holder.container_id[:32]} on network {holder.network[:24]}",
-        f"{holder} holds it; choose another host port, or remove that container",
+        f"host port {port} is held for container {owner.container_id[:32]} on network {owner.network[:24]}",
+        f"{owner} holds it; choose another host port, or remove that container",
     )

@@ -1,4 +1,6 @@
-"""Sockets bound to addresses of the host, over an upgrade too, and where redirected clients wanted to go."""
+"""Sockets bound to addresses of the host, over an upgrade too, and where redirected clients expected
+to go.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ class Sockets:
 
 
 def original_destination(connection: socket.socket) -> tuple[str, int]:
-    """The address and port that a redirected client wanted. Raises OSError if it was not redirected."""
+    """The address and port that a redirected client expected. Raises OSError if it was not redirected."""
     if connection.family == socket.AF_INET6:
         data = connection.getsockopt(_SOL_IPV6, _SO_ORIGINAL_DST, 28)
         return socket.inet_ntop(socket.AF_INET6, data[8:24]), int.from_bytes(data[2:4], "big")

@@ -58,20 +58,20 @@ class Wanted:
         return self.options.get(NAME_OPTION) or names.default_bridge(self.name)
 
 
-def compose(wanted: Wanted) -> dict[str, Any]:
+def compose(requested: Wanted) -> dict[str, Any]:
     """The list: nerdctl's identifier and labels, ours, and the plugins."""
-    plugins = [_bridge(wanted)]
-    if not wanted.internal:
-        plugins.append(_portmap(wanted))
-    if wanted.dns:
+    plugins = [_bridge(requested)]
+    if not requested.internal:
+        plugins.append(_portmap(requested))
+    if requested.dns:
         plugins.append(dict(defaults.DNS))
-    labels = {**wanted.labels, **({DEFAULT_LABEL: "true"} if wanted.name == DEFAULT_NAME else {})}
+    labels = {**requested.labels, **({DEFAULT_LABEL: "true"} if requested.name == DEFAULT_NAME else {})}
     return {
         **defaults.VERSIONS,
-        "name": wanted.name,
-        ID: names.network_id(wanted.name),
+        "name": requested.name,
+        ID: names.network_id(requested.name),
         **({LABELS: labels} if labels else {}),
-        OURS: _ours(wanted),
+        OURS: _ours(requested),
         "plugins": plugins,
     }
 
@@ -81,34 +81,34 @@ def encode(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
 
 
-def _ours(wanted: Wanted) -> dict[str, Any]:
-    auxiliary = {each.subnet: dict(each.auxiliary) for each in wanted.subnets if each.auxiliary}
+def _ours(requested: Wanted) -> dict[str, Any]:
+    auxiliary = {each.subnet: dict(each.auxiliary) for each in requested.subnets if each.auxiliary}
     return {
-        "created": wanted.created,
-        "options": dict(wanted.options),
+        "created": requested.created,
+        "options": dict(requested.options),
         **({"auxiliary": auxiliary} if auxiliary else {}),
     }
 
 
-def _bridge(wanted: Wanted) -> dict[str, Any]:
-    template = defaults.INTERNAL_BRIDGE if wanted.internal else defaults.BRIDGE
-    plugin: dict[str, Any] = {"type": "bridge", "bridge": wanted.bridge, **template}
-    mtu = int(wanted.options.get(MTU_OPTION, wanted.mtu))
+def _bridge(requested: Wanted) -> dict[str, Any]:
+    template = defaults.INTERNAL_BRIDGE if requested.internal else defaults.BRIDGE
+    plugin: dict[str, Any] = {"type": "bridge", "bridge": requested.bridge, **template}
+    mtu = int(requested.options.get(MTU_OPTION, requested.mtu))
     if mtu:
         plugin["mtu"] = mtu
-    if not is_true(wanted.options.get(MASQUERADE_OPTION), default=True):
+    if not is_true(requested.options.get(MASQUERADE_OPTION), default=True):
         plugin = {key: value for key, value in plugin.items() if key not in ("ipMasq", "ipMasqBackend")}
-    if not is_true(wanted.options.get(ICC_OPTION), default=True):
+    if not is_true(requested.options.get(ICC_OPTION), default=True):
         plugin["portIsolation"] = True
-    return {**plugin, "ipam": _ipam(wanted)}
+    return {**plugin, "ipam": _ipam(requested)}
 
 
-def _ipam(wanted: Wanted) -> dict[str, Any]:
-    routes = [{"dst": "::/0" if each.is_ipv6 else "0.0.0.0/0"} for each in wanted.subnets]
+def _ipam(requested: Wanted) -> dict[str, Any]:
+    routes = [{"dst": "::/0" if each.is_ipv6 else "0.0.0.0/0"} for each in requested.subnets]
     return {
         "type": "host-local",
-        "ranges": [_ranges(each) for each in wanted.subnets],
-        **({} if wanted.internal else {"routes": routes}),
+        "ranges": [_ranges(each) for each in requested.subnets],
+        **({} if requested.internal else {"routes": routes}),
     }
 
 
@@ -147,9 +147,9 @@ def _without(first: int, last: int, excluded: Iterable[int]) -> list[tuple[int, 
     return [*pieces, (first, last)] if first <= last else pieces
 
 
-def _portmap(wanted: Wanted) -> dict[str, Any]:
+def _portmap(requested: Wanted) -> dict[str, Any]:
     plugin = dict(defaults.PORTMAP)
-    address = wanted.options.get(HOST_BINDING_OPTION, EVERY_ADDRESS)
+    address = requested.options.get(HOST_BINDING_OPTION, EVERY_ADDRESS)
     if address != EVERY_ADDRESS:
         plugin["conditionsV4"] = ["ip", "daddr", address]
         plugin["conditionsV6"] = ["ip6", "daddr", _LOOPBACK_V6]

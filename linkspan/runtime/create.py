@@ -150,12 +150,12 @@ def _created(order: Order, checked: _Checked, directory: Directory, host: Host, 
     bridge = checked.options.get(NAME_OPTION) or names.default_bridge(order.name)
     _refuse_shared_bridge(bridge, catalogue)
     used = [*_used_by_networks(catalogue), *live.used_by_host(host, except_link=bridge)]
-    wanted = _wanted(order, checked, _complete(checked, used, host), live.default_mtu(host.links()))
+    requested = _wanted(order, checked, _complete(checked, used, host), live.default_mtu(host.links()))
     return Created(
         id=names.network_id(order.name),
         path=_path(order, directory),
-        data=encode(compose(wanted)),
-        warnings=tuple(_warnings(order, wanted, used, catalogue)),
+        data=encode(compose(requested)),
+        warnings=tuple(_warnings(order, requested, used, catalogue)),
     )
 
 
@@ -254,8 +254,8 @@ def _path(order: Order, directory: Directory) -> str:
     return f"{directory.path}/{name}"
 
 
-def _warnings(order: Order, wanted: Wanted, used: Sequence[Used], catalogue: Catalogue) -> Iterator[str]:
-    for subnet, one in subnets.tolerated(wanted.subnets, used):
+def _warnings(order: Order, requested: Wanted, used: Sequence[Used], catalogue: Catalogue) -> Iterator[str]:
+    for subnet, one in subnets.tolerated(requested.subnets, used):
         yield f"subnet {subnet} lies inside the {one.by}, which does not lead to its addresses any more"
     roots = [each for each in catalogue.defined if not each.namespace]
     if order.place == "shared" and not roots:

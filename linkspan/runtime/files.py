@@ -32,7 +32,7 @@ class Removal:
     """
 
     list: NetworkList
-    aside: str
+    temporary: str
 
 
 class Directory:
@@ -73,16 +73,16 @@ class Directory:
     def write(self, path: str, data: bytes) -> None:
         """Create or replace a list file. Wants the lock held."""
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        aside = path + _UNFINISHED
+        temporary = path + _UNFINISHED
         descriptor = os.open(
-            aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
         )
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o644)
             file.write(data)
             file.flush()
             os.fsync(descriptor)
-        os.rename(aside, path)
+        os.rename(temporary, path)
 
     def put_aside(self, one: NetworkList) -> Removal:
         """Rename a list so that no runtime loads it any more. Wants the lock held."""
@@ -91,22 +91,22 @@ class Directory:
 
     def put_back(self, removal: Removal) -> None:
         """Undo `put_aside`. Wants the lock held."""
-        os.rename(removal.aside, removal.list.path)
+        os.rename(removal.temporary, removal.list.path)
 
     def forget(self, removal: Removal) -> None:
-        """Delete a list that has been put aside. Wants the lock held."""
-        os.unlink(removal.aside)
+        """Delete a list that has been renamed. Wants the lock held."""
+        os.unlink(removal.temporary)
 
     def unfinished_removals(self) -> tuple[Removal, ...]:
-        """The lists that were put aside by a process that ended before it was done. Wants the lock held."""
+        """The lists that were renamed by a process that ended before it was done. Wants the lock held."""
         found = []
         for folder, namespace in self._folders():
             for name in _names(folder):
                 if name.endswith(_REMOVED):
-                    aside = f"{folder}/{name}"
-                    one = self._parsed((aside, namespace))
+                    temporary = f"{folder}/{name}"
+                    one = self._parsed((temporary, namespace))
                     if one is not None:
-                        found.append(Removal(one, aside))
+                        found.append(Removal(one, temporary))
         return tuple(found)
 
     def _remove_unfinished(self) -> None:

@@ -79,8 +79,8 @@ def _passes(network: Network, one: Filter, is_used: Callable[[Network], bool], b
     return any(tests[one.key](each) for each in one.values)
 
 
-def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
+def _has_label(labels: Mapping[str, str], requested: str) -> bool:
+    key, equals, value = requested.partition("=")
     return key in labels and (not equals or labels[key] == value)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from linkspan.cni.model import DEFAULT_BRIDGE
 from linkspan.runtime import names
 from linkspan.runtime.lists import (
     DEFAULT_LABEL,
@@ -103,7 +104,7 @@ class Network:
         """The bridge's name, or "" if the network has none."""
         if self.driver != "bridge":
             return ""
-        return str(self.list.first.get("bridge") or "cni0")
+        return str(self.list.first.get("bridge") or DEFAULT_BRIDGE)
 
     @cached_property
     def labels(self) -> Mapping[str, str]:

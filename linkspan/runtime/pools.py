@@ -87,9 +87,9 @@ def _free(base: IpNetwork, prefix_length: int, ranges: Iterable[tuple[int, int]]
         yield start
 
 
-def overlaps(wanted: IpNetwork, used: Iterable[Used]) -> list[Used]:
+def overlaps(requested: IpNetwork, used: Iterable[Used]) -> list[Used]:
     """The used ranges that share addresses with a subnet; a default route never counts."""
-    return [each for each in used if each.network.prefixlen and overlap(each.network, wanted)]
+    return [each for each in used if each.network.prefixlen and overlap(each.network, requested)]
 
 
 def overlap(one: IpNetwork, other: IpNetwork) -> bool:

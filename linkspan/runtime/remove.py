@@ -1,6 +1,6 @@
 """Removing a network: its list, its bridge, what its containers shared, the folder of its leases.
 
-The list is put aside first, so that no runtime attaches anybody any more, and deleted last. So a removal that
+The list is renamed first, so that no runtime attaches anybody any more, and deleted last. So a removal that
 was interrupted is finished by the next command that changes networks.
 """
 

@@ -176,9 +176,11 @@ def refuse_overlap(subnet: str, used: Iterable[Used]) -> None:
     """Raise PoolOverlap for a subnet that something on the host uses, other than a route wider than
     the subnet.
     """
-    wanted = ip_network(subnet)
+    requested = ip_network(subnet)
     strict = [
-        each for each in overlaps(wanted, used) if each.strict or each.network.prefixlen >= wanted.prefixlen
+        each
+        for each in overlaps(requested, used)
+        if each.strict or each.network.prefixlen >= requested.prefixlen
     ]
     if strict:
         raise PoolOverlap(subnet, strict)

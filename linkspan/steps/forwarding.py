@@ -62,5 +62,5 @@ class AcceptDespitePolicy:
 
 def accept_forwarding(interface: str, families: Iterable[Family]) -> AcceptDespitePolicy:
     """The step that has a bridge's traffic forwarded in these families; none without an interface."""
-    wanted = dict.fromkeys(families if interface else (), forwarding.change(interface))
-    return AcceptDespitePolicy("FORWARD", wanted, f"traffic forwarded from {interface} may be dropped")
+    changes = dict.fromkeys(families if interface else (), forwarding.change(interface))
+    return AcceptDespitePolicy("FORWARD", changes, f"traffic forwarded from {interface} may be dropped")

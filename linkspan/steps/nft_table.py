@@ -57,9 +57,9 @@ def preparation(host: Host, chains: Iterable[RegularChain] = ()) -> tuple[str, .
 
 def exempt_dns(host: Host, addresses: Iterable[str]) -> None:
     """Keep port 53 of our name server's addresses from being translated, if nftables is usable."""
-    wanted = dns_elements(addresses)
-    if missing_elements(host, wanted) and host.nftables.usable():
-        ApplyNftables(NftChange(add=wanted)).do(host)
+    expected = dns_elements(addresses)
+    if missing_elements(host, expected) and host.nftables.usable():
+        ApplyNftables(NftChange(add=expected)).do(host)
 
 
 def missing_rules(host: Host) -> list[str]:
@@ -84,10 +84,10 @@ def missing_chains(host: Host, chains: Iterable[RegularChain]) -> list[str]:
     ]
 
 
-def missing_elements(host: Host, wanted: Iterable[Element]) -> list[str]:
+def missing_elements(host: Host, expected: Iterable[Element]) -> list[str]:
     """Which elements are missing, or differ, as sentences."""
     found = []
-    for each in wanted:
+    for each in expected:
         present = host.nftables.element(each.name, each.key)
         what = f"{' '.join(each.key)} in the nftables set {each.name}"
         if present is None:

@@ -73,7 +73,9 @@ def work(channel: socket.socket) -> None:
 
 
 def serve(connection: socket.socket, shared: SharedSockets) -> None:
-    """Read one call, carry it out, answer. Raises OSError, ValueError for a launcher that breaks the protocol."""
+    """Read one call, carry it out, answer. Raises OSError, ValueError for a launcher that breaks the
+    protocol.
+    """
     from linkspan.call.plugin import load
     from linkspan.host.linux import LinuxHost
 

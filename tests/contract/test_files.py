@@ -93,14 +93,14 @@ def test_a_folder_is_not_made_in_place_of_a_file(files: Files) -> None:
 
 
 def test_a_file_is_created_once(files: Files) -> None:
-    assert files.create("/run/a/b", b"first", aside="/run/a")
-    assert not files.create("/run/a/b", b"second", aside="/run/a")
+    assert files.create("/run/a/b", b"first", temporary_in="/run/a")
+    assert not files.create("/run/a/b", b"second", temporary_in="/run/a")
     assert (files.read("/run/a/b"), files.names("/run/a")) == (b"first", ("b",))
 
 
 def test_creating_in_a_folder_that_is_absent_fails(files: Files) -> None:
     with pytest.raises(IoFailure, match="/run/b/c"):
-        files.create("/run/b/c", b"", aside="/run/a")
+        files.create("/run/b/c", b"", temporary_in="/run/a")
 
 
 def test_a_removed_file_is_absent(files: Files) -> None:
@@ -271,7 +271,7 @@ def test_twenty_writers_of_one_name_create_it_once(real: LinuxFiles) -> None:
 
     def create(number: int) -> None:
         mine = LinuxFiles(STATE)
-        assert mine.create("/run/pool/10.1.0.2", str(number).encode(), aside="/run/pool")
+        assert mine.create("/run/pool/10.1.0.2", str(number).encode(), temporary_in="/run/pool")
 
     assert in_processes(20, create) == 19
     assert real.names("/run/pool") == ("10.1.0.2",)
@@ -289,7 +289,7 @@ def test_a_writer_that_is_killed_leaves_nothing(real: LinuxFiles, verb: str) -> 
         if verb == "write":
             mine.write("/run/pool/10.1.0.2", b"whole")
         else:
-            mine.create("/run/pool/10.1.0.2", b"whole", aside="/run/pool")
+            mine.create("/run/pool/10.1.0.2", b"whole", temporary_in="/run/pool")
 
     assert in_processes(1, die) == 1
     assert real.names("/run/pool") == ()
@@ -308,8 +308,8 @@ def test_a_file_system_without_nameless_files_keeps_the_same_promises(
         return opened(path, flags, mode)
 
     monkeypatch.setattr(os, "open", refusing)
-    assert real.create("/run/pool/a", b"first", aside="/run/pool")
-    assert not real.create("/run/pool/a", b"second", aside="/run/pool")
+    assert real.create("/run/pool/a", b"first", temporary_in="/run/pool")
+    assert not real.create("/run/pool/a", b"second", temporary_in="/run/pool")
     real.write("/run/pool/b", b"first")
     real.write("/run/pool/b", b"second")
     assert [real.read(f"/run/pool/{each}") for each in real.names("/run/pool")] == [b"first", b"second"]

@@ -23,8 +23,8 @@ class Files(Protocol):
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """Replace a file as a whole, through a temporary file that is renamed. Makes its folders (0700)."""
 
-    def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
-        """Create a file completely or not at all: written in folder `aside`, then linked.
+    def create(self, path: str, data: bytes, *, mode: int = 0o600, temporary_in: str) -> bool:
+        """Create a file completely or not at all: written in folder `temporary_in`, then linked.
 
         False if it exists.
         """

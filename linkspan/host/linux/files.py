@@ -59,10 +59,10 @@ class LinuxFiles:
             while not _replaced(path, data, mode):
                 pass
 
-    def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
+    def create(self, path: str, data: bytes, *, mode: int = 0o600, temporary_in: str) -> bool:
         """See contract.Files."""
-        self.make_folder(aside)
-        temporary = f"{aside}/{os.path.basename(path)}{_TEMPORARY}"
+        self.make_folder(temporary_in)
+        temporary = f"{temporary_in}/{os.path.basename(path)}{_TEMPORARY}"
         with file_errors("create", path), _written(temporary, data, mode) as name_it:
             try:
                 name_it(path)
@@ -133,8 +133,8 @@ class LinuxFiles:
             self.held.append(descriptor)
             try:
                 with file_errors("lock", path):
-                    wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-                    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, wanted)
+                    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+                    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, request)
                 yield
             finally:
                 self.held.remove(descriptor)

@@ -124,10 +124,10 @@ class LinuxNftables:
         One that fails takes 8 ms and fails them all, so none is sent that would fail.
         """
         gone = {(name, key) for name, key in change.remove if self.element(name, key) is not None}
-        added = {(wanted.name, wanted.key): wanted for wanted in change.add}
-        for at, wanted in tuple(added.items()):
+        added = {(expected.name, expected.key): expected for expected in change.add}
+        for at, expected in tuple(added.items()):
             present = None if at in gone else self.element(*at)
-            if present is not None and nft_text.same(present, wanted):
+            if present is not None and nft_text.same(present, expected):
                 del added[at]
             elif present is not None:
                 gone.add(at)

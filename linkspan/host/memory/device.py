@@ -5,18 +5,30 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from linkspan.cni.errors import KernelRefused
 from linkspan.host.contract import Link, PortVlans
-
-if TYPE_CHECKING:
-    from linkspan.host.memory.links import MemoryLinks
 
 _MIN_MTU, _MAX_MTU = 68, 65535  # linux/if_ether.h ETH_MIN_MTU, ETH_MAX_MTU
 _NAME_MAX = 15  # linux/if.h IFNAMSIZ without its NUL
 #: A bridge's default_pvid, which it and every port have at first.
 DEFAULT_VLANS = {1: True}
+
+
+class Namespace(Protocol):
+    """The network namespace that a link is in, as far as the link asks it."""
+
+    knows_vlans: bool
+
+    def ports(self, bridge: Device) -> Iterable[Device]:
+        """The links on a bridge."""
+
+    def default_vlans(self) -> dict[int, bool]:
+        """The VLANs of a new port."""
+
+    def drop(self, device: Device) -> None:
+        """Forget a link."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +39,7 @@ class Device:
     `vlans` maps each VLAN to whether it is sent untagged.
     """
 
-    home: MemoryLinks
+    home: Namespace
     index: int
     name: str
     kind: str

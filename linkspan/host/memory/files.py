@@ -68,9 +68,9 @@ class MemoryFiles:
             raise _failure("write", path, errno.EISDIR)
         self._put(path, data, mode)
 
-    def create(self, path: str, data: bytes, *, mode: int = 0o600, aside: str) -> bool:
+    def create(self, path: str, data: bytes, *, mode: int = 0o600, temporary_in: str) -> bool:
         """See contract.Files."""
-        self.make_folder(aside)
+        self.make_folder(temporary_in)
         if self.exists(path):
             return False
         if os.path.dirname(path) not in self._folders:

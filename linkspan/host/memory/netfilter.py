@@ -118,8 +118,8 @@ class MemoryConntrack:
 
     def flush(self, flows: Iterable[Flow]) -> int:
         """See contract.Conntrack."""
-        wanted = list(flows)
-        kept = [each for each in self.flows if not any(_matches(flow, each) for flow in wanted)]
+        expected = list(flows)
+        kept = [each for each in self.flows if not any(_matches(flow, each) for flow in expected)]
         deleted = len(self.flows) - len(kept)
         self.flows = kept
         return deleted
@@ -151,10 +151,10 @@ def _add(chains: dict[str, list[str]], edit: AddRule) -> None:
     chains[edit.chain].insert(0 if edit.first else len(chains[edit.chain]), text)
 
 
-def _matches(wanted: Flow, flow: Flow) -> bool:
+def _matches(expected: Flow, flow: Flow) -> bool:
     return (
-        (wanted.family, wanted.protocol) == (flow.family, flow.protocol)
-        and wanted.to_port in (0, flow.to_port)
-        and wanted.to_address in ("", flow.to_address)
-        and wanted.reply_from in ("", flow.reply_from)
+        (expected.family, expected.protocol) == (flow.family, flow.protocol)
+        and expected.to_port in (0, flow.to_port)
+        and expected.to_address in ("", flow.to_address)
+        and expected.reply_from in ("", flow.reply_from)
     )

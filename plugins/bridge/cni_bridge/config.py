@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from linkspan.cni.addresses import is_unicast, parse_cidr, parse_mac
 from linkspan.cni.errors import InvalidConfig, shortened
-from linkspan.cni.model import NO_DNS, Dns, strings
+from linkspan.cni.model import DEFAULT_BRIDGE, NO_DNS, Dns, strings
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
-DEFAULT_BRIDGE = "cni0"
 DEFAULT_VLAN, _LAST_VLAN = 1, 4094
 #: The first and the last VLAN ID.
 VlanRange = tuple[int, int]

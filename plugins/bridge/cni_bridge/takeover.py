@@ -13,13 +13,13 @@ from cni_bridge import NAME
 from cni_bridge.config import bridge_name
 from linkspan.call.records import Records
 from linkspan.call.transaction import best_effort
+from linkspan.cni.model import FIRST_IFNAME
 from linkspan.steps import masquerade
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host, Link, Links
 
-_FIRST_IFNAME = "eth0"
 #: The table and chain of the reference's masquerading by nftables.
 REFERENCE_RULES = ("inet cni_plugins_masquerade", "masq_checks")
 
@@ -63,7 +63,7 @@ def rules_comment(attachment: Attachment) -> str:
 
 def _remove_chain(request: Request, host: Host) -> None:
     """All interfaces of a container on a network share it: it stays while we have a record of the first."""
-    first = replace(request.attachment, ifname=_FIRST_IFNAME)
+    first = replace(request.attachment, ifname=FIRST_IFNAME)
     if Records(host, NAME).read(first) is None:
         masquerade.remove(host, first, _addresses(request), backend="iptables")
 

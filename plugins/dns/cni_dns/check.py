@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 def problems(request: Request, config: Config, host: Host) -> list[str]:
     """Names that are not recorded, reachable or answered. The server is started if there is none."""
-    wanted = entry_for(request, config, read_facts(request, config, host))
+    expected = entry_for(request, config, read_facts(request, config, host))
     entry = read_entry(request.attachment, host)
     if entry is None:
         return [f"no names are recorded for {request.attachment}"]
-    differences = list(_differences(entry, wanted))
+    differences = list(_differences(entry, expected))
     if differences:
         return differences
     return accept_queries(entry.bridge, entry.listen).missing(host) or list(_unanswered(entry, host))
 
 
-def _differences(entry: Entry, wanted: Entry) -> Iterator[str]:
-    if set(entry.ips) != set(wanted.ips):
+def _differences(entry: Entry, expected: Entry) -> Iterator[str]:
+    if set(entry.ips) != set(expected.ips):
         yield (
             f"the record of {entry.attachment} has {', '.join(entry.ips) or 'no address'}, "
-            f"prevResult has {', '.join(wanted.ips) or 'none'}"
+            f"prevResult has {', '.join(expected.ips) or 'none'}"
         )
-    for gateway in sorted(set(entry.listen) - set(wanted.listen)):
+    for gateway in sorted(set(entry.listen) - set(expected.listen)):
         yield f"this host no longer has the gateway address {gateway}"
 
 

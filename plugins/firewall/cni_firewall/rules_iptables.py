@@ -109,7 +109,9 @@ def isolation_removal(bridge: str) -> Change:
 
 
 def _of_policy(bridge: str, policy: str) -> tuple[Rule, Rule]:
-    """The rules for what a bridge sends to itself and to others; the first only with the policy `isolated`."""
+    """The rules for what a bridge sends to itself and to others; the first only with the policy
+    `isolated`.
+    """
     own = (comment(f"{_RULES} (ingressPolicy: {policy})"),)
     return (
         Rule(target="DROP", in_interface=bridge, out_interface=bridge, matches=own),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cni_host_local_ipam.leases.contract import UNREADABLE, Holder
+from cni_host_local_ipam.leases.contract import UNREADABLE, Owner
 from cni_host_local_ipam.leases.files import FileLeases
 from linkspan.cni.errors import InvalidConfig, NotAFile
 from linkspan.cni.model import Dns
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 class Pool:
     """The leases of a network, as far as a choice depends on them.
 
-    `holders` has every address with a lease: its holder, None for a lease that does not count any more,
+    `owners` has every address with a lease: its owner, None for a lease that does not count any more,
     UNREADABLE also for a lease that the choice does not depend on. `cursors` has the address that was last
     allocated in turn from each range set, `released` the order of recently released addresses.
     """
 
-    holders: Mapping[str, Holder | None]
+    owners: Mapping[str, Owner | None]
     cursors: tuple[Ip | None, ...]
     released: Mapping[str, int]
 
     def is_free(self, ip: Ip) -> bool:
         """Whether nobody holds an address."""
-        return self.holders.get(str(ip)) is None
+        return self.owners.get(str(ip)) is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def read_facts(request: Request, config: Config, host: Host) -> Facts:
     held = leases.held_by(request.attachment, leases.foreign(names))
     return Facts(
         pool=_pool(config, leases, names),
-        present=tuple(ip for ip in held if leases.holder(ip) is not None),
+        present=tuple(ip for ip in held if leases.owner(ip) is not None),
         dns=_dns(config, host),
     )
 
@@ -62,7 +62,7 @@ def read_pool(config: Config, host: Host) -> Pool:
     """What a choice from each range set depends on. A directory that does not exist is not created."""
     leases = FileLeases(host, config.folder)
     if not leases.exists():
-        return Pool(holders={}, cursors=(None,) * len(config.sets), released={})
+        return Pool(owners={}, cursors=(None,) * len(config.sets), released={})
     with leases.locked():
         return _pool(config, leases, leases.names())
 
@@ -70,22 +70,22 @@ def read_pool(config: Config, host: Host) -> Pool:
 def _pool(config: Config, leases: Leases, names: frozenset[str]) -> Pool:
     cursors = tuple(leases.cursor(number) for number in range(len(config.sets)))
     released = leases.released()
-    holders: dict[str, Holder | None] = dict.fromkeys(names, UNREADABLE)
-    for ip in _in_question(config, cursors, holders, released):
+    owners: dict[str, Owner | None] = dict.fromkeys(names, UNREADABLE)
+    for ip in _in_question(config, cursors, owners, released):
         if str(ip) in names:
-            holders[str(ip)] = leases.holder(ip)
-    return Pool(holders=holders, cursors=cursors, released=released)
+            owners[str(ip)] = leases.owner(ip)
+    return Pool(owners=owners, cursors=cursors, released=released)
 
 
 def _in_question(
     config: Config,
     cursors: tuple[Ip | None, ...],
-    holders: Mapping[str, Holder | None],
+    owners: Mapping[str, Owner | None],
     released: Mapping[str, int],
 ) -> Iterator[Ip]:
     """The requested addresses, else those of a range set in turn up to the first that can be allocated.
 
-    `holders` is filled in meanwhile. So a lease is read only if the choice depends on it.
+    `owners` is filled in meanwhile. So a lease is read only if the choice depends on it.
     """
     for number, one in enumerate(config.sets):
         if number in config.requested:
@@ -93,7 +93,7 @@ def _in_question(
             continue
         for ip in one.candidates(cursors[number]):
             yield ip
-            if holders.get(str(ip)) is None and str(ip) not in released:
+            if owners.get(str(ip)) is None and str(ip) not in released:
                 break
 
 

@@ -71,10 +71,10 @@ def _chosen(request: Request, config: Config, pool: Pool, number: int) -> Ip:
         if found is None:
             raise _exhausted(request.network, one)
         return found
-    holder = pool.holders.get(str(requested))
-    if holder is not None:
+    owner = pool.owners.get(str(requested))
+    if owner is not None:
         raise PoolExhausted(
             f"requested IP address {requested} is not available in range set {one}",
-            f"container {holder.container_id or 'unknown'} holds it on network {request.network}",
+            f"container {owner.container_id or 'unknown'} holds it on network {request.network}",
         )
     return requested

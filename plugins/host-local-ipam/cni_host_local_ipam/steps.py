@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cni_host_local_ipam.leases.contract import UNREADABLE, Holder
+from cni_host_local_ipam.leases.contract import UNREADABLE, Owner
 from cni_host_local_ipam.leases.files import FileLeases
 from linkspan.call.transaction import attempt, best_effort, keep
 from linkspan.cni.addresses import addresses_among
@@ -73,10 +73,10 @@ def discard_stale(valid: Collection[tuple[str, str]], config: Config, host: Host
     if not leases.exists():
         return
     # Leases of the oldest form name no interface.
-    known: set[Holder | None] = {UNREADABLE}
+    known: set[Owner | None] = {UNREADABLE}
     for container_id, ifname in valid:
-        known |= {Holder(container_id, ifname), Holder(container_id, "")}
+        known |= {Owner(container_id, ifname), Owner(container_id, "")}
     with leases.locked():
         leased = addresses_among(leases.names())
-        stale = [ip for ip in leased if config.concerns(ip) and leases.holder(ip) not in known]
+        stale = [ip for ip in leased if config.concerns(ip) and leases.owner(ip) not in known]
         best_effort(*(partial(leases.discard, ip) for ip in stale))

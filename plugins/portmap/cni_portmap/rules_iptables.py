@@ -52,14 +52,14 @@ def shield_name(attachment: Attachment) -> str:
 
 def changes(publication: Publication, family: Family) -> Mapping[str, Change]:
     """The rules of one family: table -> change. The guard of the host's loopback network comes first."""
-    wanted: dict[str, Change] = {}
+    by_table: dict[str, Change] = {}
     if family == 4 and publication.routes_loopback():
-        wanted["raw"] = _loopback_guard(publication.interface)
+        by_table["raw"] = _loopback_guard(publication.interface)
     if publication.shielded(family):
-        wanted["mangle"] = _shield(publication, family)
+        by_table["mangle"] = _shield(publication, family)
     if publication.entries(family):
-        wanted["nat"] = _publish(publication, family)
-    return wanted
+        by_table["nat"] = _publish(publication, family)
+    return by_table
 
 
 def removals(publication: Publication, family: Family) -> Mapping[str, Change]:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from linkspan import __version__
 from linkspan.cli.group import group
-from linkspan.cli.main import VERBS, overview
+from linkspan.cli.verbs import VERBS, overview
 
 
 def run(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

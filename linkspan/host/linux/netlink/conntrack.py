@@ -81,15 +81,15 @@ class LinuxConntrack:
 def list_flows(family: Family, protocol: str, ports: set[int]) -> Request:
     """Dump the flows of a protocol; if `ports` is one port other than 0, those to that port only."""
     (port,) = ports if len(ports) == 1 else (0,)
-    wanted = attribute(_CTA_PROTO_NUM, bytes([_PROTOCOLS[protocol]]))
+    selected = attribute(_CTA_PROTO_NUM, bytes([_PROTOCOLS[protocol]]))
     flags = _BY_PROTOCOL
     if port:
-        wanted += attribute(_CTA_PROTO_DST_PORT, port.to_bytes(2, "big"))
+        selected += attribute(_CTA_PROTO_DST_PORT, port.to_bytes(2, "big"))
         flags |= _BY_PORT
     return _request(
         family,
         _GET,
-        nested(_CTA_TUPLE_ORIG, nested(_CTA_TUPLE_PROTO, wanted)),
+        nested(_CTA_TUPLE_ORIG, nested(_CTA_TUPLE_PROTO, selected)),
         nested(_CTA_FILTER, u32(_CTA_FILTER_ORIG_FLAGS, flags), u32(_CTA_FILTER_REPLY_FLAGS, 0)),
     )
 

@@ -80,7 +80,7 @@ class NfTables:
         types = self._set_types(name)
         if types is None:
             return None
-        wanted = nested(_ELEM_KEY, attribute(_DATA_VALUE, encode_key(types.key, key)))
+        expected = nested(_ELEM_KEY, attribute(_DATA_VALUE, encode_key(types.key, key)))
         family, _, table = TABLE.partition(" ")
         found = self._get(
             _request(
@@ -88,7 +88,7 @@ class NfTables:
                 family,
                 text(_LIST_TABLE, table),
                 text(_LIST_SET, name),
-                nested(_LIST_ELEMENTS, nested(_LIST_ELEM, wanted)),
+                nested(_LIST_ELEMENTS, nested(_LIST_ELEM, expected)),
             )
         )
         if found is None:

@@ -303,6 +303,8 @@ class Registry:
         return tuple(dict.fromkeys(found))[:3]
 
     def _only_owner(self, source: str) -> Entry | None:
-        """The only entry with this address on any network: a container that asks another network's gateway."""
+        """The only entry with this address on any network: a container that asks another network's
+        gateway.
+        """
         owners = [zone.by_ip[source] for zone in self.zones.values() if source in zone.by_ip]
         return owners[0] if len(owners) == 1 else None

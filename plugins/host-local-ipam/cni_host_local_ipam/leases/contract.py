@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
 
 
-class Holder(NamedTuple):
+class Owner(NamedTuple):
     """Who has a lease. `ifname` is "" in leases of reference plugins before 0.7."""
 
     container_id: str
     ifname: str
 
 
-#: The holder of a lease that cannot be read: the address is taken, and nobody's to release.
-UNREADABLE = Holder("", "")
+#: The owner of a lease that cannot be read: the address is taken, and nobody's to release.
+UNREADABLE = Owner("", "")
 
 
 class Leases(Protocol):
@@ -44,7 +44,7 @@ class Leases(Protocol):
     def foreign(self, names: frozenset[str]) -> frozenset[str]:
         """Those among the names whose lease another implementation made."""
 
-    def holder(self, ip: Ip) -> Holder | None:
+    def owner(self, ip: Ip) -> Owner | None:
         """Who has an address, UNREADABLE if its lease cannot be read; None if it is free."""
 
     def held_by(self, attachment: Attachment, among: Collection[str] | None = None) -> tuple[Ip, ...]:

@@ -17,7 +17,7 @@ from hashlib import sha256
 from posixpath import basename
 from typing import TYPE_CHECKING, Any
 
-from cni_host_local_ipam.leases.contract import UNREADABLE, Holder
+from cni_host_local_ipam.leases.contract import UNREADABLE, Owner
 from cni_host_local_ipam.leases.released import Released
 from linkspan import paths
 from linkspan.call.records import discard, read_json
@@ -65,10 +65,10 @@ class FileLeases:
         """See contract.Leases."""
         return names.difference(self._files.names(self._sidecars))
 
-    def holder(self, ip: Ip) -> Holder | None:
+    def owner(self, ip: Ip) -> Owner | None:
         """See contract.Leases. An empty file is what a crash of the reference leaves: its address is free."""
         with _tolerating_one_file():
-            stated = self._stated_holder(ip)
+            stated = self._stated_owner(ip)
             return None if stated is None or self._is_of_earlier_boot(ip) else stated
         return UNREADABLE
 
@@ -103,7 +103,7 @@ class FileLeases:
         """See contract.Leases. Files that are not of a store of leases stay, and so does their directory."""
         names = self.names()
         leased = tuple(addresses_among(names))
-        if any(self.holder(ip) is not None for ip in leased):
+        if any(self.owner(ip) is not None for ip in leased):
             return
         for folder in (self._sidecars, f"{self._sidecars}.index"):
             self._remove_all(folder, self._files.names(folder))
@@ -146,7 +146,7 @@ class FileLeases:
         self._unindex(ip, keep=attachment.key)
         self._files.remove(path)
         content = f"{attachment.container_id.strip()}\r\n{attachment.ifname}".encode()
-        if not self._files.create(path, content, aside=self._folder):
+        if not self._files.create(path, content, temporary_in=self._folder):
             raise TryAgain(
                 f"{path} was created by another program", "it does not use the lock of this directory"
             )
@@ -159,18 +159,18 @@ class FileLeases:
         if self._files.remove(self._lease_path(ip)):
             self._released.add(str(ip))
 
-    def _stated_holder(self, ip: Ip) -> Holder | None:
+    def _stated_owner(self, ip: Ip) -> Owner | None:
         """Whom a lease names, also of an earlier boot; None if it is absent or empty."""
         content = self._files.read(self._lease_path(ip))
         if not content:
             return None
         container_id, _, ifname = content.decode(errors="replace").strip().partition("\r\n")
-        return Holder(container_id, ifname)
+        return Owner(container_id, ifname)
 
     def _is_held_by(self, ip: Ip, attachment: Attachment) -> bool:
         container_id, ifname = attachment.container_id, attachment.ifname
         with _tolerating_one_file():
-            return self._stated_holder(ip) in (Holder(container_id, ifname), Holder(container_id, ""))
+            return self._stated_owner(ip) in (Owner(container_id, ifname), Owner(container_id, ""))
         return False
 
     def _is_of_earlier_boot(self, ip: Ip) -> bool:
@@ -197,7 +197,7 @@ class FileLeases:
             discard(self._files, self._index_path(key))
 
     def _unindex(self, ip: Ip, keep: str = "") -> None:
-        """Take an address out of the index of its previous holder, unless that is `keep`."""
+        """Take an address out of the index of its previous owner, unless that is `keep`."""
         key = self._key_of(ip)
         indexed = self._indexed(key) if key not in ("", keep) else ()
         if ip in indexed:
@@ -208,8 +208,8 @@ class FileLeases:
         key = self._read_sidecar(ip).get("index")
         if isinstance(key, str) and _KEY.fullmatch(key):
             return key
-        holder = self._stated_holder(ip)  # older builds wrote sidecars without it
-        return Attachment(basename(self._folder), *holder).key if holder else ""
+        owner = self._stated_owner(ip)  # older builds wrote sidecars without it
+        return Attachment(basename(self._folder), *owner).key if owner else ""
 
     # --- paths ----------------------------------------------------------------------------------------------
 

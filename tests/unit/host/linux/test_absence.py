@@ -115,7 +115,7 @@ def test_a_netlink_socket_that_cannot_be_opened_is_an_error(host: LinuxHost, ask
         lambda host, path: host.files.read(path),
         lambda host, path: host.files.names(os.path.dirname(path)),
         lambda host, path: host.files.write(path, b""),
-        lambda host, path: host.files.create(path, b"", aside=os.path.dirname(path)),
+        lambda host, path: host.files.create(path, b"", temporary_in=os.path.dirname(path)),
         lambda host, path: host.files.lock(path).__enter__(),
         lambda host, _: host.links().sysctl("ipv4/ip_forward"),
         lambda host, _: host.links().set_sysctl("ipv4/ip_forward", "1"),
