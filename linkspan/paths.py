@@ -72,6 +72,11 @@ def workers_program() -> str:
     return f"{library_dir()}/linkspan/workers/__main__.py"
 
 
+def ports_program() -> str:
+    """The Python file that is run to be the ports process."""
+    return f"{library_dir()}/linkspan/ports/__main__.py"
+
+
 def is_state(path: str) -> bool:
     """Whether a path is RUN_DIR or below it."""
     return f"{path}/".startswith(f"{RUN_DIR}/")

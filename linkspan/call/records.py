@@ -50,12 +50,7 @@ class Records:
 
     def write(self, attachment: Attachment, content: Mapping[str, Any]) -> None:
         """Replace the attachment's record. `content` is JSON; the attachment's words are added to it."""
-        record = {
-            "network": attachment.network,
-            "containerID": attachment.container_id,
-            "ifname": attachment.ifname,
-            **content,
-        }
+        record = {**attachment.to_json(), **content}
         document = {**record, CHECKSUM: _checksum(record)}
         self._files.write(self._path(attachment), json.dumps(document, indent=1).encode())
 

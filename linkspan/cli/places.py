@@ -68,9 +68,10 @@ def open_directory(path: str) -> Directory:
 @contextmanager
 def open_host() -> Iterator[Host]:
     """The host, until the block is left."""
+    from linkspan.daemon.services import LinuxServices
     from linkspan.host.linux import LinuxHost
 
-    host = LinuxHost()
+    host = LinuxHost(services=LinuxServices)
     try:
         yield host
     finally:

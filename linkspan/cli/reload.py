@@ -12,11 +12,12 @@ def command() -> None:
     Rules that exist are not made twice.
     """
     from linkspan.call.reload import reload
+    from linkspan.daemon.services import LinuxServices
     from linkspan.host.linux import LinuxHost
     from linkspan.launch.interpreter import enable_site_packages
 
     enable_site_packages()
-    host = LinuxHost()
+    host = LinuxHost(services=LinuxServices)
     try:
         click.echo(f"rebuilt the rules of {', '.join(reload(host))}")
     finally:

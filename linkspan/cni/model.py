@@ -147,6 +147,15 @@ class Attachment:
         """The container end's MAC where no IPv4 address gives one."""
         return local_mac(self._digest("container-mac"))
 
+    def to_json(self) -> dict[str, str]:
+        """The three words as records and messages have them."""
+        return {"network": self.network, "containerID": self.container_id, "ifname": self.ifname}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Attachment:
+        """What `to_json` made, with whatever else. Raises KeyError."""
+        return cls(document["network"], document["containerID"], document["ifname"])
+
     def _digest(self, purpose: str) -> str:
         return sha512("\0".join((purpose, self.network, self.container_id, self.ifname)).encode()).hexdigest()
 

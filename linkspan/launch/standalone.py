@@ -2,6 +2,10 @@
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from linkspan.host.contract import Services
+
 
 def serve(cni_type: str, command: bytes, stdin: bytes) -> tuple[int, bytes]:
     """Exit status and stdout of one call, whatever goes wrong.
@@ -28,11 +32,17 @@ def _serve_plugin(cni_type: str, stdin: bytes) -> tuple[int, bytes]:
     from linkspan.call.plugin import load
     from linkspan.host.linux import LinuxHost
 
-    host = LinuxHost()
+    host = LinuxHost(services=_services)
     try:
         return serve(load(cni_type), stdin, dict(os.environ), host, cwd=_working_directory())
     finally:
         host.close()
+
+
+def _services() -> "Services":
+    from linkspan.daemon.services import LinuxServices
+
+    return LinuxServices()
 
 
 def _working_directory() -> str:

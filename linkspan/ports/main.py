@@ -22,14 +22,16 @@ from linkspan.daemon import namespace
 from linkspan.daemon.control import Control, Message
 from linkspan.daemon.log import say
 from linkspan.daemon.loop import Loop
+from linkspan.daemon.services import PORTS
 from linkspan.daemon.upgrade import become_installed, inherited, installed_build
 from linkspan.netfilter.relay import RelayedPort
-from linkspan.ports.client import HELD, RELAYED, SERVICE
+from linkspan.ports import client
 from linkspan.ports.held import HeldPorts
 from linkspan.ports.relay import Relay
 from linkspan.ports.sockets import Sockets
 from linkspan.ports.table import HeldPort
 from linkspan.ports.tcp import raise_descriptor_limit
+from linkspan.steps import relay
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -43,7 +45,7 @@ class Server:
 
     def __init__(self, host: Host) -> None:
         self._loop = Loop(lambda error: say(f"a request failed: {error!r}"))
-        self._relayed, self._held_records = Records(host, RELAYED), Records(host, HELD)
+        self._relayed, self._held_records = Records(host, relay.RECORDS), Records(host, client.RECORDS)
         sockets = Sockets(inherited())
         self._relay = Relay(self._loop, sockets, raise_descriptor_limit())
         self._held = HeldPorts(sockets)
@@ -92,22 +94,22 @@ class Server:
         verb = message["do"]
         if verb == "list":
             return self._list()
-        attachment = Attachment(message["network"], message["containerID"], message["ifname"])
+        attachment = Attachment.from_json(message)
         if verb == "relay":
-            return {"ports": [each.to_json() for each in self._serve(attachment, message["ports"])]}
-        if verb == "hold":
+            self._serve(attachment, message["ports"])
+        elif verb == "hold":
             self._hold(attachment, message["port"])
+            _write(self._held_records, attachment, self._held.of(attachment))
         elif verb == "release":
             self._release(attachment, message["port"])
-        else:
+            _write(self._held_records, attachment, self._held.of(attachment))
+        elif verb != "relayed":
             raise ValueError(f"unknown request {verb!r}")
-        _write(self._held_records, attachment, self._held.of(attachment))
-        return {}
+        return {"ports": [each.to_json() for each in self._relay.of(attachment)]}
 
-    def _serve(self, attachment: Attachment, ports: Iterable[Mapping[str, Any]]) -> tuple[RelayedPort, ...]:
+    def _serve(self, attachment: Attachment, ports: Iterable[Mapping[str, Any]]) -> None:
         served = self._relay.serve(attachment, [RelayedPort.from_json(each) for each in ports])
         _write(self._relayed, attachment, served)
-        return served
 
     def _hold(self, attachment: Attachment, port: Mapping[str, Any]) -> None:
         self._held.hold(attachment, HeldPort.from_json(port))
@@ -118,9 +120,9 @@ class Server:
             self._held.release(attachment, each)
 
     def _list(self) -> Message:
-        held = [{**_words(attachment), "port": port.to_json()} for attachment, port in self._held.all()]
+        held = [{**attachment.to_json(), "port": port.to_json()} for attachment, port in self._held.all()]
         relayed = [
-            {**_words(attachment), "ports": [each.to_json() for each in ports]}
+            {**attachment.to_json(), "ports": [each.to_json() for each in ports]}
             for attachment, ports in self._relay.all()
         ]
         return {"relayed": relayed, "held": held, "connections": self._relay.connections}
@@ -132,10 +134,8 @@ class Server:
         if idle and (self._draining or self._was_idle):
             self._loop.stop()
         self._was_idle = idle
-        if not self._draining and installed_build() not in (
-            "",
-            self._build,
-        ):  # "": uninstalled, and what runs goes on
+        upgraded = installed_build() not in ("", self._build)  # "": uninstalled, and what runs goes on
+        if upgraded and not self._draining:
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -143,10 +143,10 @@ class Server:
         say("linkspan was upgraded; restarting")
         keep = (*self._relay.sockets, *self._held.sockets)
         if not self._relay.connections:
-            become_installed(SERVICE.program, keep)
+            become_installed(PORTS.program, keep)
         if os.fork() == 0:
             try:
-                become_installed(SERVICE.program, keep)
+                become_installed(PORTS.program, keep)
             finally:
                 os._exit(1)
         self._drain()
@@ -158,7 +158,7 @@ class Server:
         self._control.close()
         self._relay.stop_accepting()
         self._held.close()
-        SERVICE.resign()
+        PORTS.resign()
 
 
 def _write(
@@ -170,14 +170,6 @@ def _write(
         records.remove(attachment)
 
 
-def _words(attachment: Attachment) -> dict[str, str]:
-    return {
-        "network": attachment.network,
-        "containerID": attachment.container_id,
-        "ifname": attachment.ifname,
-    }
-
-
 def _refused(error: CniError) -> Message:
     return {"ok": False, "code": error.code, "msg": error.msg, "details": error.details}
 
@@ -186,6 +178,6 @@ def main() -> int:
     """Be the ports process of the network namespace we are in, unless there is one."""
     from linkspan.host.linux import LinuxHost
 
-    if SERVICE.begin():
+    if PORTS.begin():
         Server(LinuxHost()).run()
     return 0

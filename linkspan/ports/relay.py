@@ -41,6 +41,10 @@ class Relay:
         self._table.remove(attachment)
         self._close_unused()
 
+    def of(self, attachment: Attachment) -> tuple[RelayedPort, ...]:
+        """The ports of an attachment, with the port to redirect them to."""
+        return self._table.of(attachment)
+
     def all(self) -> Iterator[tuple[Attachment, tuple[RelayedPort, ...]]]:
         """Every attachment with its ports."""
         return self._table.all()

@@ -82,10 +82,13 @@ class RelayTable:
         """The keys of a protocol."""
         return frozenset(each for each in self._by_key if each[1] == protocol)
 
+    def of(self, attachment: Attachment) -> tuple[RelayedPort, ...]:
+        """An attachment's ports."""
+        return tuple(self._by_key[key][attachment] for key in self._keys.get(attachment, ()))
+
     def all(self) -> Iterator[tuple[Attachment, tuple[RelayedPort, ...]]]:
         """Every attachment with its ports."""
-        for attachment, keys in self._keys.items():
-            yield attachment, tuple(self._by_key[key][attachment] for key in keys)
+        return ((attachment, self.of(attachment)) for attachment in self._keys)
 
     def __len__(self) -> int:
         return len(self._keys)

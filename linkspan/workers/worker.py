@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from linkspan.call import dispatch
 from linkspan.daemon.log import say
 from linkspan.daemon.service import TITLE
+from linkspan.daemon.services import LinuxServices
 from linkspan.launch import protocol
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def serve(connection: socket.socket, shared: SharedSockets) -> None:
         {} if netns is None else {call.env.get("CNI_NETNS", ""): netns},
         stderr=2 if stderr is None else stderr,
         shared=shared,
+        services=LinuxServices,
     )
     caller = dispatch.Caller(is_connected=lambda: not hung_up(connection), log=say)
     try:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
 from linkspan.cni.model import Attachment
+from linkspan.daemon.services import LinuxServices
 from linkspan.host.linux import LinuxHost
 from linkspan.netfilter import relay
 from linkspan.netfilter.relay import RelayedPort
 from linkspan.netfilter.rules import Change
-from linkspan.ports.client import Ports, ensure
+from linkspan.ports import client
 from linkspan.ports.table import HeldPort
+from linkspan.steps import relay as relaying
 from tests.harness.patience import until
 from tests.harness.privatehost import PrivateHost
 
@@ -45,7 +47,7 @@ class PortsProcess:
 
     def relay(self, *ports: RelayedPort, attachment: Attachment = WEB) -> tuple[RelayedPort, ...]:
         """Relay ports, and no others of the attachment."""
-        return self._ask(lambda asked: asked.relay(attachment, ports))
+        return self._ask(lambda linux: relaying.relay(linux, attachment, ports))
 
     def publish(self, *ports: RelayedPort) -> tuple[RelayedPort, ...]:
         """Relay ports, and redirect to the relay what local programs send there."""
@@ -58,20 +60,19 @@ class PortsProcess:
 
     def hold(self, port: HeldPort, attachment: Attachment = WEB) -> None:
         """Hold a port."""
-        self._ask(lambda asked: asked.hold(attachment, port))
+        self._ask(lambda linux: client.hold(linux, attachment, port))
 
     def release(self, port: HeldPort | None = None, attachment: Attachment = WEB) -> None:
         """Hold a port, or all of the attachment, no longer."""
-        self._ask(lambda asked: asked.release(attachment, port))
+        self._ask(lambda linux: client.release(linux, attachment, port))
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> Mapping[str, object]:
         """What the process says of itself."""
-        return self._ask(lambda asked: asked.state())
+        return self._ask(client.state)
 
     def ensure(self) -> None:
         """Start it if it is needed, as its keeper does, and wait until it answers."""
-        with self._linux() as host:
-            ensure(host)
+        self._ask(client.ensure)
         until(lambda: bool(self.state()["relayed"] or self.state()["held"]), "the ports process")
 
     def pids(self) -> list[int]:
@@ -107,13 +108,13 @@ class PortsProcess:
                 change = Change(own=(("OUTPUT", tuple(rules)),))
                 host.iptables.apply(6 if family == 6 else 4, "nat", change)
 
-    def _ask(self, question: Callable[[Ports], T]) -> T:
+    def _ask(self, question: Callable[[LinuxHost], T]) -> T:
         with self._linux() as host:
-            return question(Ports(host))
+            return question(host)
 
     @contextmanager
     def _linux(self) -> Iterator[LinuxHost]:
-        with self._host.entered(), closing(LinuxHost()) as host:
+        with self._host.entered(), closing(LinuxHost(services=LinuxServices)) as host:
             yield host
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from linkspan.call import dispatch
 from linkspan.call.plugin import load
+from linkspan.daemon.services import LinuxServices
 from linkspan.host.linux import LinuxHost, SharedSockets
 from tests.harness import ours, talk
 from tests.harness.privatehost import PrivateHost
@@ -210,7 +211,7 @@ class _Listening(LinuxHost):
     """The real host, whose warnings a test can read."""
 
     def __init__(self, shared: SharedSockets, warnings: list[str]) -> None:
-        super().__init__(shared=shared)
+        super().__init__(shared=shared, services=LinuxServices)
         self._warnings = warnings
 
     def warn(self, message: str) -> None:

@@ -17,6 +17,7 @@ from linkspan.host.contract.files import Files
 from linkspan.host.contract.links import KernelRoute, Link, Links, PortVlans
 from linkspan.host.contract.netfilter import Conntrack, Iptables, Nftables
 from linkspan.host.contract.processes import Finished, Processes
+from linkspan.host.contract.services import Services
 
 __all__ = [
     "Conntrack",
@@ -30,6 +31,7 @@ __all__ = [
     "Nftables",
     "PortVlans",
     "Processes",
+    "Services",
 ]
 
 
@@ -50,6 +52,9 @@ class Host(Protocol):
 
     @property
     def processes(self) -> Processes: ...
+
+    @property
+    def services(self) -> Services: ...
 
     @property
     def state_dir(self) -> str:

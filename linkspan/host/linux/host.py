@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from linkspan import paths
 from linkspan.cni.addresses import Family
+from linkspan.cni.errors import IoFailure
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks
@@ -17,7 +18,7 @@ from linkspan.host.linux.namespaces import checked, open_netns, same_namespace
 from linkspan.host.linux.processes import LinuxProcesses
 
 if TYPE_CHECKING:
-    from linkspan.host.contract import Iptables
+    from linkspan.host.contract import Iptables, Services
     from linkspan.host.linux.netlink.conntrack import LinuxConntrack
     from linkspan.host.linux.netlink.netfilter import NfTables
     from linkspan.host.linux.netlink.sock_diag import Listeners
@@ -88,7 +89,8 @@ class SharedSockets:
 class LinuxHost:
     """The contract's Host for one call.
 
-    `netns_fds` are namespaces that the caller has opened: path -> descriptor.
+    `netns_fds` are namespaces that the caller has opened: path -> descriptor. `services` makes what asks
+    long-lived processes, which is the caller's because they are above this package.
     """
 
     def __init__(
@@ -96,7 +98,9 @@ class LinuxHost:
         netns_fds: Mapping[str, int] | None = None,
         stderr: int = 2,
         shared: SharedSockets | None = None,
+        services: Callable[[], Services] | None = None,
     ) -> None:
+        self._make_services = services
         self._owns_shared = shared is None
         self._shared = shared or SharedSockets()
         self._stderr = stderr
@@ -113,6 +117,13 @@ class LinuxHost:
     def processes(self) -> LinuxProcesses:
         """See contract.Host."""
         return LinuxProcesses(self.files.held, self._stderr)
+
+    @cached_property
+    def services(self) -> Services:
+        """See contract.Host. Raises IoFailure in a process that asks none."""
+        if self._make_services is None:
+            raise IoFailure("this process does not ask other processes of linkspan")
+        return self._make_services()
 
     @cached_property
     def iptables(self) -> Iptables:

@@ -108,7 +108,7 @@ def _exception(method: str, subject: str, failure: Failure) -> BaseException:
     """What the real host raises for an errno: files and programs fail, the kernel refuses."""
     if isinstance(failure, BaseException):
         return failure
-    if method.startswith(("files.", "processes.")):
+    if method.startswith(("files.", "processes.", "services.")):
         shown = f"cannot {method.partition('.')[2]} {subject[:60]}"
         return IoFailure(f"{shown}: {os.strerror(failure)}", errno=failure)
     return KernelRefused(f"do {method} {subject[:40]}".strip(), failure or errno.EIO)

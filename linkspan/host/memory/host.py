@@ -13,6 +13,7 @@ from linkspan.host.memory.links import MemoryLinks
 from linkspan.host.memory.netfilter import MemoryConntrack, MemoryIptables
 from linkspan.host.memory.nftables import MemoryNftables
 from linkspan.host.memory.processes import MemoryProcesses
+from linkspan.host.memory.services import MemoryServices
 
 
 class MemoryHost(Faults):
@@ -44,6 +45,7 @@ class MemoryHost(Faults):
         self.nftables = self.guarded("nftables", contract.Nftables, MemoryNftables())
         self.conntrack = self.guarded("conntrack", contract.Conntrack, MemoryConntrack())
         self.processes = self.guarded("processes", contract.Processes, MemoryProcesses())
+        self.services = self.guarded("services", contract.Services, MemoryServices())
 
     # --- the contract -----------------------------------------------------------------------------
 
@@ -97,5 +99,5 @@ class MemoryHost(Faults):
     def _lines(self) -> Iterator[str]:
         for path, links in self._namespaces.items():
             yield from (f"{path} {line}" for line in links.lines())
-        for part in (self.files, self.iptables, self.nftables):
+        for part in (self.files, self.iptables, self.nftables, self.services):
             yield from part.lines()

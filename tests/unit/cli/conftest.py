@@ -33,5 +33,5 @@ class Command:
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command in an empty world."""
     world = World(tmp_path)
-    monkeypatch.setattr("linkspan.host.linux.LinuxHost", lambda: world.host)
+    monkeypatch.setattr("linkspan.host.linux.LinuxHost", lambda **_: world.host)
     return Command(world)

@@ -1,4 +1,4 @@
-"""The requests of the ports process, and its records where none runs."""
+"""The ports process is started for what must be held now, and not for what is to be released anyway."""
 
 from __future__ import annotations
 
@@ -10,65 +10,47 @@ import pytest
 from linkspan.call.records import Records
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import MemoryHost
-from linkspan.netfilter.relay import RelayedPort
-from linkspan.ports.client import HELD, RELAYED, Ports
+from linkspan.ports import client
 from linkspan.ports.table import HeldPort
 
 WEB = Attachment("net", "web", "eth0")
-PORT = RelayedPort(
-    family=4, protocol="tcp", host_ip="", host_port=8080, address="10.1.0.2", container_port=80
-)
-HELD_PORT = HeldPort(protocol="tcp", address="", port=8080)
+PORT = HeldPort(protocol="tcp", address="", port=8080)
 
 
-class NoProcess:
-    """Nobody answers. `starts` is, for each message, whether the process should have been started."""
+class Asked:
+    """Services that answer nothing; `messages` has what they were asked, and whether to start the process."""
 
     def __init__(self) -> None:
-        self.starts: list[bool] = []
+        self.messages: list[tuple[str, bool]] = []
 
-    def __call__(self, message: Mapping[str, Any], start: bool) -> None:
-        self.starts.append(start)
+    def ask(self, service: str, message: Mapping[str, Any], *, start: bool = True) -> None:
+        assert service == "ports"
+        self.messages.append((message["do"], start))
 
 
 @pytest.fixture
-def host() -> MemoryHost:
+def asked() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+def host(asked: Asked) -> MemoryHost:
     made = MemoryHost()
-    for name in (RELAYED, HELD):
-        Records(made, name).write(WEB, {"ports": []})
+    made.services = asked  # type: ignore[assignment]
+    Records(made, client.RECORDS).write(WEB, {"ports": [PORT.to_json()]})
     return made
 
 
-def test_relayed_ports_are_those_of_the_reply() -> None:
-    reply = {"ok": True, "ports": [PORT.redirected(61000).to_json()]}
-    assert Ports(MemoryHost(), lambda *_: reply).relay(WEB, [PORT]) == (PORT.redirected(61000),)
+def test_holding_and_releasing_one_port_start_the_process(host: MemoryHost, asked: Asked) -> None:
+    client.hold(host, WEB, PORT)
+    client.release(host, WEB, PORT)
+    assert asked.messages == [("hold", True), ("release", True)]
 
 
-def test_relaying_nothing_without_a_process_removes_the_record(host: MemoryHost) -> None:
-    process = NoProcess()
-    assert Ports(host, process).relay(WEB, []) == ()
-    assert (process.starts, Records(host, RELAYED).read(WEB)) == ([False], None)
+def test_releasing_all_without_a_process_removes_the_record(host: MemoryHost, asked: Asked) -> None:
+    client.release(host, WEB)
+    assert (asked.messages, Records(host, client.RECORDS).read(WEB)) == ([("release", False)], None)
 
 
-def test_releasing_all_without_a_process_removes_the_record(host: MemoryHost) -> None:
-    process = NoProcess()
-    Ports(host, process).release(WEB)
-    assert (process.starts, Records(host, HELD).read(WEB)) == ([False], None)
-
-
-def test_relaying_holding_and_releasing_one_port_start_the_process() -> None:
-    asked: list[tuple[str, bool]] = []
-
-    def ask(message: Mapping[str, Any], start: bool) -> dict[str, Any]:
-        asked.append((message["do"], start))
-        return {"ok": True, "ports": []}
-
-    ports = Ports(MemoryHost(), ask)
-    ports.relay(WEB, [PORT])
-    ports.hold(WEB, HELD_PORT)
-    ports.release(WEB, HELD_PORT)
-    assert asked == [("relay", True), ("hold", True), ("release", True)]
-
-
-def test_without_a_process_nothing_is_listed(host: MemoryHost) -> None:
-    assert Ports(host, NoProcess()).state() == {"relayed": [], "held": [], "connections": 0}
+def test_without_a_process_nothing_is_relayed_or_held(host: MemoryHost) -> None:
+    assert client.state(host) == {"relayed": [], "held": [], "connections": 0}

@@ -52,14 +52,7 @@ class Server:
 
     def unregister(self, attachment: Attachment) -> None:
         """Return once the attachment's names are no longer answered. Raises DelegateFailed, TryAgain."""
-        self._ask(
-            {
-                "do": "unregister",
-                "network": attachment.network,
-                "containerID": attachment.container_id,
-                "ifname": attachment.ifname,
-            }
-        )
+        self._ask({"do": "unregister", **attachment.to_json()})
 
     def list(self) -> dict[str, Any]:
         """All records the server answers for (`records`) and the addresses it listens on (`listening`).

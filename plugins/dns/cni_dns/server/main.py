@@ -192,7 +192,7 @@ class Server:
         if verb == "register":
             return self.register(request["record"])
         if verb == "unregister":
-            return self.unregister(Attachment(request["network"], request["containerID"], request["ifname"]))
+            return self.unregister(Attachment.from_json(request))
         if verb == "list":
             records = [entry.record() for entry in self._registry.entries.values()]
             return {"records": records, "listening": sorted(self._listeners)}

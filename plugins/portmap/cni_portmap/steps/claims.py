@@ -56,12 +56,7 @@ def evict_dead_owners(host: Host, publication: Publication, withdraw: Callable[[
 def take(host: Host, publication: Publication) -> None:
     """Write the publication's claims. Under the lock."""
     attachment = publication.attachment
-    content = {
-        "network": attachment.network,
-        "containerID": attachment.container_id,
-        "ifname": attachment.ifname,
-        "hostLink": publication.host_link,
-    }
+    content = {**attachment.to_json(), "hostLink": publication.host_link}
     for entry in publication.all_entries():
         path = f"{_folder(host, entry)}/{_name(entry, attachment)}"
         host.files.write(path, json.dumps(content).encode())
@@ -127,7 +122,7 @@ def _owner(host: Host, path: str) -> Owner | None:
     words = ("network", "containerID", "ifname", "hostLink")
     if not isinstance(claim, dict) or not all(isinstance(claim.get(word), str) for word in words):
         return None
-    return Owner(Attachment(claim["network"], claim["containerID"], claim["ifname"]), claim["hostLink"])
+    return Owner(Attachment.from_json(claim), claim["hostLink"])
 
 
 def _taken(entry: Entry, by: Attachment) -> PortTaken:
