@@ -59,10 +59,10 @@ def command(
 
 def _inspected(words: Sequence[str], conf_dir: str, namespace: str) -> list[Any]:
     """For each word its network, or the error."""
+    from linkspan.runtime.attachments import Attachments
     from linkspan.runtime.catalogue import Catalogue
     from linkspan.runtime.docker import inspected
     from linkspan.runtime.errors import CommandError
-    from linkspan.runtime.live import Attachments
 
     found: list[Any] = []
     with open_host() as host:

@@ -16,7 +16,8 @@ from linkspan.cli.places import (
 )
 
 if TYPE_CHECKING:
-    from linkspan.runtime.live import Attachments
+    from linkspan.runtime.attachments import Attachments
+    from linkspan.runtime.catalogue import Catalogue
     from linkspan.runtime.network import Network
 
 _COLUMNS = ("ID", "Name", "Driver", "Scope")
@@ -49,51 +50,53 @@ def command(
 
     Filters: dangling, driver, id, label, name, scope, type.
     """
-    from linkspan.runtime.live import Attachments
+    from linkspan.runtime import cache
+    from linkspan.runtime.catalogue import Catalogue
+
+    catalogue = Catalogue(open_directory(conf_dir).lists(), namespace)
+    known = {each.name for each in catalogue.all}
+    # Only what needs containers is worth opening the host for.
+    if not (output or any("dangling" in each for each in filters) or cache.has_others(known)):
+        click.echo(_table(_chosen(catalogue, filters), quiet, not no_trunc, template), nl=False)
+        return
+    from linkspan.runtime.attachments import Attachments
 
     with open_host() as host:
         attachments = Attachments(host)
-        chosen = _chosen(conf_dir, namespace, filters, attachments)
-        text = _shown(
-            chosen, attachments, quiet=quiet, truncated=not no_trunc, template=template, output=output
-        )
+        catalogue = catalogue.with_cached(attachments.lists_without_file(known))
+        chosen = _chosen(catalogue, filters, attachments)
+        if output:
+            text = _with_containers(chosen, attachments, output, not no_trunc)
+        else:
+            text = _table(chosen, quiet, not no_trunc, template)
         click.echo(text, nl=False)
         if attachments.hidden:
             warn(attachments.hidden)
 
 
-def _chosen(conf_dir: str, namespace: str, filters: Sequence[str], attachments: Attachments) -> list[Network]:
-    from linkspan.runtime.catalogue import Catalogue
+def _chosen(
+    catalogue: Catalogue, filters: Sequence[str], attachments: Attachments | None = None
+) -> list[Network]:
+    """The networks that pass the filters. Raises Usage."""
+    if not filters:
+        return list(catalogue.all)
     from linkspan.runtime.errors import Usage
     from linkspan.runtime.labels import LS_KEYS, InvalidFilter, matches, parse_filters
 
-    catalogue = Catalogue(open_directory(conf_dir).lists(), namespace)
-    catalogue = catalogue.with_cached(attachments.lists_without_file({each.name for each in catalogue.all}))
+    def is_used(network: Network) -> bool:
+        return attachments is not None and attachments.uses(network)
+
     try:
         requested = parse_filters(filters, LS_KEYS)
-        return [each for each in catalogue.all if matches(each, requested, attachments.uses)]
+        return [each for each in catalogue.all if matches(each, requested, is_used)]
     except InvalidFilter as error:
         raise Usage(str(error)) from None
 
 
-def _shown(
-    networks: Sequence[Network],
-    attachments: Attachments,
-    *,
-    quiet: bool,
-    truncated: bool,
-    template: str | None,
-    output: str | None,
-) -> str:
+def _table(networks: Sequence[Network], quiet: bool, truncated: bool, template: str | None) -> str:
+    """The networks in Docker's columns, as IDs, or by a template."""
     from linkspan.runtime import docker
 
-    if output in ("json", "yaml"):
-        return _document(networks, attachments, output)
-    if output == "wide":
-        from linkspan.cli.output.table import columns
-
-        rows = [docker.wide_row(each, attachments.of(each), truncated=truncated) for each in networks]
-        return columns(rows, {**{key: docker.HEADERS[key] for key in _COLUMNS}, **docker.WIDE_HEADERS})
     rows = [docker.row(each, truncated=truncated) for each in networks]
     if template and template != "table":
         return _templated(rows, networks, template)
@@ -104,10 +107,18 @@ def _shown(
     return columns(rows, {key: docker.HEADERS[key] for key in _COLUMNS})
 
 
-def _document(networks: Sequence[Network], attachments: Attachments, output: str) -> str:
-    from linkspan.runtime.docker import summary
+def _with_containers(
+    networks: Sequence[Network], attachments: Attachments, output: str, truncated: bool
+) -> str:
+    """The networks with who uses them: in more columns, or as a document."""
+    from linkspan.runtime import docker
 
-    found = [summary(each, attachments.of(each)) for each in networks]
+    if output == "wide":
+        from linkspan.cli.output.table import columns
+
+        rows = [docker.wide_row(each, attachments.of(each), truncated=truncated) for each in networks]
+        return columns(rows, {**{key: docker.HEADERS[key] for key in _COLUMNS}, **docker.WIDE_HEADERS})
+    found = [docker.summary(each, attachments.of(each)) for each in networks]
     if output == "json":
         from linkspan.cli.output.table import indented_json
 

@@ -47,9 +47,9 @@ def _pruned(
 ) -> tuple[list[str], list[Exception]]:
     """The names of the networks that were removed, and what kept others from it."""
     from linkspan.cni.errors import CniError
+    from linkspan.runtime.attachments import Attachments
     from linkspan.runtime.errors import CommandError
     from linkspan.runtime.labels import matches
-    from linkspan.runtime.live import Attachments
     from linkspan.runtime.remove import Remover, prunable
 
     removed: list[str] = []

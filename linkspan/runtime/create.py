@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Literal
 
-from linkspan.runtime import lists, live, names, options, subnets
+from linkspan.runtime import lists, names, occupied, options, subnets
 from linkspan.runtime.catalogue import Catalogue
 from linkspan.runtime.compose import Wanted, compose, encode
 from linkspan.runtime.errors import (
@@ -149,8 +149,8 @@ def _created(order: Order, checked: _Checked, directory: Directory, host: Host, 
         )
     bridge = checked.options.get(NAME_OPTION) or names.default_bridge(order.name)
     _refuse_shared_bridge(bridge, catalogue)
-    used = [*_used_by_networks(catalogue), *live.used_by_host(host, except_link=bridge)]
-    requested = _wanted(order, checked, _complete(checked, used, host), live.default_mtu(host.links()))
+    used = [*_used_by_networks(catalogue), *occupied.used_by_host(host, except_link=bridge)]
+    requested = _wanted(order, checked, _complete(checked, used, host), occupied.default_mtu(host.links()))
     return Created(
         id=names.network_id(order.name),
         path=_path(order, directory),
@@ -167,7 +167,7 @@ def _wanted(order: Order, checked: _Checked, complete: tuple[Subnet, ...], mtu: 
         internal=order.internal,
         # As in Docker: the default network has no name server.
         dns=order.place != "default" if order.dns is None else order.dns,
-        mtu=0 if mtu == live.ETHERNET_MTU or mtu < options.LEAST_MTU[max(checked.families)] else mtu,
+        mtu=0 if mtu == occupied.ETHERNET_MTU or mtu < options.LEAST_MTU[max(checked.families)] else mtu,
         labels=order.labels,
         options=checked.options,
     )
@@ -175,7 +175,7 @@ def _wanted(order: Order, checked: _Checked, complete: tuple[Subnet, ...], mtu: 
 
 def _complete(checked: _Checked, used: Sequence[Used], host: Host) -> tuple[Subnet, ...]:
     """The subnets with those chosen from the pools. Raises SubnetInUse, NoFreeSubnet."""
-    ula = ula_pool(live.machine_id(host))
+    ula = ula_pool(occupied.machine_id(host))
     try:
         return subnets.completed(checked.subnets, checked.families, used, ula)
     except subnets.PoolOverlap as error:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from linkspan.runtime.endpoints import Endpoint, Port
 from linkspan.runtime.network import EVERY_ADDRESS, Network, Subnet
-from linkspan.runtime.owners import Owner
+
+if TYPE_CHECKING:
+    from linkspan.runtime.endpoints import Endpoint, Port
+    from linkspan.runtime.owners import Owner
 
 #: Columns of `ls` -> their headers.
 HEADERS: Mapping[str, str] = {
@@ -38,7 +40,7 @@ WIDE_HEADERS: Mapping[str, str] = {
 }
 _SATURATED = 2**64 - 1
 
-Attached = Sequence[tuple[Endpoint, Owner]]
+Attached = Sequence[tuple["Endpoint", "Owner"]]
 
 
 def row(network: Network, *, truncated: bool) -> dict[str, Any]:

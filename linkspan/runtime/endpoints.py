@@ -14,9 +14,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from linkspan.cni.errors import CniError
-from linkspan.cni.model import Attachment, Interface, Result
-from linkspan.cni.result import decode_result
+from linkspan.cni.model import Attachment
 from linkspan.runtime.lists import as_list, as_mapping
 
 
@@ -82,16 +80,22 @@ def from_cache(document: object) -> Endpoint | None:
     if not all(isinstance(each, str) and each for each in words) or entry.get("ifName") == "lo":
         return None
     attachment = Attachment(*map(str, words))
-    result = _result(entry.get("result"))
-    inside = next((each for each in result.interfaces if each.name == attachment.ifname), Interface(name=""))
-    outside = [each.name for each in result.host_side()]
+    result = as_mapping(entry.get("result"))
+    interfaces = [as_mapping(each) for each in as_list(result.get("interfaces"))]
+    outside = [str(each.get("name", "")) for each in interfaces if not each.get("sandbox")]
+    inside = [
+        at
+        for at, each in enumerate(interfaces)
+        if each.get("sandbox") and each.get("name") == attachment.ifname
+    ]
+    own = interfaces[inside[0]] if inside else {}
     return Endpoint(
         attachment=attachment,
         bridge=outside[0] if len(outside) > 1 else "",
         host_links=tuple(outside[-1:]),
-        sandbox=str(entry.get("netns") or inside.sandbox),
-        mac=inside.mac,
-        addresses=tuple(each.address for each in result.addresses_of(attachment.ifname)),
+        sandbox=str(entry.get("netns") or own.get("sandbox") or ""),
+        mac=str(own.get("mac") or ""),
+        addresses=_addresses(result.get("ips"), inside),
         ports=_ports(as_mapping(entry.get("capabilityArgs")).get("portMappings")),
         args=_args(entry.get("cniArgs")),
         list_text=_decoded(entry.get("config")),
@@ -119,11 +123,13 @@ def _combined(recorded: Endpoint, cached: Endpoint) -> Endpoint:
     )
 
 
-def _result(document: object) -> Result:
-    try:
-        return decode_result(document, "1.0.0")
-    except CniError:
-        return Result()
+def _addresses(value: object, inside: Collection[int]) -> tuple[str, ...]:
+    """The addresses on the container's interface, in CIDR notation; one without an index counts as
+    its own.
+    """
+    found = (as_mapping(each) for each in as_list(value))
+    mine = (each for each in found if each.get("interface") is None or each["interface"] in inside)
+    return tuple(each["address"] for each in mine if isinstance(each.get("address"), str))
 
 
 def _ports(value: object) -> tuple[Port, ...]:

@@ -13,7 +13,6 @@ from os.path import basename
 from typing import Any, Literal
 
 from linkspan.cni.json_value import parse_json
-from linkspan.cni.model import NO_EXTRA
 
 #: The extensions that libcni looks for.
 EXTENSIONS = (".conf", ".conflist", ".json")
@@ -25,6 +24,9 @@ DEFAULT_NAME, DEFAULT_LABEL = "bridge", "nerdctl/default-network"
 #: What podman keeps in the list's `args` (podman 4, libnetwork/cni).
 PODMAN_LABELS, PODMAN_OPTIONS = "podman_labels", "podman_options"
 PODMAN_KEYS = frozenset({PODMAN_LABELS, PODMAN_OPTIONS})
+
+#: Stands for an object that a document does not have.
+EMPTY: Mapping[str, Any] = {}
 
 Maker = Literal["linkspan", "nerdctl", "podman", "file", "cache"]
 
@@ -55,12 +57,12 @@ class NetworkList:
 
     def plugin(self, *types: str) -> Mapping[str, Any]:
         """The configuration of the first plugin of one of these types, or an empty mapping."""
-        return next((each for each in self.plugins if each.get("type") in types), NO_EXTRA)
+        return next((each for each in self.plugins if each.get("type") in types), EMPTY)
 
     @property
     def first(self) -> Mapping[str, Any]:
         """The configuration of the plugin that creates the interface."""
-        return self.plugins[0] if self.plugins else NO_EXTRA
+        return self.plugins[0] if self.plugins else EMPTY
 
     @property
     def maker(self) -> Maker:
@@ -104,7 +106,7 @@ def as_list(value: object) -> list[Any]:
 
 def as_mapping(value: object) -> Mapping[str, Any]:
     """A JSON object, or an empty one for any other value."""
-    return value if isinstance(value, Mapping) else NO_EXTRA
+    return value if isinstance(value, Mapping) else EMPTY
 
 
 def strings_of(value: object) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from hashlib import sha256
 
 #: nerdctl's rule, which is Docker's (nerdctl, pkg/identifiers): at least two characters.
 PATTERN = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -13,10 +12,18 @@ PATTERN = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 LONGEST = 128
 #: The networks without a list: the host's own network namespace, and a namespace with only `lo`.
 HOST, NONE = "host", "none"
+#: Their identifiers, of which `network_id` is the function.
+PREDEFINED_IDS = {
+    HOST: "4740ae6347b0172c01254ff55bae5aff5199f4446e7f6d643d40185b3f475145",
+    NONE: "140bedbf9c3f6d56a9846d2ba7088798683f4da0c248231336e6a05679e4fdfe",
+}
 
 
 def network_id(name: str) -> str:
     """64 hex digits, as nerdctl and podman derive them from a name."""
+    # Loads OpenSSL, which costs more than all of `ls` that is ours; lists have their identifiers in them.
+    from hashlib import sha256
+
     return sha256(name.encode()).hexdigest()
 
 

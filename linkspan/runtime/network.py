@@ -77,7 +77,7 @@ class Network:
     @cached_property
     def id(self) -> str:
         """64 hex digits: nerdctl's, or the same function of the name, as podman has it."""
-        given = self.list.document.get(ID)
+        given = self.list.document.get(ID) or names.PREDEFINED_IDS.get(self.name)
         return given if isinstance(given, str) and len(given) >= 12 else names.network_id(self.name)
 
     @property

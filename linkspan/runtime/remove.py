@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from linkspan.cni.errors import CniError
 from linkspan.runtime import names
+from linkspan.runtime.attachments import Attachments
 from linkspan.runtime.catalogue import Catalogue
 from linkspan.runtime.endpoints import Endpoint, from_record
 from linkspan.runtime.errors import NetworkInUse, PredefinedNetwork
 from linkspan.runtime.files import Directory, Removal
-from linkspan.runtime.live import Attachments
 from linkspan.runtime.network import Network
 from linkspan.runtime.owners import Owner
 

@@ -6,9 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from linkspan.cli.output.functions import HEADER_FUNCTIONS
-from linkspan.cli.output.template import Fields, Renderer
-
 #: As Docker aligns columns: at least ten characters wide, three between the longest cell and the next
 #: (docker/cli, formatter.go).
 _LEAST_WIDTH, _PADDING = 10, 3
@@ -42,6 +39,9 @@ def formatted(rows: Sequence[Mapping[str, Any]], template: str, headers: Mapping
 
     `headers` has a member for each of a row: text, or a function where the row has one. Raises TemplateError.
     """
+    from linkspan.cli.output.functions import HEADER_FUNCTIONS
+    from linkspan.cli.output.template import Fields, Renderer
+
     is_table = template.startswith(_TABLE)
     source = "{{json .}}" if template == "json" else template.removeprefix(_TABLE) if is_table else template
     source = source.strip(" ").replace("\\t", "\t").replace("\\n", "\n")

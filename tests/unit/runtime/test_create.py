@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from linkspan.runtime import live
+from linkspan.runtime import occupied
 from linkspan.runtime.errors import (
     BridgeInUse,
     CommandError,
@@ -82,7 +82,7 @@ def test_a_chosen_subnet_avoids_links_and_routes_of_the_host(world: World) -> No
 
 
 def test_a_network_of_both_families_has_a_subnet_of_the_machine_for_ipv6(world: World) -> None:
-    world.host.files.write(live.MACHINE_ID, b"abc")
+    world.host.files.write(occupied.MACHINE_ID, b"abc")
     world.create(ipv6=True)
     v4, v6 = subnets(world)
     assert (v4, v6) == ("172.17.0.0/16", "fdba:7816:bf8f::/64")

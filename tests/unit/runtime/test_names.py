@@ -12,6 +12,11 @@ def test_the_id_of_a_network_is_nerdctls() -> None:
     assert names.network_id("bridge") == "17f29b073143d8cd97b5bbe492bdeffec1c5fee55cc1fe2112c8b9335f8b6121"
 
 
+@pytest.mark.parametrize("name", ["host", "none"])
+def test_the_ids_of_predefined_networks_are_those_of_their_names(name: str) -> None:
+    assert names.PREDEFINED_IDS[name] == names.network_id(name)
+
+
 def test_the_bridge_of_a_network_is_nerdctls() -> None:
     assert names.default_bridge("n1") == "br-676b8bb84ce7"
 
