@@ -60,7 +60,7 @@ def test_the_same_jump_asked_for_twice_is_made_once() -> None:
     assert edits({}, Change(jumps=(jump, jump))) == (AddRule("FORWARD", ACCEPT),)
 
 
-def test_a_jump_that_somebody_made_twice_is_left_once() -> None:
+def test_a_jump_that_another_program_made_twice_is_left_once() -> None:
     present = {"FORWARD": ("-j ACCEPT", "-j DROP", "-j ACCEPT", "-j ACCEPT")}
     change = Change(jumps=(Jump(chain="FORWARD", rule=ACCEPT),))
     assert edits(present, change) == (

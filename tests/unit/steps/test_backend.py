@@ -1,4 +1,4 @@
-"""Which packet-rule back end serves a call."""
+"""Which packet-rule backend serves a call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_unset_is_nftables_where_iptables_does_not_work() -> None:
     assert choose(a_host(iptables=False), None) == "nftables"
 
 
-def test_unset_is_nftables_where_somebody_made_the_table_of_iptables_with_nft() -> None:
+def test_unset_is_nftables_where_nft_created_the_table_of_iptables() -> None:
     host = a_host()
     host.iptables.foreign = {(4, "nat")}
     assert choose(host, None) == "nftables"
@@ -38,17 +38,17 @@ def test_unset_where_nothing_works_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["iptables", "nftables"])
-def test_what_is_asked_for_is_used(name: str) -> None:
+def test_a_configured_backend_is_used(name: str) -> None:
     assert choose(a_host(), name) == name
 
 
 @pytest.mark.parametrize("name", ["iptables", "nftables"])
-def test_what_is_asked_for_and_does_not_work_is_told_with_its_key(name: str) -> None:
+def test_a_configured_backend_that_does_not_work_is_named_with_its_key(name: str) -> None:
     with pytest.raises(ToolMissing) as caught:
         choose(a_host(iptables=False, nftables=False), name, path="$.ipMasqBackend")
     assert caught.value.msg.startswith(f'$.ipMasqBackend: "{name}"')
 
 
-def test_an_unknown_name_is_told_with_its_key() -> None:
+def test_an_unknown_name_is_named_with_its_key() -> None:
     with pytest.raises(InvalidConfig, match=r"\$\.backend: unknown backend"):
         choose(a_host(), "ebtables")

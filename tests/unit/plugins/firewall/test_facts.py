@@ -89,3 +89,11 @@ def test_what_an_earlier_add_admitted_is_known() -> None:
     earlier = facts_of(host).earlier
     assert earlier is not None
     assert earlier.addresses == ("10.1.0.2", "fd00:1::2")
+
+
+def test_a_record_of_an_earlier_build_is_read() -> None:
+    """Unknown fields are ignored, and absent ones have their defaults."""
+    record = {"network": "n1", "backend": "iptables", "addresses": ["10.5.0.2"], "bridge": "br0", "since": 1}
+    assert Admission.from_record(record) == Admission(
+        backend="iptables", addresses=("10.5.0.2",), bridge="br0"
+    )

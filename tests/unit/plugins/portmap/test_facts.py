@@ -114,3 +114,39 @@ def test_a_kernel_that_cannot_list_listeners_is_a_warning(desk: PortmapDesk) -> 
     desk.host.refuse = {"host.listening": errno.EMFILE}
     assert facts_of(desk).listening == frozenset()
     assert len([each for each in desk.host.warnings if "listens" in each]) == 2
+
+
+def test_a_record_of_an_earlier_build_is_read() -> None:
+    """A resident is upgraded while containers run; the record has the words of linkspan before its first
+    release.
+    """
+    config = {
+        "mappings": [{"host_port": 53, "container_port": 53, "protocol": "udp", "host_ip": "192.0.2.1"}],
+        "backend": "",
+        "snat": True,
+        "masq_all": False,
+        "mark_bit": 13,
+        "external_set_mark_chain": "",
+        "conditions_v4": [],
+        "conditions_v6": [],
+        "drop_direct_access": True,
+    }
+    record = {
+        "backend": "nftables",
+        "config": config,
+        "address4": "10.5.0.2/24",
+        "address6": "",
+        "hostLink": "veth1",
+        "interface": "br0",
+        "reflects": True,
+    }
+    dns = PortMapping(host_port=53, container_port=53, protocol="udp", host_ip="192.0.2.1")
+    assert Publication.from_record(ATTACHMENT, record) == Publication(
+        attachment=ATTACHMENT,
+        backend="nftables",
+        config=Config(mappings=(dns,), drop_direct_access=True),
+        address4="10.5.0.2/24",
+        host_link="veth1",
+        interface="br0",
+        hairpin=True,
+    )

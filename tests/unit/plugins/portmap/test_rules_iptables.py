@@ -29,13 +29,14 @@ def test_iptables_rules_have_the_names_and_shapes_of_the_reference() -> None:
             f"-A {chain} -s 10.1.0.0/24 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK",
             f"-A {chain} -s 127.0.0.1/32 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK",
             f"-A {chain} -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.1.0.2:80",
-            '-A CNI-HOSTPORT-SETMARK -m comment --comment "CNI portfwd masquerade mark" -j MARK --set-xmark 0x2000/0x2000',
+            '-A CNI-HOSTPORT-SETMARK -m comment --comment "CNI portfwd masquerade mark" '
+            "-j MARK --set-xmark 0x2000/0x2000",
             "-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE",
             '-I POSTROUTING -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ',
             "-I PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
             "-I OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
-            '-I CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"net1\\" id: \\"c1\\"" -m multiport '
-            f"--dports 8080 -j {chain}",
+            '-I CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"net1\\" id: \\"c1\\"" '
+            f"-m multiport --dports 8080 -j {chain}",
         ]
     )
 
@@ -104,6 +105,6 @@ def test_conditions_become_fields_and_matches() -> None:
 
 
 @pytest.mark.parametrize("words", [["-j", "ACCEPT"], ["--dport", "80"], ["-s"], ["!"], ["word"]])
-def test_conditions_that_are_none_are_refused(words: list[str]) -> None:
+def test_invalid_conditions_are_refused(words: list[str]) -> None:
     with pytest.raises(InvalidConfig):
         rules_iptables.conditions(words)

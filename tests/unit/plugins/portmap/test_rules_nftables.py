@@ -36,7 +36,7 @@ def test_conditions_lead_to_a_chain_of_the_attachments_own() -> None:
     )
 
 
-def test_masquerading_all_uses_a_chain_that_asks_for_no_source() -> None:
+def test_masquerading_all_uses_a_chain_without_a_source() -> None:
     chains = dict(rules_nftables.subnet_chains(publication(WEB, masq_all=True)))
     assert chains == {"hairpin_all4": ("masquerade",), "hairpin_all6": ("masquerade",)}
 
