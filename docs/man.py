@@ -1,7 +1,7 @@
-"""Generates the manual page of the command from the command itself: `python docs/man.py` writes build/man/linkspan.8.
+"""Generates the command's manual page from the command: `python docs/man.py` writes build/man/linkspan.8.
 
-The format is man(7). One page has every command, and each summary whole; the package click-man would write a page for each
-command, cut its summary at 45 characters and need Python 3.11.
+The format is man(7). One page has every command, and each summary whole; the package click-man would write a
+page for each command, cut its summary at 45 characters and need Python 3.11.
 """
 
 from __future__ import annotations

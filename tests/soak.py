@@ -1,4 +1,6 @@
-"""The long runs, `./dev soak`: churn on a network with 250 containers, and every test that `./dev test` shortens or leaves out."""
+"""The long runs, `./dev soak`: churn on a network with 250 containers, and every test that `./dev test`
+shortens or leaves out.
+"""
 
 from __future__ import annotations
 

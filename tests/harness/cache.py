@@ -1,7 +1,7 @@
 """The cache of what the tests fetch: each thing is there complete or not at all, and every checkout uses it.
 
-The cache is `$LINKSPAN_CACHE`, else `$XDG_CACHE_HOME/linkspan`, else `~/.cache/linkspan`; each thing has a directory
-`tools/<name>-<version>` in it.
+The cache is `$LINKSPAN_CACHE`, else `$XDG_CACHE_HOME/linkspan`, else `~/.cache/linkspan`; each thing has a
+directory `tools/<name>-<version>` in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def cache_directory() -> str:
 def provide(name: str, version: str, build: Callable[[str], None], *, fetch: bool) -> str:
     """Return the directory of a thing, calling `build(empty directory)` first if there is none.
 
-    One caller builds while others wait. Raises Unavailable if it cannot be built, or if it is absent and not `fetch`.
+    One caller builds while others wait. Raises Unavailable if it is absent and cannot or may not be built.
     """
     tools = os.path.join(cache_directory(), "tools")
     final = os.path.join(tools, f"{name}-{version}")
@@ -58,7 +58,7 @@ def _locked(path: str) -> Iterator[None]:
 
 
 def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> str:
-    """Run a program for at most twenty minutes and return its stdout; Unavailable with its last words if it fails."""
+    """Run a program for up to twenty minutes; return its stdout, or raise Unavailable with its last words."""
     try:
         done = subprocess.run(
             argv,

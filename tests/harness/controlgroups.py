@@ -1,4 +1,4 @@
-"""Control groups that container runtimes make and leave: they are the machine's, whatever namespaces a test has."""
+"""Control groups that container runtimes make and leave: namespaces of a test do not hide them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TOP = "/sys/fs/cgroup"
 
 
 def below(name: str = "") -> set[str]:
-    """Return the paths of the control group `name` and of every group in it, in each hierarchy; of all groups if it is ""."""
+    """Return the paths of the control group `name` and of every group in it, in each hierarchy."""
     return {
         directory
         for hierarchy in _hierarchies()

@@ -1,4 +1,4 @@
-"""Packages of this Debian, unpacked beside the machine instead of installed: no service starts and nothing changes."""
+"""Packages of this Debian, unpacked instead of installed, so that no service starts and nothing changes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MERGED = ("bin", "sbin", "lib", "lib64")
 def unpacked(package: str, *recommended: str, without: str = "", fetch: bool) -> str:
     """Return the root below which a package is unpacked, with every package it needs and this machine lacks.
 
-    `recommended` are further packages, unpacked into the same root; `without` is one that another can replace. The
-    versions are this distribution's.
+    `recommended` are further packages, unpacked into the same root; `without` is one that another can
+    replace. The versions are this distribution's.
     """
     wanted = [package, *recommended, *([f"{without}-"] if without else [])]
 
@@ -37,14 +37,14 @@ def unpacked(package: str, *recommended: str, without: str = "", fetch: bool) ->
 
 
 def _download(packages: Sequence[str], directory: str) -> None:
-    """Fetch the archives of the packages and of what installing them would install besides; `name-` keeps a package out."""
+    """Fetch the archives of what `apt-get install` would install for these arguments, and of the packages."""
     planned = run(["apt-get", "--simulate", "--no-install-recommends", "install", *packages])
     wanted = sorted({*(each for each in packages if each[-1] != "-"), *_INSTALLED.findall(planned)})
     run(["apt-get", "--quiet=2", "download", *wanted], cwd=directory)
 
 
 def _merge(target: str) -> None:
-    """Move what an archive has in /lib into /usr/lib, and so on, where this machine's /lib is a link to it."""
+    """Move what was unpacked in /lib into /usr/lib, and so on, if this machine's /lib is a link to it."""
     for top in _MERGED:
         source = os.path.join(target, top)
         if os.path.isdir(source) and os.path.islink(f"/{top}"):

@@ -1,4 +1,4 @@
-"""Programs built from Go modules, with the Go on PATH or, where that is missing or too old, the Python package index's."""
+"""Programs built from Go modules, with the Go on PATH if it is new enough, else one from PyPI."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def module_copy(module: str) -> Iterator[str]:
 
 
 def build(source: str, command: str, target: str, ldflags: str) -> None:
-    """Build one command of the module whose source is in the directory `source` into the directory `target`."""
+    """Build one command of the module in the directory `source` into the directory `target`."""
     argv = [toolchain(), "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", target + "/", command]
     run(argv, env=_ENVIRONMENT, cwd=source)
 
 
 def toolchain() -> str:
-    """Return the path of a `go` that is new enough; Unavailable where there is none and none can be fetched."""
+    """Return the path of a `go` that is new enough; raise Unavailable if there is none to be had."""
     for found in filter(None, (shutil.which("go"), _INSTALLED)):
         if os.path.exists(found) and _version(found) >= OLDEST:
             return found

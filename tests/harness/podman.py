@@ -4,8 +4,8 @@
     podman.run("load", "--input", write_image(path, [BOX], require(tools.busybox)))
     podman.run("run", "--detach", "--name", "web", "--network", "podman", BOX, "httpd", "-f")
 
-Every podman process asks every plugin of every list for its VERSION, and calls the plugins itself: there is no daemon.
-Its networks live in /etc/cni/net.d, its containers on the host's own /run.
+Every podman process asks every plugin of every list for its VERSION, and calls the plugins itself: there is
+no daemon. Its networks live in /etc/cni/net.d, its containers on the host's own /run.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Podman:
         return f"/proc/{self.output('inspect', '--format', '{{.State.Pid}}', name)}/ns/net"
 
     def close(self) -> None:
-        """Remove every pod and container, and the control groups that podman leaves of pods and of its monitors."""
+        """Remove every pod and container, and the control groups that podman leaves of them."""
         self.run("pod", "rm", "--all", "--force", "--time", "0", check=False)
         self.run("rm", "--all", "--force", "--time", "0", check=False)
         controlgroups.remove(controlgroups.below(_GROUP) - self._groups_before)

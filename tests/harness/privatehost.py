@@ -6,9 +6,9 @@
         host.run(["/path/to/plugin"], env={...}, input="{...}")
         assert host.snapshot().diff(before) == []
 
-The host has network, mount, UTS and IPC namespaces of its own. `/run` and `/var/lib` are empty, `/etc` and `/opt`
-show the machine's files but keep what is written to themselves, `/usr/lib/cni` is empty. A veth called `eth0` leads
-to a second network namespace, the "outside", which stands for the rest of the world:
+The host has network, mount, UTS and IPC namespaces of its own. `/run` and `/var/lib` are empty, `/etc` and
+`/opt` show the machine's files but keep what is written to themselves, `/usr/lib/cni` is empty. A veth called
+`eth0` leads to a second network namespace, the "outside", which stands for the rest of the world:
 
     outside (198.51.100.1, 2001:db8:100::1) ---- eth0 (198.51.100.10, 2001:db8:100::10) host
 
@@ -92,7 +92,8 @@ cat >/dev/null
 # Only when our owner died without closing us: nothing of ours may outlive it.
 mine=$(readlink /proc/self/ns/mnt)
 for process in /proc/[0-9]*; do
-    [ "$(readlink "$process/ns/mnt")" != "$mine" ] || [ "${process#/proc/}" = $$ ] || kill -9 "${process#/proc/}"
+    pid=${process#/proc/}
+    [ "$(readlink "$process/ns/mnt")" != "$mine" ] || [ "$pid" = $$ ] || kill -9 "$pid"
 done
 """
 
@@ -139,7 +140,7 @@ class PrivateHost:
     ) -> None:
         self.close()
 
-    # --- running programs -------------------------------------------------------------------------------------
+    # --- running programs -----------------------------------------------------------------------------------
 
     def argv(self, argv: Sequence[str], *, netns: str | None = None, cwd: str | None = None) -> list[str]:
         """Return the command line that runs `argv` inside; the process it starts becomes `argv` itself.
@@ -172,7 +173,7 @@ class PrivateHost:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside and return its status, stdout and stderr as text; `timeout` in seconds.
 
-        `env` is the whole environment (none given: ours). With `check`, a failure raises HostError with stderr.
+        `env` is the whole environment (none given: ours). With `check`, a failure raises HostError.
         """
         result = subprocess.run(
             self.argv(argv, netns=netns, cwd=cwd),
@@ -222,10 +223,10 @@ class PrivateHost:
 
     @contextmanager
     def entered(self, netns: str | None = None) -> Iterator[None]:
-        """Move the calling thread into the host's (or `netns`'s) network and mount namespaces, and back again.
+        """Move the calling thread into the host's (or `netns`'s) network and mount namespaces, and back.
 
-        For code under test that runs in this process; call it from the main thread, before other threads exist
-        that share its working directory.
+        For code under test that runs in this process; call it from the main thread, before other threads
+        exist that share its working directory.
         """
         libc = ctypes.CDLL(None, use_errno=True)
         cwd = os.getcwd()
@@ -255,7 +256,7 @@ class PrivateHost:
         finally:
             self.run(["umount", "/proc/sys/kernel/random/boot_id"])
 
-    # --- files ------------------------------------------------------------------------------------------------
+    # --- files ----------------------------------------------------------------------------------------------
 
     def path(self, inside: str) -> str:
         """Return the path by which this process opens the host's absolute path `inside`."""
@@ -274,7 +275,7 @@ class PrivateHost:
         with open(self.path(inside), encoding="utf-8") as file:
             return file.read()
 
-    # --- containers -------------------------------------------------------------------------------------------
+    # --- containers -----------------------------------------------------------------------------------------
 
     def add_netns(self, name: str, *, loopback_up: bool = False) -> str:
         """Make the network namespace of a container; return its path inside the host, `/run/netns/<name>`.
@@ -297,7 +298,7 @@ class PrivateHost:
         )
         return {link["ifname"]: link for link in shown if link}
 
-    # --- what is there ----------------------------------------------------------------------------------------
+    # --- what is there --------------------------------------------------------------------------------------
 
     def snapshot(self, ignore: Sequence[str] = ()) -> Snapshot:
         """Return everything a plugin can leave behind, as readable lines; see tests/harness/snapshot.py.
@@ -338,7 +339,7 @@ class PrivateHost:
                 except OSError:
                     continue
 
-    # --- the end ----------------------------------------------------------------------------------------------
+    # --- the end --------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Kill every process of this host and wait until its namespaces are gone; a second call does nothing.

@@ -37,12 +37,12 @@ def with_descendants(roots: Iterable[int]) -> set[int]:
 
 
 def command_of(pid: int) -> str:
-    """Return a process's command line, its arguments joined by spaces; "" for kernel threads and what is gone."""
+    """Return a process's arguments joined by spaces; "" for a kernel thread or a process that is gone."""
     return _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()
 
 
 def namespaces_of(pid: int) -> set[str]:
-    """Return for example `net:[4026531840]` for each kind; empty for a process that is gone or may not be read."""
+    """Return for example `net:[4026531840]` for each kind; empty for a process that is gone or not ours."""
     found = set()
     for kind in ("net", "mnt", "uts", "ipc"):
         try:
@@ -53,7 +53,7 @@ def namespaces_of(pid: int) -> set[str]:
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends, however that happens; see prctl(2)."""
+    """Have the kernel kill this process when the thread that started it ends in any way; see prctl(2)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 

@@ -1,7 +1,8 @@
 """How much of a long test runs, and which random choices it makes.
 
-Whatever takes over a minute by itself (kill storms, matrices, campaigns) runs whole in `./dev soak`, which sets LINKSPAN_SOAK,
-and shortened everywhere else. This is the only module that knows which of the two it is. Mark such a test `soak`.
+Whatever takes over a minute by itself (kill storms, matrices, campaigns) runs whole in `./dev soak`, which
+sets LINKSPAN_SOAK, and shortened everywhere else. This is the only module that knows which of the two it is.
+Mark such a test `soak`.
 
     KILLS = scaled(short=10, whole=50)
     @pytest.mark.parametrize("pair", sample(PAIRS, short=12))
@@ -20,7 +21,7 @@ WHOLE = os.environ.get("LINKSPAN_SOAK", "") not in ("", "0")
 """Whether nothing is shortened or left out."""
 
 SEED = int(os.environ.get("LINKSPAN_SEED") or random.randrange(1 << 32))
-"""Of every random choice that a test makes; a test that fails names it, so that LINKSPAN_SEED repeats the run."""
+"""Of every random choice of a test, which names it when it fails; LINKSPAN_SEED repeats a run."""
 
 
 def scaled(short: T, whole: T) -> T:

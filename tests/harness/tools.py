@@ -2,7 +2,7 @@
 
     python -m tests.harness.tools          # fetch all of them, one line each
     path = tools.cnitool()                 # in a script: raises Unavailable(reason)
-    path = require(tools.cnitool)          # in a test: never fetches; skips, or fails where nothing may be skipped
+    path = require(tools.cnitool)          # in a test: never fetches, but skips the test or fails it
 
 Programs written in Go are built from their modules (golang.py); Debian's packages are unpacked (debian.py).
 """
@@ -38,7 +38,7 @@ _REFERENCE_PLUGINS = (
     "meta/firewall",
     "meta/tuning",
 )
-# Recommended by podman's package, and needed here: a container's init process, and the configuration of registries.
+# Recommended by podman's package, and needed: a container's init process, and podman's configuration.
 _PODMAN_RECOMMENDS = ("catatonit", "golang-github-containers-common")
 # The bus that firewalld answers on, and the package of `busctl`, by which it is asked.
 _FIREWALLD_NEEDS = ("dbus-daemon", "systemd")
@@ -81,7 +81,7 @@ def containerd24(*, fetch: bool = True) -> str:
 
 
 def containerd_debian(*, fetch: bool = True) -> str:
-    """Return the directory that holds the distribution's `containerd`, `containerd-shim-runc-v2` and `ctr`."""
+    """Return the directory of the distribution's `containerd`, `containerd-shim-runc-v2` and `ctr`."""
     return os.path.join(debian.unpacked("containerd", fetch=fetch), "usr/bin")
 
 
@@ -101,7 +101,8 @@ def nerdctl(*, fetch: bool = True) -> str:
 
     def build(target: str) -> None:
         with golang.module_copy(f"github.com/containerd/nerdctl/v2@v{NERDCTL_VERSION}") as source:
-            # go.mod points at a test module beside it that the published module lacks; only test helpers need it.
+            # go.mod points at a test module beside it that the published module lacks; only test helpers need
+            # it.
             os.makedirs(os.path.join(source, "mod/tigron"))
             with open(os.path.join(source, "mod/tigron/go.mod"), "w", encoding="ascii") as file:
                 file.write("module github.com/containerd/nerdctl/mod/tigron\n\ngo 1.24\n")
@@ -116,7 +117,8 @@ def nerdctl(*, fetch: bool = True) -> str:
 def podman(*, fetch: bool = True) -> str:
     """Return the root below which the distribution's podman and the packages it needs are unpacked.
 
-    Its `usr` is laid over a private host's (tests/harness/podman.py). The package of reference plugins is not among them.
+    Its `usr` is laid over a private host's (tests/harness/podman.py). The package of reference plugins is not
+    among them.
     """
     return debian.unpacked("podman", *_PODMAN_RECOMMENDS, without="containernetworking-plugins", fetch=fetch)
 
@@ -127,7 +129,9 @@ def firewalld(*, fetch: bool = True) -> str:
 
 
 def dockerd(*, fetch: bool = True) -> str:
-    """Return the directory that holds Docker's engine, `dockerd` and `docker-proxy`. Four minutes to build, so not in ALL."""
+    """Return the directory that holds Docker's engine, `dockerd` and `docker-proxy`. Four minutes to build,
+    so not in ALL.
+    """
 
     def build(target: str) -> None:
         commands = ("dockerd", "docker-proxy")
@@ -208,7 +212,9 @@ def require(tool: Tool) -> str:
 
 
 def main() -> int:
-    """Fetch every tool, saying where it is and how long it took; return 1 if one is missing where none may be."""
+    """Fetch every tool, saying where it is and how long it took; return 1 if one is missing where none may
+    be.
+    """
     missing = 0
     for tool in ALL:
         started = time.monotonic()

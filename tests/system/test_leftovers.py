@@ -12,7 +12,12 @@ from tests.harness.privatehost import PrivateHost
 
 pytestmark = pytest.mark.root
 
-QUICK = "import sys; from tests.harness import leftovers; leftovers.PATIENCE = 0.5; sys.exit(leftovers.supervise(sys.argv[1:]))"
+QUICK = """
+import sys
+from tests.harness import leftovers
+leftovers.PATIENCE = 0.5
+sys.exit(leftovers.supervise(sys.argv[1:]))
+"""
 
 
 def supervise(host: PrivateHost, script: str, *, strict: bool = True) -> subprocess.CompletedProcess[str]:
@@ -60,6 +65,15 @@ def test_a_process_that_is_left_is_named_killed_and_a_failure(host: PrivateHost,
 
 def test_a_process_that_ends_soon_is_not_left(host: PrivateHost) -> None:
     done = supervise(host, "sleep 0.2 &")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "group", ["system.slice/apt-daily.service", "user.slice/user-0.slice/session-3.scope"]
+)
+def test_what_systemd_starts_meanwhile_is_not_left(host: PrivateHost, group: str) -> None:
+    host.run(["mount", "-t", "tmpfs", "groups", "/sys/fs/cgroup"])
+    done = supervise(host, f"mkdir -p /sys/fs/cgroup/{group}")
     assert (done.returncode, done.stdout) == (0, "")
 
 

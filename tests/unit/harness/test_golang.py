@@ -19,7 +19,9 @@ def go_that_says(directory: Path, version: str) -> str:
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A toolchain in the place of the one that would be fetched, and no Go in the place where it installs itself."""
+    """A toolchain in the place of the one that would be fetched, and no Go in the place where it installs
+    itself.
+    """
     monkeypatch.setattr(golang, "provide", lambda *_args, **_options: "/cache/go")
     monkeypatch.setattr(golang, "_INSTALLED", "/nowhere/go")
     return "/cache/go/go/bin/go"
