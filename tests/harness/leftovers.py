@@ -41,8 +41,10 @@ def supervise(command: Sequence[str]) -> int:
     status = _run(command)
     running = _remaining()
     changed = machine().diff(before, IGNORED)
-    for line in (*(f"process {pid} {words}" for pid, words in running.items()), *changed):
-        sys.stdout.write(f"left behind: {line}\n")
+    for pid, words in running.items():
+        sys.stdout.write(f"still running: {pid} {words}\n")
+    for line in changed:
+        sys.stdout.write(f"not as before: {line}\n")
     sys.stdout.flush()
     failed = bool(running) or (bool(changed) and nothing_may_be_skipped())
     return status or int(failed)
