@@ -18,9 +18,15 @@ BRIDGE: Mapping[str, Any] = {
     "isDefaultGateway": True,
     "ipMasq": True,
     "ipMasqBackend": "nftables",
+    "acceptRA": False,
     "capabilities": _CAPABILITIES,
 }
-INTERNAL_BRIDGE: Mapping[str, Any] = {"isGateway": True, "internal": True, "capabilities": _CAPABILITIES}
+INTERNAL_BRIDGE: Mapping[str, Any] = {
+    "isGateway": True,
+    "internal": True,
+    "acceptRA": False,
+    "capabilities": _CAPABILITIES,
+}
 #: What follows bridge in the list.
 PORTMAP: Mapping[str, Any] = {
     "type": "portmap",

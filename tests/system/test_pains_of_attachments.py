@@ -287,6 +287,17 @@ def test_pain_19_a_container_takes_no_address_or_route_from_advertisements(host:
     assert "proto ra" not in shown(host, "box")
 
 
+def test_a_container_with_ipv4_only_ignores_router_advertisements_if_told_so(host: PrivateHost) -> None:
+    """CVE-2020-10749, the container's half: a neighbour's advertisement would give it an address and a default route."""
+    bridged(host, "10.1.0.0/24", acceptRA=False).add(box(host, "box"))
+    for each in ("rogue", "plain"):
+        bridged(host, "10.1.0.0/24").add(box(host, each))
+    advertise(host, netns="rogue", device="eth0", prefix="fd00:bad::")
+    until(lambda: "fd00:bad::" in shown(host, "plain"), "the rogue's prefix", 20)
+    assert "fd00:bad::" not in shown(host, "box")
+    assert "proto ra" not in shown(host, "box")
+
+
 def shown(host: PrivateHost, netns: str) -> str:
     """Addresses and routes of a container."""
     return host.run(["sh", "-c", "ip -6 address show dev eth0; ip -6 route show"], netns=netns).stdout

@@ -41,6 +41,7 @@ class Config:
     preserve_default_vlan: bool = False
     spoof_check: bool = False
     nodad: bool = True
+    accept_ra: bool = True
     interface_up: bool = True
     internal: bool = False
     mac: str = ""
@@ -69,6 +70,7 @@ class Config:
             preserve_default_vlan=document.get("preserveDefaultVlan", False),
             spoof_check=document.get("macspoofchk", False),
             nodad=not document.get("enabledad", False),
+            accept_ra=document.get("acceptRA", True),
             interface_up=not document.get("disableContainerInterface", False),
             internal=document.get("internal", False),
             mac=_mac(request.choose("mac", "MAC") or ""),

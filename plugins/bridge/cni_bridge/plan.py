@@ -141,7 +141,12 @@ def _port(attachment: Attachment, config: Config, layout: Layout) -> Iterator[St
 def _interface(request: Request, config: Config, layout: Layout) -> Iterator[Step]:
     if config.interface_up:
         yield ConfigureInterface(
-            request.netns, request.ifname, layout.addresses, layout.routes, nodad=config.nodad
+            request.netns,
+            request.ifname,
+            layout.addresses,
+            layout.routes,
+            nodad=config.nodad,
+            accept_ra=config.accept_ra,
         )
 
 

@@ -28,6 +28,7 @@ class ConfigureInterface:
     addresses: tuple[Address, ...]
     routes: tuple[Route, ...]
     nodad: bool = True
+    accept_ra: bool = True
 
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
@@ -46,10 +47,14 @@ class ConfigureInterface:
         return keep
 
     def _set_sysctls(self, links: Links) -> None:
-        if any(each.family == 6 for each in self.addresses):
-            # Addresses and routes come from IPAM only: router advertisements on the bridge add none.
-            for key, value in (("disable_ipv6", "0"), ("accept_ra", "0"), ("autoconf", "0")):
-                links.set_sysctl(f"ipv6/conf/{self.ifname}/{key}", value)
+        has_ipv6 = any(each.family == 6 for each in self.addresses)
+        values = {"disable_ipv6": "0"} if has_ipv6 else {}
+        if has_ipv6 or not self.accept_ra:
+            # Addresses and routes come from IPAM only: whoever is on the bridge can send router
+            # advertisements.
+            values |= {"accept_ra": "0", "autoconf": "0"}
+        for key, value in values.items():
+            links.set_sysctl(f"ipv6/conf/{self.ifname}/{key}", value)
         if self.nodad:
             links.set_sysctl(f"ipv6/conf/{self.ifname}/accept_dad", "0")
 

@@ -25,6 +25,12 @@ def test_without_an_ipv6_address_router_advertisements_are_accepted(desk: Desk) 
     assert [box.sysctl(f"ipv6/conf/eth0/{key}") for key in ("accept_ra", "autoconf")] == ["1", "1"]
 
 
+def test_with_accept_ra_false_a_container_without_ipv6_ignores_them_too(desk: Desk) -> None:
+    desk.call("ADD", {**PLAIN, "acceptRA": False, "ipam": {"type": "host-local", "subnet": "10.5.0.0/24"}})
+    box = desk.host.namespace(BOX)
+    assert [box.sysctl(f"ipv6/conf/eth0/{key}") for key in ("accept_ra", "autoconf")] == ["0", "0"]
+
+
 def test_neighbours_are_notified_of_the_addresses(desk: Desk) -> None:
     desk.call("ADD", PLAIN)
     assert desk.host.namespace(BOX).announced == [("eth0", "10.5.0.2/24"), ("eth0", "fd00:5::2/64")]
