@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from linkspan.cli.done import BIN_DIR
 from linkspan.cli.goflags import GoFlags
 from linkspan.cli.places import open_directory, open_host, place_options, warn
 
@@ -38,8 +40,15 @@ if TYPE_CHECKING:
 @click.option("--attachable", is_flag=True, hidden=True)
 @click.option("--ignore", is_flag=True, help="Do not fail if the network exists.")
 @click.option("--dry-run", is_flag=True, help="Print the list instead of writing it.")
+@click.option(
+    "--bin-dir",
+    envvar="CNI_PATH",
+    default=BIN_DIR,
+    show_default=True,
+    help="The CNI plugin directory of the runtime.",
+)
 @place_options
-def command(*, conf_dir: str, ignore: bool, dry_run: bool, **asked: Any) -> None:
+def command(*, conf_dir: str, bin_dir: str, ignore: bool, dry_run: bool, **asked: Any) -> None:
     """Create a network and print its ID.
 
     The subnet is chosen as Docker does, avoiding the networks, links and routes of the host. Options have
@@ -51,7 +60,7 @@ def command(*, conf_dir: str, ignore: bool, dry_run: bool, **asked: Any) -> None
     order = _order(**asked)
     with open_host() as host:
         created = create(order, open_directory(conf_dir), host, ignore=ignore, dry_run=dry_run)
-    for each in created.warnings:
+    for each in (*created.warnings, *_not_installed(bin_dir)):
         warn(each)
     if dry_run and not created.existed:
         click.echo(created.data.decode(), nl=False)
@@ -71,6 +80,16 @@ def _order(*, attachable: bool, is_default: bool, shared: bool, **asked: Any) ->
         asked[name] = parse_pairs(asked[name])
     place: Place = "default" if is_default else "shared" if shared else "namespace"
     return Order(**asked, place=place)
+
+
+def _not_installed(bin_dir: str) -> list[str]:
+    """Other plugins ignore the keys that make a network internal, say: a list of ours needs ours."""
+    from linkspan.host.linux.executables import is_ours
+
+    found = [path for each in bin_dir.split(":") if os.path.exists(path := f"{each}/bridge")]
+    if found and is_ours(found[0]):
+        return []
+    return [f"the plugins in {bin_dir} are not linkspan's, which the network needs: run `linkspan install`"]
 
 
 def _split(values: Sequence[str]) -> list[str]:

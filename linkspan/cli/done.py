@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
-from linkspan.launch.install import Done
+if TYPE_CHECKING:
+    from linkspan.launch.install import Done
 
 BIN_DIR = "/opt/cni/bin"
 

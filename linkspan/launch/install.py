@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from linkspan import paths
 from linkspan.call.plugin import ALIASES, MODULES
-from linkspan.host.linux.executables import MARKER, MARKER_WITHIN
+from linkspan.host.linux.executables import is_ours
 
 #: Appended to the name of a file that was replaced.
 KEPT = ".before-linkspan"
@@ -39,11 +39,11 @@ def install(bin_dir: str, launchers: Mapping[str, bytes], *, replace: bool = Fal
     os.makedirs(bin_dir, exist_ok=True)
     done: list[Done] = []
     for cni_type, executable in launchers.items():
-        done += _keep_original(f"{bin_dir}/{cni_type}", ours=_is_ours(f"{bin_dir}/{cni_type}"))
+        done += _keep_original(f"{bin_dir}/{cni_type}", ours=is_ours(f"{bin_dir}/{cni_type}"))
         _write(f"{bin_dir}/{cni_type}", executable, 0o755)
         done.append(Done("wrote", f"{bin_dir}/{cni_type}"))
     for alias, cni_type in ALIASES.items():
-        done += _keep_original(f"{bin_dir}/{alias}", ours=_is_ours(f"{bin_dir}/{alias}"))
+        done += _keep_original(f"{bin_dir}/{alias}", ours=is_ours(f"{bin_dir}/{alias}"))
         _link(f"{bin_dir}/{alias}", cni_type)
         done.append(Done("wrote", f"{bin_dir}/{alias} -> {cni_type}"))
     return done
@@ -52,7 +52,7 @@ def install(bin_dir: str, launchers: Mapping[str, bytes], *, replace: bool = Fal
 def foreign_executables(bin_dir: str) -> list[str]:
     """The files in the places of our executables that are not ours."""
     places = [f"{bin_dir}/{name}" for name in (*MODULES, *ALIASES)]
-    return [path for path in places if os.path.lexists(path) and not _is_ours(path)]
+    return [path for path in places if os.path.lexists(path) and not is_ours(path)]
 
 
 def uninstall(bin_dir: str) -> list[Done]:
@@ -61,7 +61,7 @@ def uninstall(bin_dir: str) -> list[Done]:
     Foreign ones stay. Raises OSError.
     """
     places = [f"{bin_dir}/{name}" for name in (*ALIASES, *MODULES)]
-    return [each for path in places for each in _restore(path, ours=_is_ours(path))]
+    return [each for path in places for each in _restore(path, ours=is_ours(path))]
 
 
 def sample_lists() -> dict[str, str]:
@@ -111,15 +111,6 @@ def uninstall_lists(conf_dir: str) -> list[Done]:
         for path in (f"{conf_dir}/{name}.conflist",)
         for each in _restore(path, ours=_read(path) == _read(source))
     ]
-
-
-def _is_ours(path: str) -> bool:
-    """Whether it is a launcher of linkspan: of this library or, after an upgrade, of another."""
-    try:
-        with open(path, "rb") as file:
-            return MARKER in file.read(MARKER_WITHIN)
-    except OSError:
-        return False
 
 
 def refuse_foreign(foreign: Sequence[str], *, replace: bool) -> None:

@@ -167,10 +167,16 @@ def _wanted(order: Order, checked: _Checked, complete: tuple[Subnet, ...], mtu: 
         internal=order.internal,
         # As in Docker: the default network has no name server.
         dns=order.place != "default" if order.dns is None else order.dns,
-        mtu=0 if mtu == occupied.ETHERNET_MTU or mtu < options.LEAST_MTU[max(checked.families)] else mtu,
+        mtu=_mtu(mtu, checked.families),
         labels=order.labels,
         options=checked.options,
     )
+
+
+def _mtu(of_host: int, families: Sequence[int]) -> int:
+    """The MTU for a host whose default route has that of `of_host`; 0 if it need not be set."""
+    least = options.LEAST_MTU[6 if 6 in families else 4]
+    return 0 if of_host in (0, occupied.ETHERNET_MTU) else max(of_host, least)
 
 
 def _complete(checked: _Checked, used: Sequence[Used], host: Host) -> tuple[Subnet, ...]:

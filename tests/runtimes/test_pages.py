@@ -1,4 +1,6 @@
-"""The pages of docs/ about runtimes: each one's commands are typed from top to bottom, with the real program."""
+"""The pages of docs/ about runtimes: each one's commands are typed from top to bottom, with the real
+program.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ def blocks(page: str) -> list[str]:
 
 
 def script(page: str) -> str:
-    """Every command of a page. A block that begins with a bracket is a piece of a configuration file."""
-    typed = "".join(block for block in blocks(page) if not block.startswith("["))
+    """Every command of a page. A block that begins with a bracket is a piece of a configuration file,
+    one with "error: " an output.
+    """
+    typed = "".join(block for block in blocks(page) if not block.startswith(("[", "error: ")))
     lines = [line for line in typed.splitlines() if not line.startswith(_NOT_TYPED)]
     assert lines
     return "\n".join(lines)
@@ -99,6 +103,19 @@ def test_nerdctl(
         assert "root:x:0:0" in type_page(
             "nerdctl", directory, os.path.dirname(nerdctl), os.path.dirname(runc)
         )
+
+
+def test_networks(
+    host: PrivateHost, archive: str, type_page: Callable[..., str], runs: Callable[[str], None]
+) -> None:
+    directory, runc, nerdctl = (
+        tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
+    )
+    with Containerd(host, directory, runc) as containerd:
+        runs(tools.NERDCTL_VERSION)
+        containerd.load(archive)
+        printed = type_page("networks", directory, os.path.dirname(nerdctl), os.path.dirname(runc))
+        assert '"IPv4Address": "172.17.0.2/16"' in printed
 
 
 def test_podman(

@@ -17,6 +17,15 @@ MARKER_WITHIN = 1 << 20
 _NOT_OURS = (*ABSENT, errno.ELOOP, errno.EISDIR, errno.EACCES)
 
 
+def is_ours(path: str) -> bool:
+    """Whether an executable of linkspan, of this library or of another, is at `path`."""
+    try:
+        with open(path, "rb") as file:
+            return MARKER in file.read(MARKER_WITHIN)
+    except OSError:
+        return False
+
+
 def type_of_executable(path: str) -> str:
     """The CNI type that the executable at `path` (symbolic links followed) runs out of *this* library, or "".
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from linkspan.cli.group import group
+from tests.harness import ours
 from tests.unit.runtime.world import World
 
 
@@ -19,7 +20,11 @@ class Command:
 
     def __call__(self, *arguments: str, **options: str) -> Result:
         """Run it."""
-        env = {"NETCONFPATH": str(self.world.path), "CONTAINERD_NAMESPACE": "default"}
+        env = {
+            "NETCONFPATH": str(self.world.path),
+            "CONTAINERD_NAMESPACE": "default",
+            "CNI_PATH": f"{ours.ROOT}/plugins/bridge",
+        }
         return CliRunner().invoke(group, arguments, env=env, **options)  # type: ignore[arg-type]
 
     def output(self, *arguments: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,13 @@ def test_an_error_is_no_data_and_has_three_lines(command: Command) -> None:
 def test_the_namespace_is_containerds(command: Command) -> None:
     command.output("network", "create", "--namespace", "k8s.io", "custom")
     assert command.world.network("custom").namespace == "k8s.io"
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_who_has_not_installed_the_plugins_is_told_so(
+    command: Command, tmp_path: Path, present: bool
+) -> None:
+    if present:
+        (tmp_path / "bridge").write_bytes(b"\x7fELF of another suite")
+    done = command("network", "create", "--bin-dir", str(tmp_path), "custom")
+    assert (done.exit_code, "run `linkspan install`" in done.stderr) == (0, True)

@@ -98,13 +98,17 @@ def test_a_network_may_have_ipv6_only(world: World) -> None:
     assert subnets(world) == ["fd00:5::/64"]
 
 
-def test_the_mtu_is_that_of_the_default_routes_link(world: World) -> None:
+@pytest.mark.parametrize(
+    ("of_host", "ipv6", "mtu"),
+    [(1420, False, 1420), (9000, True, 9000), (1500, False, 0), (1200, True, 1280)],
+)
+def test_the_mtu_is_that_of_the_default_routes_link(world: World, of_host: int, ipv6: bool, mtu: int) -> None:
     links = world.host.links()
-    links.create_bridge("wg0", mtu=1420)
+    links.create_bridge("wg0", mtu=of_host)
     links.change("wg0", up=True)
     links.add_route("0.0.0.0/0", ifname="wg0")
-    world.create()
-    assert world.network("custom").mtu == 1420
+    world.create(ipv6=ipv6)
+    assert world.network("custom").mtu == mtu
 
 
 def refused(world: World, error: type[CommandError], **fields: Any) -> CommandError:
