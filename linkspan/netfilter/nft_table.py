@@ -165,6 +165,11 @@ def without_chain(chain: str) -> tuple[str, ...]:
     return (f"add chain {TABLE} {chain}", f"flush chain {TABLE} {chain}", f"delete chain {TABLE} {chain}")
 
 
+def port_table(attachment: Attachment) -> str:
+    """The attachment's own table, of family netdev, for frames of every kind at its host end."""
+    return f"netdev linkspan_{attachment.key[:16]}"
+
+
 _BODY = _skeleton()
 #: The chain whose one rule says that the table has this very skeleton.
 MARKER = f"skeleton_{sha512(chr(10).join(_BODY).encode()).hexdigest()[:8]}"

@@ -118,9 +118,43 @@ def test_a_container_with_macspoofchk_sends_from_its_own_mac_only(host: PrivateH
     assert not outside_answers(host, "box")
     host.run(["ip", "link", "set", "eth0", "address", "02:42:0a:01:00:02"], netns="box")
     chain.check(attachment)
-    host.run(["nft", "flush", "table", "inet", "linkspan"])
+    host.run(["nft", "flush", "ruleset"])
     with pytest.raises(ChainError):
         chain.check(attachment)
+    ours.linkspan(host, "reload")
+    chain.check(attachment)
+    chain.delete(attachment)
+    assert "netdev" not in host.run(["nft", "list", "ruleset"]).stdout
+
+
+#: A frame from the MAC address in argv[1]: EtherType argv[2], to everybody.
+FRAME = """
+import socket, sys
+mac, kind = bytes.fromhex(sys.argv[1].replace(":", "")), bytes.fromhex(sys.argv[2])
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    sock.bind(("eth0", 0))
+    sock.send(bytes([255] * 6) + mac + kind + bytes(46))
+"""
+
+
+@pytest.mark.parametrize("kind", ["0806", "8100", "88a8", "88cc", "0800", "86dd"])
+def test_macspoofchk_keeps_another_s_mac_address_out_of_the_bridge_s_table(
+    host: PrivateHost, kind: str
+) -> None:
+    """ARP, VLAN, QinQ, LLDP, IP: with one such frame a container would get the other's traffic."""
+    chain = network(host, 1, macspoofchk=True)
+    ports = {}
+    for name in ("victim", "attacker"):
+        result = chain.add(Attachment(name, host.add_netns(name)))
+        ports[name] = (result["interfaces"][1]["name"], result["interfaces"][2]["mac"])
+    port, mac = ports["victim"]
+    host.run([sys.executable, "-c", FRAME, mac, "0800"], netns="victim")
+    host.run([sys.executable, "-c", FRAME, mac, kind], netns="attacker")
+    learned = [
+        line for line in host.run(["bridge", "fdb", "show", "br", "br1"]).stdout.splitlines() if mac in line
+    ]
+    assert learned
+    assert all(f"dev {port} " in line for line in learned)
 
 
 def test_a_vlan_is_set_up_or_reported_as_unsupported_by_the_kernel(host: PrivateHost) -> None:

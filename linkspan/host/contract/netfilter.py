@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from linkspan.cni.addresses import Family
+from linkspan.netfilter.nft_text import TABLE
 from linkspan.netfilter.rules import Change, Element, Flow, NftChange
 
 
@@ -52,8 +53,9 @@ class Nftables(Protocol):
     def elements(self, name: str) -> tuple[Element, ...]:
         """All elements of a set or map of ours; none if it does not exist."""
 
-    def chain(self, name: str) -> tuple[str, ...] | None:
-        """The rules of a chain of ours as nft prints them, without handles; None if it does not exist.
+    def chain(self, name: str, table: str = TABLE) -> tuple[str, ...] | None:
+        """The rules of a chain of a table of ours as nft prints them, without handles; None if it does not
+        exist.
 
         For display and tests: the time it takes grows with the whole table.
         """

@@ -87,9 +87,9 @@ class LinuxNftables:
         )
         return tuple(nft_text.parse_elements(name, listing))
 
-    def chain(self, name: str) -> tuple[str, ...] | None:
+    def chain(self, name: str, table: str = TABLE) -> tuple[str, ...] | None:
         """The rules of a chain; None if there is none. Takes longer the more elements the table has."""
-        listing = self._unless_absent(f"list chain {TABLE} {name}")
+        listing = self._unless_absent(f"list chain {table} {name}")
         return nft_text.parse_chain(listing) if listing else None
 
     def count(self, chain: str) -> int:

@@ -14,7 +14,7 @@ from linkspan.netfilter.rules import Element, NftChange
 
 _COMMAND = re.compile(
     r"(?P<verb>add|create|insert|flush|delete) (?P<kind>table|chain|rule|set|map) "
-    + re.escape(TABLE)
+    + f"(?P<table>{re.escape(TABLE)}|netdev linkspan_[0-9a-f]+)"
     + r"(?: (?P<name>\S+))?(?: (?P<rest>.*))?"
 )
 
@@ -35,7 +35,7 @@ class MemoryTable:
 
 
 class MemoryNftables:
-    """Our table in memory: `table` is None until a change adds it.
+    """Our tables in memory: `tables` has those that a change has added, by family and name.
 
     For tests: `available` is False on a host without nftables, and `others` has the rules of foreign tables:
     ("ip cni_hostport", "hostports") -> their texts.
@@ -43,8 +43,19 @@ class MemoryNftables:
 
     def __init__(self, *, available: bool = True) -> None:
         self.available = available
-        self.table: MemoryTable | None = None
+        self.tables: dict[str, MemoryTable] = {}
         self.others: dict[tuple[str, str], list[str]] = {}
+
+    @property
+    def table(self) -> MemoryTable | None:
+        """Our main table."""
+        return self.tables.get(TABLE)
+
+    @table.setter
+    def table(self, table: MemoryTable | None) -> None:
+        self.tables.pop(TABLE, None)
+        if table is not None:
+            self.tables[TABLE] = table
 
     def usable(self) -> bool:
         """See contract.Nftables."""
@@ -52,9 +63,10 @@ class MemoryNftables:
 
     def apply(self, change: NftChange) -> None:
         """See contract.Nftables."""
-        table = self.table.copy() if self.table is not None else None
+        tables = {name: each.copy() for name, each in self.tables.items()}
         for command in change.commands:
-            table = _execute(table, command)
+            _execute(tables, command)
+        table = tables.get(TABLE)
         for name, key in change.remove:
             if table is not None:
                 table.sets.get(name, {}).pop(normal(key), None)
@@ -62,7 +74,7 @@ class MemoryNftables:
             if table is None or element.name not in table.sets:
                 raise _refused(errno.ENOENT, f"no set {element.name}")
             table.sets[element.name][normal(element.key)] = element
-        self.table = table
+        self.tables = tables
 
     def element(self, name: str, key: tuple[str, ...]) -> Element | None:
         """See contract.Nftables."""
@@ -72,9 +84,9 @@ class MemoryNftables:
         """See contract.Nftables."""
         return tuple(self.table.sets.get(name, {}).values()) if self.table is not None else ()
 
-    def chain(self, name: str) -> tuple[str, ...] | None:
+    def chain(self, name: str, table: str = TABLE) -> tuple[str, ...] | None:
         """See contract.Nftables."""
-        rules = self.table.chains.get(name) if self.table is not None else None
+        rules = self.tables[table].chains.get(name) if table in self.tables else None
         return tuple(rules) if rules is not None else None
 
     def count(self, chain: str) -> int:
@@ -87,34 +99,38 @@ class MemoryNftables:
             self.others[table, chain] = [each for each in self.others[table, chain] if not chosen(each)]
 
     def lines(self) -> Iterator[str]:
-        """Every element of our table, and every chain, as a line."""
-        if self.table is not None:
-            for name, elements in self.table.sets.items():
+        """Every element of our tables, and every chain, as a line."""
+        for table in self.tables.values():
+            for name, elements in table.sets.items():
                 yield from (f"nftables {name} {element}" for element in elements.values())
-            yield from (f"nftables {name} {rules}" for name, rules in self.table.chains.items())
+            yield from (f"nftables {name} {rules}" for name, rules in table.chains.items())
 
 
 def _refused(number: int, reason: str) -> KernelRefused:
     return KernelRefused(f"change the nftables table {TABLE}", number, reason)
 
 
-def _execute(table: MemoryTable | None, command: str) -> MemoryTable | None:
+def _execute(tables: dict[str, MemoryTable], command: str) -> None:
     """Execute one nft command of the kinds that plans use; all others would need the real nft."""
     matched = _COMMAND.fullmatch(" ".join(command.split()))
     if matched is None:
         raise _refused(errno.EINVAL, f"the host in memory does not know the command {command!r}")
-    verb, kind, name, rest = matched.group("verb", "kind", "name", "rest")
+    verb, kind, which, name, rest = matched.group("verb", "kind", "table", "name", "rest")
     if kind == "table":
-        return None if verb == "delete" else table or MemoryTable()
-    if table is None:
+        if verb == "delete":
+            tables.pop(which, None)
+        else:
+            tables.setdefault(which, MemoryTable())
+        return
+    if which not in tables:
         raise _refused(errno.ENOENT, f"no table for {command!r}")
+    table = tables[which]
     if kind == "rule":
         _add_rule(table, verb, name, rest)
     elif verb in ("add", "create"):
         _declare(table, kind, name)
     else:
         _clear_or_delete(table.chains if kind == "chain" else table.sets, verb, name)
-    return table
 
 
 def _add_rule(table: MemoryTable, verb: str, chain: str, rule: str) -> None:

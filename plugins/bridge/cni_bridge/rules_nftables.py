@@ -1,23 +1,23 @@
 """The MAC filter (`macspoofchk`) as nft commands. Pure.
 
-A chain of our table is hooked to the ingress of each filtered host end: a packet meets the one rule that
-concerns it, whatever the number of containers.
+A chain is hooked to the ingress of each filtered host end, before anything else there: a frame meets the one
+rule that concerns it, whatever the number of containers. The family is netdev, because a chain of family inet
+sees IP and IPv6 only (net/netfilter/nft_chain_filter.c): with one ARP frame from the MAC address of another
+container, a container would take over its traffic.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkspan.netfilter.nft_table import without_chain
-from linkspan.netfilter.nft_text import TABLE
+from linkspan.netfilter.nft_table import port_table, without_chain
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
 
 
-def chain_name(attachment: Attachment) -> str:
-    """The attachment's chain."""
-    return f"spoof_{attachment.key[:16]}"
+#: The chain in the attachment's own table.
+CHAIN = "ingress"
 
 
 def rule(mac: str) -> str:
@@ -26,16 +26,23 @@ def rule(mac: str) -> str:
 
 
 def commands(attachment: Attachment, mac: str) -> tuple[str, ...]:
-    """Create the chain with its rule, replacing an earlier one."""
-    chain = chain_name(attachment)
-    hook = f'type filter hook ingress device "{attachment.host_veth}" priority raw; policy accept;'
+    """Create the attachment's table with the chain and its rule, replacing an earlier one."""
+    table = port_table(attachment)
+    # nft 1.0.6 has no name for this priority in the family netdev: -300 is `raw`.
+    hook = f'type filter hook ingress device "{attachment.host_veth}" priority -300; policy accept;'
     return (
-        *without_chain(chain),
-        f"add chain {TABLE} {chain} {{ {hook} }}",
-        f"add rule {TABLE} {chain} {rule(mac)}",
+        *removal(attachment),
+        f"add table {table}",
+        f"add chain {table} {CHAIN} {{ {hook} }}",
+        f"add rule {table} {CHAIN} {rule(mac)}",
     )
 
 
 def removal(attachment: Attachment) -> tuple[str, ...]:
-    """Delete the chain; an absent one is fine, an absent table is not."""
-    return without_chain(chain_name(attachment))
+    """Delete the attachment's table, which outlives the interface; an absent one is fine."""
+    return (f"add table {port_table(attachment)}", f"delete table {port_table(attachment)}")
+
+
+def removal_of_earlier_builds(attachment: Attachment) -> tuple[str, ...]:
+    """Delete the chain that earlier builds had in the main table; without that table there is none."""
+    return without_chain(f"spoof_{attachment.key[:16]}")

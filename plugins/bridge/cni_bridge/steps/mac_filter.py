@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from cni_bridge import rules_nftables
 from linkspan.call.transaction import Undo, attempt
 from linkspan.cni.errors import KernelRefused
+from linkspan.netfilter.nft_table import port_table
 from linkspan.netfilter.rules import NftChange
-from linkspan.steps.nft_table import preparation
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
@@ -28,23 +28,24 @@ class FilterMac:
         return attempt(host, lambda: self._apply(host), lambda: remove_mac_filter(host, self.attachment))
 
     def _apply(self, host: Host) -> None:
-        commands = rules_nftables.commands(self.attachment, self.mac)
-        host.nftables.apply(NftChange(commands=(*preparation(host), *commands)))
+        host.nftables.apply(NftChange(commands=rules_nftables.commands(self.attachment, self.mac)))
 
     def missing(self, host: Host) -> list[str]:
         """What is not there, as sentences."""
-        chain = rules_nftables.chain_name(self.attachment)
-        if any(rules_nftables.rule(self.mac) in each for each in host.nftables.chain(chain) or ()):
+        table = port_table(self.attachment)
+        rules = host.nftables.chain(rules_nftables.CHAIN, table) or ()
+        if any(rules_nftables.rule(self.mac) in each for each in rules):
             return []
-        return [f"frames with foreign MAC addresses are not dropped: the nftables chain {chain} has no rule"]
+        return [f"frames with foreign MAC addresses are not dropped: the nftables table {table} has no rule"]
 
 
 def remove_mac_filter(host: Host, attachment: Attachment) -> None:
     """Remove an attachment's MAC filter, if there is one, without listing anything."""
     if not host.nftables.usable():
         return
+    host.nftables.apply(NftChange(commands=rules_nftables.removal(attachment)))
     try:
-        host.nftables.apply(NftChange(commands=rules_nftables.removal(attachment)))
+        host.nftables.apply(NftChange(commands=rules_nftables.removal_of_earlier_builds(attachment)))
     except KernelRefused as error:
         if error.errno != errno.ENOENT:
             raise

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cni_bridge.rules_nftables import chain_name
 from linkspan.host.contract import PortVlans
+from linkspan.netfilter.nft_table import port_table
 from tests.harness.bridge import BACKENDS, GUARDED, ONE, PLAIN, TAGGED, VETH, links, masquerading
 from tests.harness.memory import BOX, Desk
 
@@ -121,6 +121,5 @@ def test_check_finds_a_missing_vlan(desk: Desk, lost: int) -> None:
 def test_check_finds_a_flushed_mac_filter(desk: Desk) -> None:
     desk.call("ADD", GUARDED)
     before = desk.call("CHECK", GUARDED)
-    assert desk.host.nftables.table is not None
-    desk.host.nftables.table.chains[chain_name(ONE)].clear()
+    del desk.host.nftables.tables[port_table(ONE)]
     assert (before.code, desk.call("CHECK", GUARDED).code) == (0, 103)

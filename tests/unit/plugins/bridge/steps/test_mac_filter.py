@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from cni_bridge.rules_nftables import chain_name
+from cni_bridge.rules_nftables import CHAIN
+from linkspan.netfilter.nft_table import port_table
 from tests.harness.bridge import GUARDED, ONE
 from tests.harness.memory import Desk
 
 
 def guard(desk: Desk) -> tuple[str, ...]:
-    return desk.host.nftables.chain(chain_name(ONE)) or ()
+    return desk.host.nftables.chain(CHAIN, port_table(ONE)) or ()
 
 
 def test_only_frames_with_the_container_s_mac_address_pass(desk: Desk) -> None:
@@ -19,7 +20,7 @@ def test_only_frames_with_the_container_s_mac_address_pass(desk: Desk) -> None:
 def test_del_removes_the_filter_after_the_configuration_was_edited(desk: Desk) -> None:
     desk.call("ADD", GUARDED)
     assert desk.call("DEL", {"type": "bridge", "bridge": "br0"}).status == 0
-    assert desk.host.nftables.chain(chain_name(ONE)) is None
+    assert desk.host.nftables.chain(CHAIN, port_table(ONE)) is None
 
 
 def test_two_containers_have_a_filter_each(desk: Desk) -> None:
