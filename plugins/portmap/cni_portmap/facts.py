@@ -15,6 +15,7 @@ from linkspan.call.records import Records
 from linkspan.cni.addresses import FAMILIES, Family, family_of, without_prefix
 from linkspan.cni.model import Attachment, Result
 from linkspan.netfilter.backend import Backend
+from linkspan.netfilter.iptables_text import network
 from linkspan.netfilter.rules import Flow
 from linkspan.steps.backend import choose
 from linkspan.steps.bridge_ports import filters_bridged
@@ -63,6 +64,7 @@ class Publication:
     Addresses are the container's in CIDR form, "" without one of that family. `host_link` is the host's link
     that exists as long as the attachment does, "" if none is known; `interface` is the host's interface
     towards the container. `hairpin` is whether hairpin mode of the bridge port `host_link` is ours.
+    Raises ValueError for an address that is not one, as a damaged record may have.
     """
 
     attachment: Attachment
@@ -76,8 +78,9 @@ class Publication:
 
     def __post_init__(self) -> None:
         for family in self.families:
-            if ipaddress.ip_interface(self.address(family)).version != family:
-                raise ValueError(f"{self.address(family)} is not an IPv{family} address")
+            address = network(self.address(family))
+            if family_of(address) != family:
+                raise ValueError(f"{address} is not an IPv{family} address")
 
     def address(self, family: Family) -> str:
         """The container's address of a family in CIDR form, or ""."""
