@@ -88,8 +88,12 @@ class Record:
 
 
 def _addresses(value: Any) -> tuple[str, ...] | None:
-    valid = isinstance(value, list) and all(parse_cidr(each) for each in value)
-    return tuple(value) if valid else None
+    return tuple(value) if isinstance(value, list) and all(map(_is_interface, value)) else None
+
+
+def _is_interface(text: Any) -> bool:
+    found = parse_cidr(text)
+    return found is not None and found[1] <= found[0].max_prefixlen
 
 
 def read_facts(request: Request, config: Config, host: Host) -> Facts:

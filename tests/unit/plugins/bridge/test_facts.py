@@ -36,6 +36,7 @@ def test_keys_that_an_earlier_version_did_not_write_are_empty() -> None:
     [
         {"addresses": "10.5.0.2/24"},
         {"addresses": ["x"]},
+        {"addresses": ["10.5.0.2/33"]},
         {"backend": "pf"},
         {"ipam": "host-local"},
         {"guarded": 0},
