@@ -7,6 +7,7 @@ Nothing else knows these paths.
         locks/NAME                 locks of attachments (one file a plugin), port claims, address owners
         ports/PROTOCOL/PORT/       claims of one host port
         firewall/ADDRESS           the attachment that an address's firewall rules belong to
+        localnet/BRIDGE/           a file for each attachment that needs 127.0.0.1 to be routed to a bridge
         internal/BRIDGE            marks a bridge of an internal network
         released/POOL              the addresses of a pool that were given back last
         SERVICE.sock .lock .log    of a long-lived process: socket, the lock that makes it the only one, log
@@ -113,6 +114,14 @@ def address_owners(state: str) -> str:
 def internal_mark(state: str, bridge: str) -> str:
     """The file that marks the bridge of an internal network."""
     return f"{state}/internal/{bridge}"
+
+
+def routed_loopback(state: str, interface: str = "") -> str:
+    """The folder that has a file for each attachment that needs 127.0.0.1 to be routed to an interface.
+
+    Without an interface the folder of all of these.
+    """
+    return f"{state}/localnet/{interface}".rstrip("/")
 
 
 def released(state: str, pool: str) -> str:

@@ -17,6 +17,8 @@ are elements:
     internal_self        bridge . bridge: those ports
     fenced               bridge: isolated from other such bridges, except for published ports
     fenced_open          bridge . bridge: isolated, but not its own ports from each other
+    relayed{4,6}         protocol . port -> port of the relay: on every loopback address of the host
+    relayed4_at          protocol . address . port -> the same, on one loopback address
 
 Sources: nft(8) of nftables 1.0; priorities of include/uapi/linux/netfilter_ipv4.h (dstnat is -100,
 srcnat 100, raw -300).
@@ -29,6 +31,7 @@ from hashlib import sha512
 from typing import TYPE_CHECKING
 
 from linkspan.cni.addresses import Family, family_of
+from linkspan.netfilter import relay
 from linkspan.netfilter.nft_text import TABLE
 from linkspan.netfilter.rules import NFT_FAMILY, Element
 
@@ -73,6 +76,7 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("set", "internal_self", "ifname . ifname"),
     ("set", "fenced", "ifname"),
     ("set", "fenced_open", "ifname . ifname"),
+    *relay.DECLARED,
 )
 
 #: base chain -> its hook. Ports are translated before iptables does it (at -100), so that no stale or foreign
@@ -122,7 +126,13 @@ RULES: dict[str, tuple[str, ...]] = {
         "ip daddr 127.0.0.0/8 return",
         "fib daddr type local jump published",
     ),
-    "output": (_exempt(4), _exempt(6), "ip6 daddr ::1 return", "fib daddr type local jump published"),
+    "output": (
+        _exempt(4),
+        _exempt(6),
+        *relay.OUTPUT,
+        "ip6 daddr ::1 return",
+        "fib daddr type local jump published",
+    ),
     "published": (*_published(4), *_published(6)),
     "postrouting": (
         "ct status dnat ip daddr vmap @hairpin4",

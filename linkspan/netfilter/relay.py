@@ -14,12 +14,14 @@ from ipaddress import ip_address
 from typing import Any
 
 from linkspan.cni.addresses import Family
-from linkspan.netfilter.rules import Element, Match, Rule
+from linkspan.netfilter.rules import Element, Flow, Match, Rule
 
 #: What can be relayed.
 PROTOCOLS = ("tcp", "udp")
 #: The destinations of a port that is published on every loopback address of a family.
 LOOPBACK: Mapping[Family, str] = {4: "127.0.0.0/8", 6: "::1"}
+#: Where the kernel redirects to in OUTPUT (net/netfilter/nf_nat_redirect.c).
+REDIRECTED_TO: Mapping[Family, str] = {4: "127.0.0.1", 6: "::1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class RelayedPort:
 
 
 #: The maps of our nftables table, as (kind, name, type), and the rules of its chain in OUTPUT that use them.
-MAPS: tuple[tuple[str, str, str], ...] = (
+DECLARED: tuple[tuple[str, str, str], ...] = (
     ("map", "relayed4", "inet_proto . inet_service : inet_service"),
     ("map", "relayed4_at", "inet_proto . ipv4_addr . inet_service : inet_service"),
     ("map", "relayed6", "inet_proto . inet_service : inet_service"),
@@ -82,6 +84,19 @@ OUTPUT: tuple[str, ...] = tuple(
 )
 
 
+def flows(ports: Iterable[RelayedPort]) -> Iterator[Flow]:
+    """The tracked flows that were redirected for these ports: of udp, whose flows never end by themselves."""
+    for each in ports:
+        if each.protocol == "udp":
+            yield Flow(
+                family=each.family,
+                protocol=each.protocol,
+                to_port=each.host_port,
+                to_address=each.host_ip,
+                reply_from=REDIRECTED_TO[each.family],
+            )
+
+
 def elements(ports: Iterable[RelayedPort], comment: str) -> Iterator[Element]:
     """The elements of our nftables table (maps `relayed*`) that redirect these ports."""
     for each in ports:
@@ -92,15 +107,6 @@ def elements(ports: Iterable[RelayedPort], comment: str) -> Iterator[Element]:
             value=str(each.redirect),
             comment=comment,
         )
-
-
-def nft_rules(ports: Iterable[RelayedPort], condition: str) -> Iterator[str]:
-    """Rules of an nftables chain that redirect these ports for packets that match a condition too."""
-    for each in ports:
-        ip = "ip6" if each.family == 6 else "ip"
-        destination = each.host_ip or LOOPBACK[each.family]
-        match = f"{ip} daddr {destination} {each.protocol} dport {each.host_port}"
-        yield f"{condition} {match} redirect to :{each.redirect}"
 
 
 def iptables_rules(ports: Iterable[RelayedPort]) -> Iterator[Rule]:

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from linkspan.cni.addresses import Family
+from linkspan.netfilter.relay import REDIRECTED_TO
 
-#: The address family of a socket, and where OUTPUT redirects to (net/netfilter/nf_nat_redirect.c).
+#: The address family of a socket.
 AF = {4: socket.AF_INET, 6: socket.AF_INET6}
-REDIRECTED_TO = {4: "127.0.0.1", 6: "::1"}
 _KINDS = {
     "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
     "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),

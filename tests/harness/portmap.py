@@ -41,10 +41,11 @@ def publication(*mappings: PortMapping, **keys: Any) -> Publication:
 
 
 class PortmapDesk:
-    """A desk whose container c1 is on the bridge; `add` publishes for it."""
+    """A desk whose container c1 is on the bridge; `call` publishes for it. `keys` are of every configuration."""
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, **keys: Any) -> None:
         self.backend = backend
+        self.keys = {"dropDirectAccess": True, **keys}
         self.runtime = Desk()
         self.runtime.call("ADD", BRIDGE)
         self.attached = self.runtime.result
@@ -55,12 +56,19 @@ class PortmapDesk:
         return self.runtime.host
 
     def call(self, verb: str, ports: list[dict[str, Any]] | None = None, **keys: Any) -> Any:
-        config = portmap(self.backend, ports, prevResult=self.attached, dropDirectAccess=True, **keys)
+        config = portmap(self.backend, ports, prevResult=self.attached, **{**self.keys, **keys})
         return self.runtime.call(verb, config)
+
+    def second(self) -> dict[str, Any]:
+        """The configuration for another container, which publishes another port."""
+        return portmap(self.backend, [{"hostPort": 8081, "containerPort": 80}], **self.keys)
 
     def own(self) -> frozenset[str]:
         """What of the host's state tells of the container's ports or is a file of ours."""
-        words = ("8080", "portmap", "/ports/", "CNI-DN", "CNI-SHIELD-", "published4", "shielded4 Element")
+        words = (
+            *("8080", "portmap", "/ports/", "CNI-DN", "CNI-SHIELD-", "published4", "shielded4 Element"),
+            "/localnet/",
+        )
         shared = ("/locks/",)
         return frozenset(
             line

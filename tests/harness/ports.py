@@ -91,7 +91,7 @@ class PortsProcess:
         until(lambda: pid not in self.pids(), "the end of the ports process")
 
     def _add_nftables(self, ports: tuple[RelayedPort, ...]) -> None:
-        maps = [f"add {kind} inet relay {name} {{ type {of}; }}" for kind, name, of in relay.MAPS]
+        maps = [f"add {kind} inet relay {name} {{ type {of}; }}" for kind, name, of in relay.DECLARED]
         elements = [
             f"add element inet relay {each.name} {{ {' . '.join(each.key)} : {each.value} }}"
             for each in relay.elements(ports, "")

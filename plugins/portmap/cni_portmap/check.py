@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,18 @@ from cni_portmap import rules_iptables, rules_nftables
 from cni_portmap.facts import Publication, read_facts, recorded
 from cni_portmap.plan import listener_warnings, publication_of
 from cni_portmap.steps import claims
+from linkspan.cni.addresses import FAMILIES
+from linkspan.netfilter import relay
 from linkspan.netfilter.nft_table import owned
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.forwarding import accept_forwarding
+from linkspan.steps.relay import relayed
 
 if TYPE_CHECKING:
     from cni_portmap.config import Config
     from linkspan.cni.model import Request
     from linkspan.host.contract import Host
+    from linkspan.netfilter.relay import RelayedPort
     from linkspan.netfilter.rules import Element
 
 
@@ -36,20 +40,38 @@ def problems(request: Request, config: Config, host: Host) -> list[str]:
     publication = publication_of(request, config, facts, facts.backend)
     for each in listener_warnings(publication, facts):
         host.warn(each)
-    return missing(host, publication)
+    if not publication.relays:
+        return missing(host, publication)
+    expected = publication.relayed_ports()
+    present = relayed(host, request.attachment)
+    return [*_not_relayed(host, expected, present), *missing(host, replace(publication, relayed=present))]
+
+
+def _not_relayed(
+    host: Host, expected: Iterable[RelayedPort], present: Iterable[RelayedPort]
+) -> Iterator[str]:
+    """The ports that are not relayed as they should be, as sentences; without IPv6 those of ::1 are not."""
+    without_ipv6 = host.links().sysctl("ipv6/conf/lo/disable_ipv6") != "0"
+    targets = {each.key: (each.address, each.container_port) for each in present}
+    for each in expected:
+        if targets.get(each.key) != (each.address, each.container_port) and not (
+            each.family == 6 and without_ipv6
+        ):
+            where = each.host_ip or relay.LOOPBACK[each.family]
+            yield f"{each.host_port}/{each.protocol} of {where} is not relayed to {each.address}"
 
 
 def missing(host: Host, publication: Publication) -> list[str]:
     """What of a publication's rules is not there, as sentences."""
     found = _missing_elements if publication.backend == "nftables" else _missing_rules
-    accepted = publication.families if publication.all_entries() else ()
+    accepted = publication.families if any(map(publication.translated, FAMILIES)) else ()
     return [*found(host, publication), *accept_forwarding(publication.interface, accepted).missing(host)]
 
 
 def _missing_rules(host: Host, publication: Publication) -> list[str]:
     return [
         sentence
-        for family in publication.families
+        for family in publication.rule_families
         for sentence in iptables.missing(host, family, rules_iptables.changes(publication, family))
     ]
 

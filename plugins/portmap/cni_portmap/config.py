@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Request
 
 Protocol = Literal["tcp", "udp", "sctp"]
+#: How connections to 127.0.0.1 and ::1 reach a container: routed by the kernel, or relayed by a process.
+Localhost = Literal["", "relay"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 DEFAULT_MARK_BIT = 13
 
@@ -38,6 +40,11 @@ class PortMapping:
             ipaddress.ip_address(self.host_ip)
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether only the host itself may use it."""
+        return bool(self.host_ip) and ipaddress.ip_address(self.host_ip).is_loopback
+
+    @property
     def families(self) -> tuple[Family, ...]:
         """The families whose host addresses it is published on."""
         return (family_of(self.host_ip),) if self.host_ip else FAMILIES
@@ -48,13 +55,16 @@ class PortMapping:
         return "" if self.host_ip in ("", "0.0.0.0", "::") else self.host_ip  # noqa: S104  not bound to
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any], path: str) -> PortMapping:
-        """One mapping as the runtime wrote it. Raises InvalidConfig, and UnsupportedField for ::1."""
+    def from_json(cls, document: Mapping[str, Any], path: str, localhost: Localhost = "") -> PortMapping:
+        """One mapping as the runtime wrote it.
+
+        Raises InvalidConfig, and UnsupportedField for ::1 unless it is relayed.
+        """
         return cls(
             host_port=_port(document, "hostPort", path),
             container_port=_port(document, "containerPort", path),
             protocol=_protocol(document, path),
-            host_ip=_host_ip(document, path),
+            host_ip=_host_ip(document, path, localhost),
         )
 
 
@@ -71,6 +81,7 @@ class Config:
     conditions_v4: tuple[str, ...] = ()
     conditions_v6: tuple[str, ...] = ()
     drop_direct_access: bool = False
+    localhost: Localhost = ""
 
     @property
     def is_empty(self) -> bool:
@@ -84,8 +95,9 @@ class Config:
         Raises InvalidConfig, UnsupportedField.
         """
         document = request.config
+        localhost = _localhost(document)
         config = cls(
-            mappings=_mappings(request.runtime_config.get("portMappings")),
+            mappings=_mappings(request.runtime_config.get("portMappings"), localhost),
             backend=document.get("backend") or "",
             snat=document.get("snat", True),
             masq_all=document.get("masqAll", False),
@@ -94,6 +106,7 @@ class Config:
             conditions_v4=strings(document.get("conditionsV4")),
             conditions_v6=strings(document.get("conditionsV6")),
             drop_direct_access=document.get("dropDirectAccess", False),
+            localhost=localhost,
         )
         for name, words in config._all_conditions():
             _check_words(name, words)
@@ -122,12 +135,25 @@ class Config:
         yield "conditionsV6", self.conditions_v6
 
 
-def _mappings(value: Sequence[Mapping[str, Any]] | None) -> tuple[PortMapping, ...]:
+def _localhost(document: Mapping[str, Any]) -> Localhost:
+    value = document.get("localhost") or ""
+    if value not in get_args(Localhost):
+        raise InvalidConfig(f"$.localhost: {value[:40]!r} is unknown", 'use "relay", or remove the key')
+    conditions = [each for each in ("conditionsV4", "conditionsV6") if document.get(each)]
+    if value and conditions:
+        raise InvalidConfig(
+            f'$.localhost: "relay" excludes {conditions[0]}: what is relayed is matched by its port alone',
+            "remove one of the two",
+        )
+    return "relay" if value else ""
+
+
+def _mappings(value: Sequence[Mapping[str, Any]] | None, localhost: Localhost) -> tuple[PortMapping, ...]:
     """Each mapping once. Raises InvalidConfig if one host port leads to two container ports."""
     mappings: dict[tuple[str, int, str], PortMapping] = {}
     for index, document in enumerate(value or ()):
         path = f"$.runtimeConfig.portMappings[{index}]"
-        mapping = PortMapping.from_json(document, path)
+        mapping = PortMapping.from_json(document, path, localhost)
         key = (mapping.protocol, mapping.host_port, mapping.host_ip)
         if mappings.setdefault(key, mapping) != mapping:
             raise InvalidConfig(
@@ -152,7 +178,7 @@ def _protocol(document: Mapping[str, Any], path: str) -> Protocol:
     return found
 
 
-def _host_ip(document: Mapping[str, Any], path: str) -> str:
+def _host_ip(document: Mapping[str, Any], path: str, localhost: Localhost) -> str:
     value = document.get("hostIP") or ""
     if not value:
         return ""
@@ -162,10 +188,10 @@ def _host_ip(document: Mapping[str, Any], path: str) -> str:
         raise InvalidConfig(
             f"{path}.hostIP: {value[:40]!r} is not an IP address", "an IPv4 or IPv6 address of the host"
         ) from None
-    if address.version == 6 and address.is_loopback:
+    if address.version == 6 and address.is_loopback and not localhost:
         raise UnsupportedField(
             f"{path}.hostIP: {value} cannot be published on",
-            "the kernel cannot translate connections to ::1; publish on 127.0.0.1, or another IPv6 address",
+            'set $.localhost to "relay", or publish on another address: the kernel cannot translate to ::1',
         )
     return str(address)
 

@@ -9,13 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cni_portmap import NAME
-from cni_portmap.config import PROTOCOLS, Config, Protocol
+from cni_portmap.config import PROTOCOLS, Config, PortMapping, Protocol
 from linkspan.call.decode import from_json
 from linkspan.call.records import Records
 from linkspan.cni.addresses import FAMILIES, Family, family_of, without_prefix
 from linkspan.cni.model import Attachment, Result
+from linkspan.netfilter import relay
 from linkspan.netfilter.backend import Backend
 from linkspan.netfilter.iptables_text import network
+from linkspan.netfilter.relay import RelayedPort
 from linkspan.netfilter.rules import Flow
 from linkspan.steps.backend import choose
 from linkspan.steps.bridge_ports import filters_bridged
@@ -48,7 +50,12 @@ class Entry:
     @property
     def on_loopback(self) -> bool:
         """Whether only the host itself may use it."""
-        return self.host_ip.startswith("127.")
+        return self.host_ip.startswith("127.") or self.host_ip == "::1"
+
+    @property
+    def reaches_loopback(self) -> bool:
+        """Whether a loopback address of the host is among those that it is published on."""
+        return not self.host_ip or self.on_loopback
 
     @property
     def target(self) -> str:
@@ -63,7 +70,9 @@ class Publication:
 
     Addresses are the container's in CIDR form, "" without one of that family. `host_link` is the host's link
     that exists as long as the attachment does, "" if none is known; `interface` is the host's interface
-    towards the container. `hairpin` is whether hairpin mode of the bridge port `host_link` is ours.
+    towards the container. `hairpin` is whether hairpin mode of the bridge port `host_link` is ours. `relayed`
+    are the ports of loopback addresses that are relayed, None before they are.
+
     Raises ValueError for an address that is not one, as a damaged record may have.
     """
 
@@ -75,6 +84,7 @@ class Publication:
     host_link: str = ""
     interface: str = ""
     hairpin: bool = False
+    relayed: tuple[RelayedPort, ...] | None = None
 
     def __post_init__(self) -> None:
         for family in self.families:
@@ -92,34 +102,79 @@ class Publication:
 
     def entries(self, family: Family) -> tuple[Entry, ...]:
         """The host ports of a family, each once, those on one address first."""
-        address = without_prefix(self.address(family))
         found = {
             (each.protocol, each.host_port, each.one_address): Entry(
                 family=family,
                 protocol=each.protocol,
                 host_ip=each.one_address,
                 host_port=each.host_port,
-                address=address,
+                address=self._target(each, family),
                 container_port=each.container_port,
             )
             for each in self.config.mappings
-            if address and family in each.families
+            if family in each.families and self._target(each, family)
         }
         return tuple(sorted(found.values(), key=lambda entry: not entry.host_ip))
+
+    def _target(self, mapping: PortMapping, family: Family) -> str:
+        """The container's address that a mapping's host ports of a family lead to, or ""."""
+        own = without_prefix(self.address(family))
+        if own or not (self.relays and mapping.on_loopback):
+            return own
+        return without_prefix(self.address4 or self.address6)
 
     def all_entries(self) -> tuple[Entry, ...]:
         """The host ports of both families."""
         return tuple(entry for family in FAMILIES for entry in self.entries(family))
+
+    def translated(self, family: Family) -> tuple[Entry, ...]:
+        """Those of the entries that the kernel translates: all that are not only relayed."""
+        return tuple(each for each in self.entries(family) if not (self.relays and each.on_loopback))
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families of the container's addresses."""
         return tuple(each for each in FAMILIES if self.address(each))
 
+    @property
+    def rule_families(self) -> tuple[Family, ...]:
+        """The families that it has rules of: a relayed port may be of another family than the container."""
+        return tuple(each for each in FAMILIES if self.address(each) or self.entries(each))
+
+    @property
+    def relays(self) -> bool:
+        """Whether ports of loopback addresses are relayed."""
+        return self.config.localhost == "relay"
+
+    def relayed_ports(self) -> tuple[RelayedPort, ...]:
+        """The ports that are relayed, or before they are, those to relay."""
+        if self.relayed is not None:
+            return self.relayed
+        return tuple(
+            RelayedPort(
+                family=each.family,
+                protocol=each.protocol,
+                host_ip=each.host_ip,
+                host_port=each.host_port,
+                address=each.address,
+                container_port=each.container_port,
+            )
+            for each in self.all_entries()
+            if self.relays and each.reaches_loopback and each.protocol in relay.PROTOCOLS
+        )
+
+    def not_relayed(self) -> tuple[Entry, ...]:
+        """The ports of one loopback address whose protocol cannot be relayed."""
+        return tuple(
+            each
+            for each in self.all_entries()
+            if self.relays and each.on_loopback and each.protocol not in relay.PROTOCOLS
+        )
+
     def routes_loopback(self) -> bool:
         """Whether the host's own 127.0.0.1 is to reach the container, so that the kernel must route it."""
-        entries = self.entries(4) if self.config.snat and self.interface else ()
-        return any(not each.host_ip or each.on_loopback for each in entries)
+        routed = self.config.snat and self.interface and not self.relays
+        return bool(routed) and any(each.reaches_loopback for each in self.entries(4))
 
     def shielded(self, family: Family) -> str:
         """The container's address that accepts no direct access, without its prefix length, or ""."""
@@ -130,7 +185,7 @@ class Publication:
         return tuple(
             each.host_ip
             for each in self.config.mappings
-            if each.host_ip and not any(self.address(family) for family in each.families)
+            if each.host_ip and not any(self._target(each, family) for family in each.families)
         )
 
     def flows(self, *, of_container: bool) -> Iterator[Flow]:
@@ -147,6 +202,8 @@ class Publication:
                     to_address=each.host_ip,
                     reply_from=each.address if of_container else "",
                 )
+        if of_container:
+            yield from relay.flows(self.relayed_ports())
 
     def to_record(self) -> dict[str, Any]:
         """As JSON; `Records` adds the attachment's words."""

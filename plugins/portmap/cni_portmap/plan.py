@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import rules_iptables, rules_nftables
 from cni_portmap.facts import Facts, Publication, first_address
-from cni_portmap.steps.publish import Claim, DeleteFlows, RouteLoopback
+from cni_portmap.steps.loopback import Relay, RouteLoopback
+from cni_portmap.steps.publish import Claim, DeleteFlows
 from cni_portmap.steps.withdraw import Withdraw
+from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.model import Result
 from linkspan.steps.bridge_ports import EnableHairpin
 from linkspan.steps.extras import Warn
@@ -58,10 +60,11 @@ def publication_of(request: Request, config: Config, facts: Facts, backend: Back
 
 def rules_of(publication: Publication) -> Plan:
     """The steps that make the rules, which is all that a reload repeats."""
+    routed = RouteLoopback(publication.interface, publication.attachment)
     return (
         *_forwarding(publication),
-        *_publishing(publication),
-        *((RouteLoopback(publication.interface),) if publication.routes_loopback() else ()),
+        *((Relay(publication, _publishing),) if publication.relays else _publishing(publication)),
+        *((routed,) if publication.routes_loopback() else ()),
         *((EnableHairpin(publication.host_link),) if publication.hairpin else ()),
     )
 
@@ -70,6 +73,9 @@ def warnings(publication: Publication, facts: Facts) -> Iterator[str]:
     """What the user should know about a publication that succeeds."""
     for address in publication.unreachable():
         yield f"portmap: nothing is published on {address}: the container has no address of that family"
+    for each in publication.not_relayed():
+        port = f"{each.host_port}/{each.protocol}"
+        yield f"portmap: {port} is not published on {each.host_ip}: only tcp and udp are relayed"
     yield from listener_warnings(publication, facts)
 
 
@@ -85,7 +91,7 @@ def listener_warnings(publication: Publication, facts: Facts) -> Iterator[str]:
 
 
 def _forwarding(publication: Publication) -> Plan:
-    if not publication.all_entries():
+    if not any(publication.translated(family) for family in FAMILIES):
         return ()
     return (accept_forwarding(publication.interface, publication.families),)
 
@@ -98,5 +104,5 @@ def _publishing(publication: Publication) -> Plan:
         ApplyIptables(
             family, rules_iptables.changes(publication, family), rules_iptables.removals(publication, family)
         )
-        for family in publication.families
+        for family in publication.rule_families
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from linkspan.cni.errors import InvalidConfig
-from linkspan.netfilter import iptables_names
+from linkspan.netfilter import iptables_names, relay
 from linkspan.netfilter.iptables_names import comment
 from linkspan.netfilter.rules import Change, Jump, Match, Rule
 
@@ -77,12 +77,15 @@ def removals_by_name(attachment: Attachment) -> Mapping[str, Change]:
     }
 
 
+def loopback_guard_removal(interface: str) -> Mapping[str, Change]:
+    """What removes the guard of the host's loopback network: table -> change, IPv4 only."""
+    return {"raw": Change(remove=(("PREROUTING", _drop_to_loopback(interface)),))}
+
+
 def bridge_removals(bridge: str, family: Family) -> Mapping[str, Change]:
     """What removes the rules of one family that name a bridge: table -> change."""
     found = {"mangle": Change(remove=((SHIELD, _pass_from(bridge)),))}
-    if family == 4:
-        found["raw"] = Change(remove=(("PREROUTING", _drop_to_loopback(bridge)),))
-    return found
+    return {**found, **loopback_guard_removal(bridge)} if family == 4 else found
 
 
 def _publish(publication: Publication, family: Family) -> Change:
@@ -163,7 +166,9 @@ def _owner(attachment: Attachment) -> Match:
 
 
 def _translations(publication: Publication, family: Family) -> Iterator[Rule]:
-    for entry in publication.entries(family):
+    # Before any mark: what is redirected is not to be masqueraded.
+    yield from relay.iptables_rules(each for each in publication.relayed_ports() if each.family == family)
+    for entry in publication.translated(family):
         for source in _masqueraded(publication, family):
             yield _rule(entry, publication.config.external_set_mark_chain or SET_MARK, source=source)
         yield _dnat(entry)
@@ -175,7 +180,8 @@ def _masqueraded(publication: Publication, family: Family) -> tuple[str, ...]:
         return ()
     if publication.config.masq_all:
         return ("",)
-    return (publication.subnet(family), *(("127.0.0.1",) if family == 4 else ()))
+    from_loopback = family == 4 and not publication.relays
+    return (publication.subnet(family), *(("127.0.0.1",) if from_loopback else ()))
 
 
 def _dnat(entry: Entry) -> Rule:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from linkspan.cni.addresses import FAMILIES, Family
-from linkspan.netfilter import nft_table
+from linkspan.netfilter import nft_table, relay
 from linkspan.netfilter.rules import NFT_FAMILY, Element, NftChange
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAPS = tuple(
         f"hairpin{family}",
         f"shielded{family}",
     )
-)
+) + tuple(name for _, name, _ in relay.DECLARED)
 
 
 def change(publication: Publication) -> NftChange:
@@ -40,31 +40,39 @@ def change(publication: Publication) -> NftChange:
 
 def elements(publication: Publication) -> tuple[Element, ...]:
     """The elements that are the attachment's own."""
-    return tuple(each for family in FAMILIES for each in _elements(publication, family))
+    note = nft_table.comment(publication.attachment)
+    return (
+        *(each for family in FAMILIES for each in _elements(publication, family)),
+        *relay.elements(publication.relayed_ports(), note),
+    )
 
 
 def shared_elements(publication: Publication) -> tuple[Element, ...]:
-    """The elements of the bridge, which stay."""
+    """The elements of the bridge."""
     bridge = publication.interface
-    loopback = Element(name="localnet", key=(bridge,), comment=f"127.0.0.1 is published towards {bridge}")
     inside = Element(name="inside", key=(bridge,), comment=f"containers are behind {bridge}")
     return (
-        *((loopback,) if publication.routes_loopback() else ()),
+        *((loopback_guard(bridge),) if publication.routes_loopback() else ()),
         *((inside,) if publication.config.drop_direct_access and bridge else ()),
     )
+
+
+def loopback_guard(bridge: str) -> Element:
+    """Packets from a bridge to the host's loopback network are dropped."""
+    return Element(name="localnet", key=(bridge,), comment=f"127.0.0.1 is published towards {bridge}")
 
 
 def subnet_chains(publication: Publication) -> Iterator[nft_table.RegularChain]:
     """The chains, shared by a subnet, that masquerade connections whose replies would bypass the host."""
     for family in FAMILIES:
-        if publication.entries(family) and publication.config.snat:
+        if publication.translated(family) and publication.config.snat:
             yield _hairpin_chain(publication, family), _hairpin_rules(publication, family)
 
 
 def conditional_chains(publication: Publication) -> Iterator[nft_table.RegularChain]:
     """The attachment's own chains, of ports that are published under conditions."""
     for family in FAMILIES:
-        if publication.entries(family) and publication.config.conditions(family):
+        if publication.translated(family) and publication.config.conditions(family):
             yield (
                 conditional_chain(publication.attachment, family),
                 tuple(_conditional_rules(publication, family)),
@@ -77,7 +85,7 @@ def conditional_chain(attachment: Attachment, family: Family) -> str:
 
 
 def _elements(publication: Publication, family: Family) -> Iterator[Element]:
-    entries = publication.entries(family)
+    entries = publication.translated(family)
     note = nft_table.comment(publication.attachment)
     for entry in entries:
         yield _port(publication, entry, note)
@@ -117,6 +125,6 @@ def _hairpin_rules(publication: Publication, family: Family) -> tuple[str, ...]:
 def _conditional_rules(publication: Publication, family: Family) -> Iterator[str]:
     ip = NFT_FAMILY[family]
     condition = " ".join(publication.config.conditions(family))
-    for entry in publication.entries(family):
+    for entry in publication.translated(family):
         at = f"{ip} daddr {entry.host_ip} " if entry.host_ip else ""
         yield f"{condition} {at}{entry.protocol} dport {entry.host_port} dnat {ip} to {entry.target}"

@@ -8,7 +8,7 @@ import pytest
 
 from linkspan.netfilter import relay
 from linkspan.netfilter.relay import RelayedPort
-from linkspan.netfilter.rules import Element, Match, Rule
+from linkspan.netfilter.rules import Element, Flow, Match, Rule
 
 EVERY = RelayedPort(
     family=4,
@@ -63,10 +63,9 @@ def test_ipv6_has_one_loopback_address() -> None:
     )
 
 
-def test_conditional_port_is_redirected_where_the_condition_matches() -> None:
-    assert tuple(relay.nft_rules([EVERY, SIX], "meta skuid 0")) == (
-        "meta skuid 0 ip daddr 127.0.0.0/8 tcp dport 8080 redirect to :61000",
-        "meta skuid 0 ip6 daddr ::1 tcp dport 8080 redirect to :61000",
+def test_only_udp_has_flows_that_outlive_the_port() -> None:
+    assert tuple(relay.flows([EVERY, ONE])) == (
+        Flow(family=4, protocol="udp", to_port=8080, to_address="127.0.0.1", reply_from="127.0.0.1"),
     )
 
 

@@ -1,6 +1,4 @@
-"""What publishing needs besides rules: claims with a record, 127.0.0.1 routed, and no flows that lead
-elsewhere.
-"""
+"""What publishing needs besides rules: claims with a record, and no flows that lead elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import NAME
 from cni_portmap.steps import claims
+from cni_portmap.steps.loopback import stop_relaying
 from cni_portmap.steps.withdraw import delete_flows, unpublish, withdraw, withdraw_locked
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, attempt, keep
-from linkspan.steps.extras import optional
 
 if TYPE_CHECKING:
     from cni_portmap.facts import Publication
@@ -48,23 +46,12 @@ class Claim:
                 if (each.protocol, each.host_port, each.place) not in kept
             )
             claims.release(host, self.earlier.attachment, gone)
+            if self.earlier.relays and not self.publication.relays:
+                stop_relaying(host, self.earlier.attachment)
 
     def _take(self, host: Host) -> None:
         Records(host, NAME).write(self.publication.attachment, self.publication.to_record())
         claims.take(host, self.publication)
-
-
-@dataclass(frozen=True, slots=True)
-class RouteLoopback:
-    """Let the host's 127.0.0.1 be routed to a bridge; the rules before this step guard it. Never undone."""
-
-    interface: str
-
-    def do(self, host: Host) -> Undo:
-        sysctl = f"ipv4/conf/{self.interface}/route_localnet"
-        consequence = "portmap: 127.0.0.1 does not reach the container"
-        optional(host, consequence, partial(host.links().set_sysctl, sysctl, "1"))
-        return keep
 
 
 @dataclass(frozen=True, slots=True)

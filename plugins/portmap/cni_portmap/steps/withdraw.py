@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cni_portmap import NAME, rules_iptables, rules_nftables
 from cni_portmap.facts import Publication, recorded
 from cni_portmap.steps import claims
+from cni_portmap.steps.loopback import Relay, stop_relaying, stop_routing
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, best_effort, keep
 from linkspan.cni.addresses import FAMILIES
@@ -49,6 +50,8 @@ def withdraw_locked(host: Host, attachment: Attachment) -> None:
         best_effort(
             partial(unpublish_by_name, host, attachment),
             partial(claims.release_all, host, attachment),
+            partial(stop_routing, host, attachment),
+            partial(stop_relaying, host, attachment),
         )
     else:
         best_effort(
@@ -57,18 +60,24 @@ def withdraw_locked(host: Host, attachment: Attachment) -> None:
             partial(claims.release, host, attachment, publication.all_entries()),
             partial(_serve_others, host, publication),
             partial(disable_hairpin, host, publication.host_link) if publication.hairpin else keep,
+            partial(stop_relaying, host, attachment) if publication.relays else keep,
         )
     Records(host, NAME).remove(attachment)
 
 
 def unpublish(host: Host, publication: Publication) -> None:
-    """Remove the rules of a publication from its backend. Absent ones are fine."""
+    """Remove the rules of a publication; absent ones are fine. Under the lock of the claims."""
+    best_effort(
+        partial(_remove_rules, host, publication), partial(stop_routing, host, publication.attachment)
+    )
+
+
+def _remove_rules(host: Host, publication: Publication) -> None:
     if publication.backend == "nftables":
         _remove_elements(host, publication.attachment, rules_nftables.elements(publication))
     else:
-        iptables.remove(
-            host, {each: rules_iptables.removals(publication, each) for each in publication.families}
-        )
+        removals = {each: rules_iptables.removals(publication, each) for each in publication.rule_families}
+        iptables.remove(host, removals)
 
 
 def unpublish_by_name(host: Host, attachment: Attachment) -> None:
@@ -103,5 +112,11 @@ def _serve_others(host: Host, gone: Publication) -> None:
     for attachment in claims.of_same_container(host, gone):
         publication = recorded(host, attachment)
         if publication is not None and publication.backend == "nftables":
-            chains = tuple(rules_nftables.subnet_chains(publication))
-            ApplyNftables(rules_nftables.change(publication), chains).do(host)
+            serve = Relay(publication, _elements_of) if publication.relays else _elements_of(publication)[0]
+            serve.do(host)
+
+
+def _elements_of(publication: Publication) -> tuple[ApplyNftables]:
+    return (
+        ApplyNftables(rules_nftables.change(publication), tuple(rules_nftables.subnet_chains(publication))),
+    )

@@ -117,3 +117,29 @@ def test_messages_are_short_enough_to_stand_alone() -> None:
     with pytest.raises(CniError) as refused:
         PortMapping.from_json(port(hostIP="x" * 500), "$.runtimeConfig.portMappings[0]")
     assert len(refused.value.msg) <= 120
+
+
+def test_localhost_is_routed_unless_it_is_to_be_relayed() -> None:
+    assert (config().localhost, config(localhost="").localhost, config(localhost="relay").localhost) == (
+        "",
+        "",
+        "relay",
+    )
+
+
+def test_unknown_way_to_localhost_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match=r"\$\.localhost: 'proxy' is unknown"):
+        config(localhost="proxy")
+
+
+def test_ipv6_loopback_can_be_published_on_if_it_is_relayed() -> None:
+    assert config([port(hostIP="::1")], localhost="relay").mappings[0].host_ip == "::1"
+    with pytest.raises(UnsupportedField) as raised:
+        config([port(hostIP="::1")])
+    assert 'set $.localhost to "relay"' in raised.value.details
+
+
+@pytest.mark.parametrize("key", ["conditionsV4", "conditionsV6"])
+def test_what_is_relayed_has_no_conditions(key: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"excludes {key}"):
+        config([port()], localhost="relay", **{key: ["-s", "10.0.0.0/8"]})

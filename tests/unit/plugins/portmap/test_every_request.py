@@ -10,10 +10,19 @@ import pytest
 from linkspan.host.memory import Killed, Request
 from tests.harness.portmap import BACKENDS, PortmapDesk
 
+#: A backend, and how 127.0.0.1 reaches the container.
+Way = tuple[str, str]
+WAYS: list[Way] = [(backend, localhost) for backend in BACKENDS for localhost in ("", "relay")]
 
-def requests_of(backend: str, verb: str) -> list[Request]:
+
+def desk_of(way: Way) -> PortmapDesk:
+    backend, localhost = way
+    return PortmapDesk(backend, localhost=localhost)
+
+
+def requests_of(way: Way, verb: str) -> list[Request]:
     """Every request that a verb makes of the host."""
-    desk = PortmapDesk(backend)
+    desk = desk_of(way)
     if verb != "ADD":
         desk.call("ADD")
         desk.host.revive()
@@ -23,15 +32,15 @@ def requests_of(backend: str, verb: str) -> list[Request]:
 
 def sweep(verb: str) -> list[Any]:
     return [
-        pytest.param(backend, each, id=f"{backend}-{each[0]}-{each[1]}")
-        for backend in BACKENDS
-        for each in requests_of(backend, verb)
+        pytest.param(way, each, id=f"{way[0]}{way[1]}-{each[0]}-{each[1]}")
+        for way in WAYS
+        for each in requests_of(way, verb)
     ]
 
 
-@pytest.mark.parametrize(("backend", "refused"), sweep("ADD"))
-def test_add_leaves_nothing_of_its_own_when_any_request_is_refused(backend: str, refused: Request) -> None:
-    desk = PortmapDesk(backend)
+@pytest.mark.parametrize(("way", "refused"), sweep("ADD"))
+def test_add_leaves_nothing_of_its_own_when_any_request_is_refused(way: Way, refused: Request) -> None:
+    desk = desk_of(way)
     before = desk.own()
     desk.host.refuse = {refused: errno.ENOMEM}
     answer = desk.call("ADD")
@@ -42,9 +51,9 @@ def test_add_leaves_nothing_of_its_own_when_any_request_is_refused(backend: str,
     assert desk.own() == before
 
 
-@pytest.mark.parametrize(("backend", "moment"), sweep("ADD"))
-def test_del_finds_everything_when_add_was_killed_anywhere(backend: str, moment: Request) -> None:
-    desk = PortmapDesk(backend)
+@pytest.mark.parametrize(("way", "moment"), sweep("ADD"))
+def test_del_finds_everything_when_add_was_killed_anywhere(way: Way, moment: Request) -> None:
+    desk = desk_of(way)
     before = desk.own()
     desk.host.dies_at = moment
     with pytest.raises(Killed):
@@ -54,9 +63,9 @@ def test_del_finds_everything_when_add_was_killed_anywhere(backend: str, moment:
     assert desk.own() == before
 
 
-@pytest.mark.parametrize(("backend", "refused"), sweep("DEL"))
-def test_del_that_was_refused_anything_can_be_repeated(backend: str, refused: Request) -> None:
-    desk = PortmapDesk(backend)
+@pytest.mark.parametrize(("way", "refused"), sweep("DEL"))
+def test_del_that_was_refused_anything_can_be_repeated(way: Way, refused: Request) -> None:
+    desk = desk_of(way)
     before = desk.own()
     desk.call("ADD")
     desk.host.revive()

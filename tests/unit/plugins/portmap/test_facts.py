@@ -59,6 +59,43 @@ def test_only_flows_that_never_end_by_themselves_are_to_be_forgotten() -> None:
     ]
 
 
+def test_only_tcp_and_udp_ports_that_reach_loopback_addresses_are_relayed() -> None:
+    made = publication(
+        WEB,
+        replace(WEB, host_port=81, host_ip="127.0.0.1", protocol="udp"),
+        replace(WEB, host_port=82, host_ip="192.0.2.1"),
+        replace(WEB, host_port=83, protocol="sctp"),
+        localhost="relay",
+    )
+    assert [(each.family, each.protocol, each.host_ip, each.host_port) for each in made.relayed_ports()] == [
+        (4, "udp", "127.0.0.1", 81),
+        (4, "tcp", "", 8080),
+        (6, "tcp", "", 8080),
+    ]
+
+
+def test_what_is_relayed_is_not_routed_and_only_that_is_not_translated() -> None:
+    local = replace(WEB, host_port=81, host_ip="127.0.0.1")
+    routed, made = publication(WEB, local), publication(WEB, local, localhost="relay")
+    assert (routed.routes_loopback(), made.routes_loopback()) == (True, False)
+    assert [each.host_port for each in routed.translated(4)] == [81, 8080]
+    assert [each.host_port for each in made.translated(4)] == [8080]
+
+
+def test_relayed_port_of_one_loopback_address_may_lead_to_an_address_of_the_other_family() -> None:
+    made = replace(publication(WEB, replace(WEB, host_ip="::1"), localhost="relay"), address6="")
+    assert [(each.host_ip, each.address) for each in made.relayed_ports()] == [
+        ("", "10.1.0.2"),
+        ("::1", "10.1.0.2"),
+    ]
+    assert (made.unreachable(), made.rule_families) == ((), (4, 6))
+
+
+def test_flows_to_the_relay_of_a_udp_port_are_to_be_forgotten_too() -> None:
+    made = publication(replace(WEB, protocol="udp", host_ip="0.0.0.0"), localhost="relay")
+    assert [each.reply_from for each in made.flows(of_container=True)] == ["10.1.0.2", "127.0.0.1"]
+
+
 def test_an_address_whose_family_the_container_lacks_is_unreachable() -> None:
     made = replace(publication(replace(WEB, host_ip="2001:db8::1"), WEB), address6="")
     assert made.unreachable() == ("2001:db8::1",)

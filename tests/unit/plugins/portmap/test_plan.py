@@ -100,3 +100,21 @@ def test_listeners_and_unreachable_addresses_are_warnings_at_the_end() -> None:
         "portmap: a process of the host listens on 8080/tcp; connections go to container c1",
     ]
     assert isinstance(plan[-1], Warn)
+
+
+def test_relayed_ports_are_published_once_the_relay_has_them() -> None:
+    plan = plan_for(REQUEST, Config(mappings=(WEB,), localhost="relay"), facts("nftables"))
+    assert [type(step).__name__ for step in plan] == [
+        "Claim",
+        "AcceptDespitePolicy",
+        "Relay",
+        "DeleteFlows",
+    ]
+
+
+def test_port_of_a_loopback_address_that_cannot_be_relayed_is_a_warning() -> None:
+    local = replace(WEB, protocol="sctp", host_ip="127.0.0.1")
+    plan = plan_for(REQUEST, Config(mappings=(local,), localhost="relay"), facts())
+    assert [each.message for each in plan if isinstance(each, Warn)] == [
+        "portmap: 8080/sctp is not published on 127.0.0.1: only tcp and udp are relayed"
+    ]

@@ -108,3 +108,26 @@ def test_conditions_become_fields_and_matches() -> None:
 def test_invalid_conditions_are_refused(words: list[str]) -> None:
     with pytest.raises(InvalidConfig):
         rules_iptables.conditions(words)
+
+
+def test_relayed_port_is_redirected_before_it_is_marked_or_translated() -> None:
+    made = publication(WEB, localhost="relay")
+    made = replace(made, relayed=tuple(each.redirected(61000) for each in made.relayed_ports()))
+    chain = rules_iptables.chain_name(ATTACHMENT)
+    own = [line for line in script(made, 4) if line.startswith(f"-A {chain}")]
+    assert own == [
+        f"-A {chain} -d 127.0.0.0/8 -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 61000",
+        f"-A {chain} -s 10.1.0.0/24 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK",
+        f"-A {chain} -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.1.0.2:80",
+    ]
+
+
+def test_relayed_port_of_a_loopback_address_is_only_redirected() -> None:
+    made = publication(replace(WEB, host_ip="::1"), localhost="relay")
+    made = replace(made, address6="", relayed=None)
+    made = replace(made, relayed=tuple(each.redirected(61000) for each in made.relayed_ports()))
+    chain = rules_iptables.chain_name(ATTACHMENT)
+    assert "nat" not in rules_iptables.changes(made, 4)
+    assert [line for line in script(made, 6) if line.startswith(f"-A {chain}")] == [
+        f"-A {chain} -d ::1/128 -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 61000"
+    ]

@@ -48,3 +48,17 @@ def test_a_shield_is_an_element_of_each_address_and_one_of_the_bridge() -> None:
         ("shielded6", ("fd00:1::2",)),
     ]
     assert [(each.name, each.key) for each in rules_nftables.shared_elements(made)] == [("inside", ("br0",))]
+
+
+def test_relayed_ports_are_redirected_besides_being_translated() -> None:
+    made = publication(WEB, snat=False, localhost="relay")
+    made = replace(made, relayed=tuple(each.redirected(61000) for each in made.relayed_ports()))
+    assert rules_nftables.elements(made)[2:] == (
+        Element(name="relayed4", key=("tcp", "8080"), value="61000", comment=NOTE),
+        Element(name="relayed6", key=("tcp", "8080"), value="61000", comment=NOTE),
+    )
+
+
+def test_port_of_a_loopback_address_that_is_relayed_is_not_translated() -> None:
+    made = publication(replace(WEB, host_ip="127.0.0.1"), localhost="relay")
+    assert [each.name for each in rules_nftables.elements(made)] == ["relayed4_at"]

@@ -1,0 +1,99 @@
+"""127.0.0.1 and ::1 of the host leading to a container: routed by the kernel, or relayed by a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cni_portmap import rules_iptables, rules_nftables
+from cni_portmap.steps import claims
+from linkspan import paths
+from linkspan.call.transaction import Plan, Undo, carry_out, keep
+from linkspan.steps import iptables, nft_table
+from linkspan.steps.extras import optional
+from linkspan.steps.relay import relay
+
+if TYPE_CHECKING:
+    from cni_portmap.facts import Publication
+    from linkspan.cni.model import Attachment
+    from linkspan.host.contract import Host
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLoopback:
+    """Let the kernel route the host's 127.0.0.1 to a bridge; the rules before this step guard it.
+
+    Undone by `stop_routing`, when the last attachment that needs it is withdrawn.
+    """
+
+    interface: str
+    attachment: Attachment
+
+    def do(self, host: Host) -> Undo:
+        consequence = "portmap: 127.0.0.1 does not reach the container"
+        optional(host, consequence, partial(self._route, host))
+        return keep
+
+    def _route(self, host: Host) -> None:
+        folder = paths.routed_loopback(host.state_dir, self.interface)
+        links = host.links()
+        with claims.lock(host):
+            # If it is on and no attachment of ours needs it, somebody else does.
+            if host.files.names(folder) or links.sysctl(_sysctl(self.interface)) != "1":
+                host.files.write(f"{folder}/{self.attachment.key}", b"")
+            links.set_sysctl(_sysctl(self.interface), "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Have a publication's ports of loopback addresses relayed, and carry out `then` with those that are.
+
+    A port that was published on one loopback address and is not relayed is a warning: this host does not have
+    the address.
+    """
+
+    publication: Publication
+    then: Callable[[Publication], Plan]
+
+    def do(self, host: Host) -> Undo:
+        attachment = self.publication.attachment
+        expected = self.publication.relayed_ports()
+        relayed = relay(host, attachment, expected)
+        keys = {each.key for each in relayed}
+        for each in expected:
+            if each.host_ip and each.key not in keys:
+                host.warn(f"portmap: nothing is published on {each.host_ip}: this host does not have it")
+        return carry_out(self.then(replace(self.publication, relayed=relayed)), host)
+
+
+def stop_relaying(host: Host, attachment: Attachment) -> None:
+    """Relay nothing more for an attachment; a process that does not reply is a warning."""
+    optional(host, "portmap: its ports may still be relayed", partial(relay, host, attachment, ()))
+
+
+def stop_routing(host: Host, attachment: Attachment) -> None:
+    """Route 127.0.0.1 no longer where only this attachment needs it. Under the lock of the claims."""
+    for interface in host.files.names(paths.routed_loopback(host.state_dir)):
+        folder = paths.routed_loopback(host.state_dir, interface)
+        names = host.files.names(folder)
+        if names == (attachment.key,):
+            _switch_off(host, interface)
+        if attachment.key in names:
+            host.files.remove(f"{folder}/{attachment.key}")
+            host.files.remove_folder(folder)
+
+
+def _switch_off(host: Host, interface: str) -> None:
+    """The guard goes last, from whichever backend has it."""
+    links = host.links()
+    if links.sysctl(_sysctl(interface)) not in (None, "0"):
+        links.set_sysctl(_sysctl(interface), "0")
+    if host.nftables.usable():
+        nft_table.remove(host, (rules_nftables.loopback_guard(interface),))
+    iptables.remove(host, {4: rules_iptables.loopback_guard_removal(interface)})
+
+
+def _sysctl(interface: str) -> str:
+    return f"ipv4/conf/{interface}/route_localnet"
