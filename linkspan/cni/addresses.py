@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from hashlib import sha512
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
@@ -49,6 +50,11 @@ def local_mac(hex_digits: str) -> str:
     """A locally administered unicast MAC address (IEEE 802: bits 0x02 set, 0x01 clear) from 12 hex digits."""
     first = (int(hex_digits[:2], 16) & 0xFC) | 0x02
     return ":".join((f"{first:02x}", *(hex_digits[i : i + 2] for i in range(2, 12, 2))))
+
+
+def bridge_mac(name: str) -> str:
+    """The MAC address of a bridge that the plugin bridge creates, by which it is known as such."""
+    return local_mac(sha512(f"bridge\0{name}".encode()).hexdigest())
 
 
 def family_of(address: str) -> Family:

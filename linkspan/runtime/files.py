@@ -13,7 +13,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from linkspan.runtime.lists import InvalidList, NetworkList, is_list_file, parse
 
@@ -106,7 +106,7 @@ class Directory:
                     temporary = f"{folder}/{name}"
                     one = self._parsed((temporary, namespace))
                     if one is not None:
-                        found.append(Removal(one, temporary))
+                        found.append(Removal(replace(one, path=temporary.removesuffix(_REMOVED)), temporary))
         return tuple(found)
 
     def _remove_unfinished(self) -> None:

@@ -7,8 +7,10 @@ was interrupted is finished by the next command that changes networks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from linkspan.cni.addresses import bridge_mac
 from linkspan.cni.errors import CniError
 from linkspan.runtime import names
 from linkspan.runtime.attachments import Attachments
@@ -41,18 +43,25 @@ class Remover:
         return found.with_cached(Attachments(self._host).lists_without_file(known))
 
     def finish_interrupted(self) -> None:
-        """Remove what is left of networks whose removal was interrupted, unless another network has their
-        name or bridge.
+        """Remove what is left of networks whose removal was interrupted. What still fails is a warning.
 
-        What still fails is a warning.
+        If another network has their name or bridge by now, only the list is removed; if containers are
+        attached, it is put back.
         """
         for each in self._directory.unfinished_removals():
             try:
-                if not self._shared_with(each):
-                    self._remove_objects(each)
-                self._directory.forget(each)
+                self._finish(each)
             except CniError as error:
                 self._host.warn(f"network {each.list.name} is not removed completely: {error.msg}")
+
+    def _finish(self, removal: Removal) -> None:
+        shared = self._shared_with(removal)
+        if not shared and Attachments(self._host).uses(Network(removal.list)):
+            self._directory.put_back(removal)
+            return
+        if not shared:
+            self._remove_objects(removal)
+        self._directory.forget(removal)
 
     def remove(self, network: Network) -> None:
         """Remove a network that no container is attached to.
@@ -65,7 +74,7 @@ class Remover:
         try:
             # Whoever had loaded the list already may have attached a container meanwhile.
             refuse_used(network, self._attached_meanwhile(network))
-        except NetworkInUse:
+        except Exception:
             self._directory.put_back(removal)
             raise
         self._remove_objects(removal)
@@ -83,13 +92,30 @@ class Remover:
         return Attachments(self._host).of(network)
 
     def _remove_objects(self, removal: Removal) -> None:
-        """What attachments left that ended without a DEL, and what all of them shared."""
+        """Remove what attachments left that ended without a DEL, what all of them shared, and the bridge."""
+        from linkspan.call.transaction import best_effort
         from linkspan.runtime.invoke import remove_network
 
-        name = removal.list.name
+        network, shared = Network(removal.list), self._shared_with(removal)
         attachments = [endpoint.attachment for endpoint, _ in Attachments(self._host).all()]
-        valid = [each for each in attachments if each.network == name]
-        remove_network(removal.list, self._host, valid, keep_shared=self._shared_with(removal))
+        valid = [each for each in attachments if each.network == network.name]
+        best_effort(
+            partial(remove_network, removal.list, self._host, valid, keep_shared=shared),
+            *([] if shared else [partial(self._remove_bridge, network)]),
+        )
+
+    def _remove_bridge(self, network: Network) -> None:
+        """Remove a network's bridge, unless links are ports of it or an administrator may have created it."""
+        links = self._host.links()
+        link = links.get(network.bridge) if network.bridge else None
+        if link is None or link.kind != "bridge" or links.all(master=link.index):
+            return
+        if link.mac == bridge_mac(link.name) or has_own_bridge(network):
+            links.delete(link.name)
+        else:
+            self._host.warn(
+                f"the bridge {link.name} stays: it was not created for the network {network.name}"
+            )
 
     def _shared_with(self, removal: Removal) -> bool:
         """Whether another list has the network's name, and so its leases, or its bridge."""
@@ -100,6 +126,15 @@ class Remover:
 def _shares(one: Network, other: Network) -> bool:
     """Whether two networks share a bridge, or a name and so the directory of leases."""
     return one.name == other.name or (bool(one.bridge) and one.bridge == other.bridge)
+
+
+def has_own_bridge(network: Network) -> bool:
+    """Whether a bridge is the network's by its name, whichever plugin created it: nerdctl's or
+    podman's rule.
+    """
+    if network.bridge == names.default_bridge(network.name):
+        return True
+    return network.maker in ("nerdctl", "podman")
 
 
 def refuse_predefined(network: Network) -> None:

@@ -1,5 +1,5 @@
-"""Removing a bridge, and what its attachments shared and no DEL removes: for a network that is
-removed itself.
+"""Removing what the attachments of a bridge shared and no DEL removes: for a network that is removed
+itself.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 _PURPOSES = ("masq", "hairpin")
 
 
-def remove_bridge(host: Host, bridge: str, gateway_link: str) -> None:
-    """Remove a bridge, unless links are ports of it, with the rules that name it or its gateway link (its own
-    name, or that of a VLAN).
+def remove_bridge_rules(host: Host, bridge: str, gateway_link: str) -> None:
+    """Remove the rules that name a bridge or its gateway link (the same, or that of a VLAN).
 
-    Whatever is absent is fine. Raises CniError.
+    Nothing is done while links are ports of the bridge; whatever is absent is fine. Raises CniError.
     """
     links = host.links()
     link = links.get(bridge)
@@ -42,7 +41,6 @@ def remove_bridge(host: Host, bridge: str, gateway_link: str) -> None:
         partial(_remove_elements, host, names, gateways),
         partial(_remove_rules, host, names),
         partial(AllowForwarding(bridge).do, host),
-        partial(links.delete, bridge),
     )
 
 

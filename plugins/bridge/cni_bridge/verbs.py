@@ -1,4 +1,4 @@
-"""The five verbs of bridge, the reload of its rules, and the removal of a network's bridge."""
+"""The five verbs of bridge, the reload of its rules, and the removal of a bridge's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, Undo, best_effort
 from linkspan.cni.errors import AttachmentWrong, NotReady
 from linkspan.cni.model import Attachment
-from linkspan.steps.bridge_removal import remove_bridge
+from linkspan.steps.bridge_removal import remove_bridge_rules
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request, Result
@@ -107,8 +107,8 @@ def reload(host: Host) -> None:
 
 
 def remove_shared(request: Request, host: Host, bridge: str) -> None:
-    """Remove a network's bridge, unless links are ports of it, and the rules that its attachments shared."""
-    remove_bridge(host, bridge, Config.from_request(request).gateway_link)
+    """Remove the rules that the attachments to a bridge shared, unless links are ports of it."""
+    remove_bridge_rules(host, bridge, Config.from_request(request).gateway_link)
 
 
 PLUGIN = Plugin(

@@ -128,3 +128,5 @@ def test_an_unfinished_removal_is_found_after_the_process_is_gone(conf: Path) ->
     with directory.locked():
         (found,) = directory.unfinished_removals()
         assert (found.list.name, found.list.namespace) == ("b", "default")
+        directory.put_back(found)
+    assert names(directory) == ["a", "b"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linkspan.cni.errors import KernelRefused
+from linkspan.cni.errors import IoFailure, KernelRefused
 from linkspan.runtime.errors import NetworkInUse, NoSuchNetwork, PredefinedNetwork
 from linkspan.runtime.files import Directory
 from linkspan.runtime.owners import Owner
@@ -112,6 +112,28 @@ def test_a_bridge_with_a_port_that_is_no_containers_stays(world: World) -> None:
     assert links.get("br7") is not None
 
 
+def test_an_administrators_bridge_stays_and_is_told(world: World) -> None:
+    create(world, options=["name=br7"])
+    world.host.links().create_bridge("br7")
+    world.remove("custom")
+    assert world.host.links().get("br7") is not None
+    assert world.host.warnings == ["the bridge br7 stays: it was not created for the network custom"]
+
+
+@pytest.mark.parametrize(
+    ("document", "bridge"),
+    [({"nerdctlID": "a" * 64}, "nerdctl7"), ({}, "cni-podman1"), ({}, "br-6cdfd271da63")],
+)
+def test_a_bridge_that_the_reference_created_goes_with_a_programs_network(
+    world: World, document: dict[str, Any], bridge: str
+) -> None:
+    plugins = [{"type": "bridge", "bridge": bridge}]
+    world.write("20-custom.conflist", {"name": "custom", "plugins": plugins, **document})
+    world.host.links().create_bridge(bridge, mac="02:00:00:00:00:01")
+    world.remove("custom")
+    assert world.host.links().get(bridge) is None
+
+
 def test_a_bridge_and_leases_that_another_list_uses_stay(world: World) -> None:
     create(world)
     one = world.network("custom").list
@@ -186,6 +208,33 @@ def test_a_removal_that_keeps_failing_stops_nobody(world: World) -> None:
         world.remove("one")
     world.remove("two")
     assert any("network one is not removed completely" in each for each in world.host.warnings)
+
+
+def test_an_interrupted_removal_of_a_network_that_has_a_container_is_undone(world: World) -> None:
+    create(world)
+    one = world.network("custom").list
+    world.call("ADD", one)
+    with world.directory.locked():
+        world.directory.put_aside(one)
+    with pytest.raises(NetworkInUse):
+        world.remove("custom")
+    assert world.names() == ["custom"]
+
+
+def test_a_removal_that_cannot_tell_who_is_attached_is_undone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(world)
+    put_aside = Directory.put_aside
+
+    def and_then_nothing_can_be_read(self: Directory, each: Any) -> Any:
+        world.host.refuse = {"files.names": errno.EIO}
+        return put_aside(self, each)
+
+    monkeypatch.setattr(Directory, "put_aside", and_then_nothing_can_be_read)
+    with pytest.raises(IoFailure):
+        world.remove("custom")
+    assert world.names() == ["custom"]
 
 
 def test_an_interrupted_removal_does_not_touch_a_new_network_of_that_name(world: World) -> None:

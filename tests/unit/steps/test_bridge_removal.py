@@ -1,4 +1,4 @@
-"""Removing a bridge with the rules that its attachments shared, and nothing of another's."""
+"""Removing the rules that the attachments of a bridge shared, and nothing of another's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from linkspan.host.memory import MemoryHost
 from linkspan.netfilter import forwarding
 from linkspan.netfilter.nft_table import dns_elements
 from linkspan.netfilter.rules import Element, NftChange
-from linkspan.steps.bridge_removal import remove_bridge
+from linkspan.steps.bridge_removal import remove_bridge_rules
 from linkspan.steps.forwarding import accept_forwarding
 from linkspan.steps.isolation import Isolate
 from linkspan.steps.nft_table import ApplyNftables
@@ -44,13 +44,14 @@ def state(host: MemoryHost) -> set[str]:
     return {each for each in host.state() if "sysctl" not in each}
 
 
-def test_a_bridge_goes_with_its_rules_and_those_of_another_stay(host: MemoryHost) -> None:
+def test_the_rules_of_a_bridge_are_removed_and_those_of_another_stay(host: MemoryHost) -> None:
     share(host, "br1", "10.1.0.1")
     before = state(host)
     host.links().create_bridge("br2")
     host.links().add_address("br2", "10.2.0.1/24")
     share(host, "br2", "10.2.0.1")
-    remove_bridge(host, "br2", "br2")
+    remove_bridge_rules(host, "br2", "br2")
+    host.links().delete("br2")
     assert state(host) ^ before == set()
 
 
@@ -62,7 +63,8 @@ def test_the_address_of_a_vlan_is_that_of_its_link(host: MemoryHost) -> None:
     links.add_address("br2.7", "10.7.0.1/24")
     ensure(host, *dns_elements(["10.7.0.1"]))
     accept_forwarding("br2.7", (4,)).do(host)
-    remove_bridge(host, "br2", "br2.7")
+    remove_bridge_rules(host, "br2", "br2.7")
+    host.links().delete("br2")
     rules = host.iptables.rules(4, "filter")
     assert state(host) - before <= {f"iptables 4 filter {forwarding.CHAIN} ", *_jumps(rules)}
     assert links.get("br2.7") is None
@@ -73,7 +75,9 @@ def _jumps(rules: object) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", ["port", "veth"])
-def test_a_bridge_that_has_ports_and_a_link_that_is_no_bridge_stay(host: MemoryHost, kind: str) -> None:
+def test_the_rules_of_a_bridge_with_ports_and_of_a_link_that_is_no_bridge_stay(
+    host: MemoryHost, kind: str
+) -> None:
     if kind == "port":
         host.links().create_bridge("eth0")
         host.links().change("eth0", master="br0")
@@ -84,12 +88,12 @@ def test_a_bridge_that_has_ports_and_a_link_that_is_no_bridge_stay(host: MemoryH
             "br0", mac="02:00:00:00:00:01", peer="p", peer_mac="", peer_netns="/run/netns/x"
         )
     before = host.state()
-    remove_bridge(host, "br0", "br0")
+    remove_bridge_rules(host, "br0", "br0")
     assert host.state() == before
 
 
 def test_an_absent_bridge_is_fine() -> None:
     host = MemoryHost()
     before = host.state()
-    remove_bridge(host, "br9", "br9")
+    remove_bridge_rules(host, "br9", "br9")
     assert host.state() == before

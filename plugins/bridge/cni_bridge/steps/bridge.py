@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from hashlib import sha512
 from typing import TYPE_CHECKING
 
 from cni_bridge.steps.links import create
 from linkspan.call.transaction import Transaction, Undo, keep
-from linkspan.cni.addresses import local_mac
+from linkspan.cni.addresses import bridge_mac
 from linkspan.cni.errors import InvalidConfig, KernelRefused, UnsupportedField
 from linkspan.host.contract import PortVlans
 
@@ -71,7 +70,7 @@ class EnsureBridge:
 
     def _create(self, links: Links) -> None:
         # With a MAC address of its own the bridge does not take that of its lowest port, which changes.
-        mac = local_mac(sha512(f"bridge\0{self.name}".encode()).hexdigest())
+        mac = bridge_mac(self.name)
         try:
             links.create_bridge(self.name, mac=mac, mtu=self.mtu, vlan_filtering=self.vlan_filtering)
         except KernelRefused as error:
