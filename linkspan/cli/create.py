@@ -13,7 +13,7 @@ from linkspan.cli.goflags import GoFlags
 from linkspan.cli.places import open_directory, open_host, place_options, warn
 
 if TYPE_CHECKING:
-    from linkspan.runtime.create import Order, Place
+    from linkspan.runtime.create import CreateOptions, Place
 
 
 @click.command(cls=GoFlags)
@@ -68,9 +68,9 @@ def command(*, conf_dir: str, bin_dir: str, ignore: bool, dry_run: bool, **asked
         click.echo(created.id)
 
 
-def _order(*, attachable: bool, is_default: bool, shared: bool, **asked: Any) -> Order:
+def _order(*, attachable: bool, is_default: bool, shared: bool, **asked: Any) -> CreateOptions:
     """What the command line asks for. `--attachable` is Docker's, and true of every network here."""
-    from linkspan.runtime.create import Order
+    from linkspan.runtime.create import CreateOptions
     from linkspan.runtime.labels import parse_pairs
 
     del attachable
@@ -79,7 +79,7 @@ def _order(*, attachable: bool, is_default: bool, shared: bool, **asked: Any) ->
     for name in ("auxiliary", "labels"):
         asked[name] = parse_pairs(asked[name])
     place: Place = "default" if is_default else "shared" if shared else "namespace"
-    return Order(**asked, place=place)
+    return CreateOptions(**asked, place=place)
 
 
 def _not_installed(bin_dir: str) -> list[str]:

@@ -77,8 +77,8 @@ def _inspected(words: Sequence[str], conf_dir: str, namespace: str) -> list[Any]
                 found.append(inspected(network, attachments.of(network)))
             except CommandError as error:
                 found.append(error)
-        if attachments.hidden:
-            warn(attachments.hidden)
+        if attachments.incomplete:
+            warn(attachments.incomplete)
     return found
 
 

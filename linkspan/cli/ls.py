@@ -70,8 +70,8 @@ def command(
         else:
             text = _table(chosen, quiet, not no_trunc, template)
         click.echo(text, nl=False)
-        if attachments.hidden:
-            warn(attachments.hidden)
+        if attachments.incomplete:
+            warn(attachments.incomplete)
 
 
 def _chosen(

@@ -1,5 +1,6 @@
 """What a container runtime knows of networks: list files, address pools, and which containers are attached.
 
-For the `linkspan` command. `files` and `live` read and write the host; every other module is pure. Imports
-`cni`, `netfilter`, `call`, `host`; plugins only through `linkspan.call.plugin`.
+For the `linkspan` command. `files` and `cache` read and write the disk; `attachments`, `occupied`, `create`
+and `remove` use the host contract; the other modules are pure. Imports `cni`, `host.contract` and `call`;
+plugins only through `linkspan.call.plugin`.
 """

@@ -32,7 +32,7 @@ class Attachments:
         self._found: tuple[tuple[Endpoint, Owner], ...] | None = None
         #: Why containers are missing: who is not root cannot read the state of plugins and libcni. "" if they
         #: are complete.
-        self.hidden = ""
+        self.incomplete = ""
 
     def all(self) -> tuple[tuple[Endpoint, Owner], ...]:
         """Every endpoint that exists, with its container."""
@@ -80,27 +80,27 @@ class Attachments:
     def _recorded(self) -> Iterator[Endpoint]:
         from linkspan.call.records import Records
 
-        with self._hiding():
+        with self._tolerating_missing_rights():
             for attachment, record in Records(self._host, "bridge").all():
                 yield from_record(attachment, record)
 
     def _cached(self, chosen: Callable[[str], bool]) -> Iterator[Endpoint]:
         """What libcni's cache has, of the files whose names are chosen."""
-        with self._hiding():
+        with self._tolerating_missing_rights():
             for name in filter(chosen, self._host.files.names(CACHE_DIR)):
                 endpoint = from_cache(_json(self._host, f"{CACHE_DIR}/{name}"))
                 if endpoint is not None:
                     yield endpoint
 
     @contextmanager
-    def _hiding(self) -> Iterator[None]:
-        """Do without what only root can read. Any other failure is raised."""
+    def _tolerating_missing_rights(self) -> Iterator[None]:
+        """Do without what only root can read. Any other error is raised."""
         try:
             yield
         except IoFailure as error:
             if not isinstance(error.__cause__, PermissionError):
                 raise
-            self.hidden = "containers are shown to root only"
+            self.incomplete = "containers are shown to root only"
 
 
 def _json(host: Host, path: str) -> object:

@@ -38,7 +38,7 @@ _LOOPBACK_V6 = "::1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class NewNetwork:
     """A network to be created. `options` are Docker's with valid values; `created` is in ns since
     1970; `mtu` 0 is the kernel's.
     """
@@ -58,7 +58,7 @@ class Wanted:
         return self.options.get(NAME_OPTION) or names.default_bridge(self.name)
 
 
-def compose(requested: Wanted) -> dict[str, Any]:
+def compose(requested: NewNetwork) -> dict[str, Any]:
     """The list: nerdctl's identifier and labels, ours, and the plugins."""
     plugins = [_bridge(requested)]
     if not requested.internal:
@@ -81,7 +81,7 @@ def encode(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
 
 
-def _ours(requested: Wanted) -> dict[str, Any]:
+def _ours(requested: NewNetwork) -> dict[str, Any]:
     auxiliary = {each.subnet: dict(each.auxiliary) for each in requested.subnets if each.auxiliary}
     return {
         "created": requested.created,
@@ -90,7 +90,7 @@ def _ours(requested: Wanted) -> dict[str, Any]:
     }
 
 
-def _bridge(requested: Wanted) -> dict[str, Any]:
+def _bridge(requested: NewNetwork) -> dict[str, Any]:
     template = defaults.INTERNAL_BRIDGE if requested.internal else defaults.BRIDGE
     plugin: dict[str, Any] = {"type": "bridge", "bridge": requested.bridge, **template}
     mtu = int(requested.options.get(MTU_OPTION, requested.mtu))
@@ -103,7 +103,7 @@ def _bridge(requested: Wanted) -> dict[str, Any]:
     return {**plugin, "ipam": _ipam(requested)}
 
 
-def _ipam(requested: Wanted) -> dict[str, Any]:
+def _ipam(requested: NewNetwork) -> dict[str, Any]:
     routes = [{"dst": "::/0" if each.is_ipv6 else "0.0.0.0/0"} for each in requested.subnets]
     return {
         "type": "host-local",
@@ -147,7 +147,7 @@ def _without(first: int, last: int, excluded: Iterable[int]) -> list[tuple[int, 
     return [*pieces, (first, last)] if first <= last else pieces
 
 
-def _portmap(requested: Wanted) -> dict[str, Any]:
+def _portmap(requested: NewNetwork) -> dict[str, Any]:
     plugin = dict(defaults.PORTMAP)
     address = requested.options.get(HOST_BINDING_OPTION, EVERY_ADDRESS)
     if address != EVERY_ADDRESS:
@@ -172,7 +172,7 @@ def changed(
 def _with_labels(one: NetworkList, added: Mapping[str, str], removed: frozenset[str]) -> dict[str, Any]:
     """Labels stand where the list's writer keeps them."""
     document = dict(one.document)
-    if one.maker == "podman":
+    if one.creator == "podman":
         args = as_mapping(document.get("args"))
         document["args"] = {**args, PODMAN_LABELS: _relabelled(args.get(PODMAN_LABELS), added, removed)}
     elif labels := _relabelled(document.get(LABELS), added, removed):

@@ -1,16 +1,17 @@
-"""Creating a network: what was asked becomes a list file."""
+"""Creating a network: options become a list file."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Literal
 
 from linkspan.runtime import lists, names, occupied, options, subnets
 from linkspan.runtime.catalogue import Catalogue
-from linkspan.runtime.compose import Wanted, compose, encode
+from linkspan.runtime.compose import NewNetwork, compose, encode
 from linkspan.runtime.errors import (
     BridgeInUse,
     NetworkExists,
@@ -33,10 +34,8 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A network as the user describes it; texts as they were typed. `dns` None means the default of
-    the place.
-    """
+class CreateOptions:
+    """A network as the user describes it, with texts as they were typed. `dns` None means the default."""
 
     name: str
     driver: str = "bridge"
@@ -67,7 +66,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
-    """An order whose texts are valid."""
+    """Options with valid values."""
 
     subnets: tuple[Subnet, ...]
     options: Mapping[str, str]
@@ -75,41 +74,43 @@ class _Checked:
 
 
 def create(
-    order: Order, directory: Directory, host: Host, *, ignore: bool = False, dry_run: bool = False
+    given: CreateOptions, directory: Directory, host: Host, *, ignore: bool = False, dry_run: bool = False
 ) -> Created:
     """Create the network, or with `dry_run` only its list. With `ignore` one that exists is left as it is.
 
     Raises CommandError, CniError, OSError.
     """
-    checked = _checked(order)
+    checked = _checked(given)
     if dry_run:
-        return _created(order, checked, directory, host, ignore=ignore)
+        return _created(given, checked, directory, host, ignore=ignore)
     with directory.locked():
-        Remover(directory, host, order.namespace).finish_interrupted()
-        created = _created(order, checked, directory, host, ignore=ignore)
+        Remover(directory, host, given.namespace).finish_interrupted()
+        created = _created(given, checked, directory, host, ignore=ignore)
         if not created.existed:
-            _remove_idle_bridge(order, checked, host.links())
+            _remove_idle_bridge(given, checked, host.links())
             directory.write(created.path, created.data)
     return created
 
 
-def _checked(order: Order) -> _Checked:
+def _checked(given: CreateOptions) -> _Checked:
     """Raises Usage, PredefinedNetwork for what is wrong whatever the host looks like."""
-    if order.driver != "bridge":
-        _refuse_driver(order.driver)
-    if order.name in (names.HOST, names.NONE):
-        raise NetworkExists(f"network with name {order.name} already exists", fix="choose another name")
-    if not names.is_valid(order.name):
+    if given.driver != "bridge":
+        _refuse_driver(given.driver)
+    if given.name in (names.HOST, names.NONE):
+        raise NetworkExists(f"network with name {given.name} already exists", fix="choose another name")
+    if not names.is_valid(given.name):
         raise Usage(
-            f"invalid network name {order.name!r}",
+            f"invalid network name {given.name!r}",
             fix=f"2 to {names.LONGEST} letters, digits, '_', '.' and '-', the first a letter or digit",
         )
+    if not names.is_namespace(given.namespace):
+        raise Usage(f"invalid namespace {given.namespace!r}", fix="letters, digits, '_', '.' and '-'")
     try:
-        chosen = options.parse(order.options)
-        paired = subnets.pair(order.subnets, order.gateways, order.ip_ranges, order.auxiliary)
+        chosen = options.parse(given.options)
+        paired = subnets.pair(given.subnets, given.gateways, given.ip_ranges, given.auxiliary)
     except (options.InvalidOption, subnets.InvalidAddress) as error:
         raise Usage(str(error), fix=error.fix) from None
-    return _Checked(subnets=paired, options=chosen, families=_families(order, paired, chosen))
+    return _Checked(subnets=paired, options=chosen, families=_families(given, paired, chosen))
 
 
 def _refuse_driver(driver: str) -> None:
@@ -122,12 +123,12 @@ def _refuse_driver(driver: str) -> None:
     raise Usage(f"driver {driver!r} is not supported", fix="bridge, or write a list for that plugin by hand")
 
 
-def _families(order: Order, paired: Sequence[Subnet], chosen: Mapping[str, str]) -> tuple[int, ...]:
+def _families(given: CreateOptions, paired: Sequence[Subnet], chosen: Mapping[str, str]) -> tuple[int, ...]:
     """The address families: an IPv6 subnet that is given counts as --ipv6. Raises Usage."""
-    if not order.ipv4 and any(not each.is_ipv6 for each in paired):
+    if not given.ipv4 and any(not each.is_ipv6 for each in paired):
         raise Usage("an IPv4 subnet is given for a network without IPv4", fix="remove --ipv4=false")
-    ipv6 = order.ipv6 or any(each.is_ipv6 for each in paired)
-    families = (*((4,) if order.ipv4 else ()), *((6,) if ipv6 else ()))
+    ipv6 = given.ipv6 or any(each.is_ipv6 for each in paired)
+    families = (*((4,) if given.ipv4 else ()), *((6,) if ipv6 else ()))
     if not families:
         raise Usage("IPv4 or IPv6 must be enabled", fix="add --ipv6")
     mtu = int(chosen.get(MTU_OPTION, "0"))
@@ -136,39 +137,43 @@ def _families(order: Order, paired: Sequence[Subnet], chosen: Mapping[str, str])
     return families
 
 
-def _created(order: Order, checked: _Checked, directory: Directory, host: Host, *, ignore: bool) -> Created:
-    catalogue = Catalogue(directory.lists(), order.namespace)
-    present = catalogue.named(order.name)
+def _created(
+    given: CreateOptions, checked: _Checked, directory: Directory, host: Host, *, ignore: bool
+) -> Created:
+    catalogue = Catalogue(directory.lists(), given.namespace)
+    present = catalogue.named(given.name)
     if present is not None:
         if ignore:
             return Created(id=present.id, existed=True)
         raise NetworkExists(
-            f"network with name {order.name} already exists",
+            f"network with name {given.name} already exists",
             by=[present.list.path],
             fix="choose another name, or --ignore",
         )
-    bridge = checked.options.get(NAME_OPTION) or names.default_bridge(order.name)
+    bridge = checked.options.get(NAME_OPTION) or names.default_bridge(given.name)
     _refuse_shared_bridge(bridge, catalogue)
     used = [*_used_by_networks(catalogue), *occupied.used_by_host(host, except_link=bridge)]
-    requested = _wanted(order, checked, _complete(checked, used, host), occupied.default_mtu(host.links()))
+    network = _new_network(given, checked, _complete(checked, used, host), occupied.default_mtu(host.links()))
     return Created(
-        id=names.network_id(order.name),
-        path=_path(order, directory),
-        data=encode(compose(requested)),
-        warnings=tuple(_warnings(order, requested, used, catalogue)),
+        id=names.network_id(given.name),
+        path=_path(given, directory),
+        data=encode(compose(network)),
+        warnings=tuple(_warnings(given, network, used, catalogue)),
     )
 
 
-def _wanted(order: Order, checked: _Checked, complete: tuple[Subnet, ...], mtu: int) -> Wanted:
-    return Wanted(
-        name=order.name,
+def _new_network(
+    given: CreateOptions, checked: _Checked, complete: tuple[Subnet, ...], mtu: int
+) -> NewNetwork:
+    return NewNetwork(
+        name=given.name,
         subnets=complete,
         created=time.time_ns(),
-        internal=order.internal,
+        internal=given.internal,
         # As in Docker: the default network has no name server.
-        dns=order.place != "default" if order.dns is None else order.dns,
+        dns=given.place != "default" if given.dns is None else given.dns,
         mtu=_mtu(mtu, checked.families),
-        labels=order.labels,
+        labels=given.labels,
         options=checked.options,
     )
 
@@ -208,11 +213,9 @@ def _causes(used: Sequence[Used]) -> list[str]:
 
 def _used_by_networks(catalogue: Catalogue) -> Iterator[Used]:
     for network in catalogue.defined:
-        for each in network.subnets:
-            try:
-                yield Used(ip_network(each.subnet, strict=False), f"network {network.name}")
-            except ValueError:
-                continue
+        for text in (*(each.subnet for each in network.subnets), *network.static_addresses):
+            with suppress(ValueError):
+                yield Used(ip_network(text, strict=False), f"network {network.name}")
 
 
 def _refuse_shared_bridge(bridge: str, catalogue: Catalogue) -> None:
@@ -225,32 +228,31 @@ def _refuse_shared_bridge(bridge: str, catalogue: Catalogue) -> None:
         )
 
 
-def _remove_idle_bridge(order: Order, checked: _Checked, links: Links) -> None:
-    """A bridge with the name that only this network gets, and no list: its network was removed under a
-    container.
+def _remove_idle_bridge(given: CreateOptions, checked: _Checked, links: Links) -> None:
+    """Remove a bridge that has the network's own name: an earlier one's list was removed, its bridge was not.
 
-    It may have another subnet's address. Raises BridgeInUse if it still has ports.
+    It may have an address of another subnet. Raises BridgeInUse if it still has ports.
     """
-    bridge = names.default_bridge(order.name)
+    bridge = names.default_bridge(given.name)
     link = links.get(bridge) if NAME_OPTION not in checked.options else None
     if link is None:
         return
     if links.all(master=link.index):
         raise BridgeInUse(
-            f"bridge {bridge} of an earlier network {order.name} still has containers",
+            f"bridge {bridge} of an earlier network {given.name} still has containers",
             fix="remove those containers, or choose another name",
         )
     links.delete(bridge)
 
 
-def _path(order: Order, directory: Directory) -> str:
+def _path(given: CreateOptions, directory: Directory) -> str:
     """The new file. Raises PredefinedNetwork if no name of ours would be the first."""
-    if order.place == "namespace":
-        return f"{directory.path}/{order.namespace}/{lists.namespaced_file(order.name)}"
+    if given.place == "namespace":
+        return f"{directory.path}/{given.namespace}/{lists.namespaced_file(given.name)}"
     present = directory.root_files()
-    if order.place == "shared":
-        return f"{directory.path}/{lists.shared_file(order.name, present)}"
-    name = lists.default_file(order.name, present)
+    if given.place == "shared":
+        return f"{directory.path}/{lists.shared_file(given.name, present)}"
+    name = lists.default_file(given.name, present)
     if not name:
         raise PredefinedNetwork(
             "another list is the default network",
@@ -260,9 +262,11 @@ def _path(order: Order, directory: Directory) -> str:
     return f"{directory.path}/{name}"
 
 
-def _warnings(order: Order, requested: Wanted, used: Sequence[Used], catalogue: Catalogue) -> Iterator[str]:
-    for subnet, one in subnets.tolerated(requested.subnets, used):
+def _warnings(
+    given: CreateOptions, network: NewNetwork, used: Sequence[Used], catalogue: Catalogue
+) -> Iterator[str]:
+    for subnet, one in subnets.in_wide_routes(network.subnets, used):
         yield f"subnet {subnet} lies inside the {one.by}, which does not lead to its addresses any more"
     roots = [each for each in catalogue.defined if not each.namespace]
-    if order.place == "shared" and not roots:
-        yield f"{order.name} is the only list in the root of the directory, and so CRI's and ctr's network"
+    if given.place == "shared" and not roots:
+        yield f"{given.name} is the only list in the root of the directory, and so CRI's and ctr's network"

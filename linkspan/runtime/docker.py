@@ -94,7 +94,7 @@ def summary(network: Network, attached: Attached) -> dict[str, Any]:
         "Ports": sorted(ports),
         "File": network.list.path,
         "Namespace": network.namespace,
-        "Maker": network.maker,
+        "CreatedBy": network.creator,
     }
 
 
@@ -201,7 +201,7 @@ def _ours(network: Network, attached: Attached) -> dict[str, Any]:
     return {
         "File": network.list.path,
         "Namespace": network.namespace,
-        "Maker": network.maker,
+        "CreatedBy": network.creator,
         "Bridge": network.bridge,
         "MTU": network.mtu,
         "DNS": network.dns,

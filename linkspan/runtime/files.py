@@ -89,7 +89,7 @@ class Directory:
         os.rename(one.path, one.path + _REMOVED)
         return Removal(one, one.path + _REMOVED)
 
-    def put_back(self, removal: Removal) -> None:
+    def restore(self, removal: Removal) -> None:
         """Undo `put_aside`. Wants the lock held."""
         os.rename(removal.temporary, removal.list.path)
 

@@ -7,9 +7,8 @@ own, which libcni ignores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from os.path import basename
 from typing import Any, Literal
 
 from linkspan.cni.json_value import parse_json
@@ -28,7 +27,7 @@ PODMAN_KEYS = frozenset({PODMAN_LABELS, PODMAN_OPTIONS})
 #: Stands for an object that a document does not have.
 EMPTY: Mapping[str, Any] = {}
 
-Maker = Literal["linkspan", "nerdctl", "podman", "file", "cache"]
+Creator = Literal["linkspan", "nerdctl", "podman", "file", "cache"]
 
 
 class InvalidList(Exception):
@@ -65,7 +64,7 @@ class NetworkList:
         return self.plugins[0] if self.plugins else EMPTY
 
     @property
-    def maker(self) -> Maker:
+    def creator(self) -> Creator:
         """Which program wrote the list. "file" means by hand, "cache" that there is no file."""
         if not self.path:
             return "cache"
@@ -122,15 +121,9 @@ def _as_list_of_one(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_podmans(one: NetworkList) -> bool:
-    """Whether the bridge has podman's name (cni-podmanN), or the list has podman's labels or options
-    in args.
-    """
+    """Whether the bridge has podman's name (cni-podmanN), or args has podman's labels or options."""
     named = str(one.first.get("bridge", "")).startswith("cni-podman")
     return named or not PODMAN_KEYS.isdisjoint(as_mapping(one.document.get("args")))
-
-
-# --- file names
-# -------------------------------------------------------------------------------------------------------
 
 
 def namespaced_file(name: str) -> str:
@@ -139,9 +132,7 @@ def namespaced_file(name: str) -> str:
 
 
 def shared_file(name: str, present: list[str]) -> str:
-    """A file name that does not become the first of the root, which CRI and ctr use, if any other
-    list is there.
-    """
+    """A file name in the root that is not the first, which CRI and ctr use, if another list is there."""
     candidates = (f"{number}-{name}.conflist" for number in range(50, 100))
     return _first_that(lambda each: not present or each > min(present), (*candidates, f"zz-{name}.conflist"))
 
@@ -152,10 +143,5 @@ def default_file(name: str, present: list[str]) -> str:
     return _first_that(lambda each: not present or each < min(present), (*candidates, f"0-{name}.conflist"))
 
 
-def _first_that(fits: Any, candidates: tuple[str, ...]) -> str:
+def _first_that(fits: Callable[[str], bool], candidates: tuple[str, ...]) -> str:
     return next((each for each in candidates if fits(each)), "")
-
-
-def files_of(lists: tuple[NetworkList, ...]) -> list[str]:
-    """The names of the files in the root of the configuration directory."""
-    return [basename(each.path) for each in lists if not each.namespace and each.path]

@@ -37,6 +37,11 @@ def is_valid(name: str) -> bool:
     return len(name) <= LONGEST and PATTERN.fullmatch(name) is not None
 
 
+def is_namespace(name: str) -> bool:
+    """Whether a containerd namespace, and so a subdirectory, may have this name."""
+    return re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", name) is not None
+
+
 def similar(word: str, known: Iterable[str]) -> list[str]:
     """Up to three known words that a mistyped one may stand for, the most similar first."""
     from difflib import get_close_matches

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from linkspan.cni.model import DEFAULT_BRIDGE
 from linkspan.runtime import names
 from linkspan.runtime.lists import (
     DEFAULT_LABEL,
@@ -16,7 +15,8 @@ from linkspan.runtime.lists import (
     LABELS,
     OURS,
     PODMAN_LABELS,
-    Maker,
+    PODMAN_OPTIONS,
+    Creator,
     NetworkList,
     as_list,
     as_mapping,
@@ -32,15 +32,11 @@ MTU_OPTION = "com.docker.network.driver.mtu"
 #: The value of HOST_BINDING_OPTION that binds ports to no address in particular.
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 DNS_PLUGINS = ("dns", "dnsname")
-#: Plugins whose networks Docker has a driver for.
-_DRIVERS = ("bridge", "macvlan", "ipvlan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subnet:
-    """A subnet of a network, in CIDR notation, with "" for what is not set. `auxiliary` is name ->
-    address.
-    """
+    """A subnet in CIDR notation. "" stands for what is not set; `auxiliary` is name -> address."""
 
     subnet: str
     gateway: str = ""
@@ -70,9 +66,9 @@ class Network:
         return self.list.namespace
 
     @property
-    def maker(self) -> Maker:
+    def creator(self) -> Creator:
         """Which program wrote the list."""
-        return self.list.maker
+        return self.list.creator
 
     @cached_property
     def id(self) -> str:
@@ -82,9 +78,7 @@ class Network:
 
     @property
     def is_builtin(self) -> bool:
-        """Whether it is `host` or `none`, or the default network of nerdctl or podman: they would
-        create it again.
-        """
+        """Whether it is `host` or `none`, or one that nerdctl or podman would create again."""
         if self.name in (names.HOST, names.NONE):
             return True
         return (self.name == DEFAULT_NAME and DEFAULT_LABEL in self.labels) or self.name == "podman"
@@ -104,6 +98,8 @@ class Network:
         """The bridge's name, or "" if the network has none."""
         if self.driver != "bridge":
             return ""
+        from linkspan.cni.model import DEFAULT_BRIDGE
+
         return str(self.list.first.get("bridge") or DEFAULT_BRIDGE)
 
     @cached_property
@@ -124,10 +120,8 @@ class Network:
         given = self._ours.get("options")
         if isinstance(given, Mapping):
             return strings_of(given)
-        return {
-            **strings_of(as_mapping(self.list.first.get("args")).get("podman_options")),
-            **self._implied(),
-        }
+        podmans = as_mapping(self.list.document.get("args")).get(PODMAN_OPTIONS)
+        return {**strings_of(podmans), **self._implied()}
 
     def _implied(self) -> dict[str, str]:
         first = self.list.first
@@ -144,9 +138,7 @@ class Network:
 
     @property
     def internal(self) -> bool:
-        """Whether it has no connection to the outside: our key, or, as nerdctl and podman do it, no
-        gateway.
-        """
+        """Whether nothing outside is reachable: by our key or, as with nerdctl and podman, without gateway."""
         first = self.list.first
         if self.driver != "bridge":
             return False
@@ -187,6 +179,12 @@ class Network:
                 found.setdefault(each["subnet"], self._subnet(each))
         return tuple(found.values())
 
+    @property
+    def static_addresses(self) -> tuple[str, ...]:
+        """The addresses of the IPAM plugin static, in CIDR notation."""
+        addresses = map(as_mapping, as_list(self.ipam.get("addresses")))
+        return tuple(each["address"] for each in addresses if isinstance(each.get("address"), str))
+
     def _ranges(self) -> Iterator[Mapping[str, Any]]:
         """Every range of host-local, that of the short form first (SPEC 0.2.0)."""
         yield self.ipam
@@ -223,9 +221,7 @@ def without_list(name: str) -> Network:
 
 
 def first_address(subnet: str) -> str:
-    """The address after the network's own, which a gateway gets unless it is chosen; "" if it is not
-    a subnet.
-    """
+    """The first address of a subnet, which is the gateway's unless it is chosen; "" for an invalid subnet."""
     from ipaddress import ip_network
 
     try:

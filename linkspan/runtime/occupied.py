@@ -1,6 +1,4 @@
-"""What a new network must fit: the addresses, routes and name servers of the host, its MTU, its
-identity. Reads only.
-"""
+"""What a new network depends on: addresses, routes and name servers of the host, its MTU, its identity."""
 
 from __future__ import annotations
 
@@ -20,12 +18,10 @@ RESOLV_CONF, MACHINE_ID = "/etc/resolv.conf", "/etc/machine-id"
 ETHERNET_MTU = 1500
 
 
-# -----------------------------------------------------------------------------------------
-
-
 def used_by_host(host: Host, *, except_link: str = "") -> Iterator[Used]:
-    """The host's connected networks, next hops, routes and name servers; those of one link left out.
-    Raises KernelRefused.
+    """The host's connected networks, next hops, routes and name servers, without those of one link.
+
+    Raises KernelRefused, IoFailure.
     """
     links, connected = host.links(), set()
     for link in links.all():
@@ -59,9 +55,7 @@ def _name_servers(host: Host) -> Iterator[str]:
 
 
 def default_mtu(links: Links) -> int:
-    """The MTU of the link that the default route leaves through, the preferred route of IPv4 first; 0
-    if there is none.
-    """
+    """The MTU of the link of the preferred default route, IPv4's before IPv6's; 0 if there is none."""
     for family in (4, 6):
         routes = [each for each in links.routes(family) if each.dst.endswith("/0") and each.ifname]
         if routes:

@@ -1,4 +1,4 @@
-"""Removing a network: its list, its bridge, what its containers shared, the folder of its leases.
+"""Removing a network: its list, its bridge, what its containers shared, the directory of its leases.
 
 The list is renamed first, so that no runtime attaches anybody any more, and deleted last. So a removal that
 was interrupted is finished by the next command that changes networks.
@@ -57,7 +57,7 @@ class Remover:
     def _finish(self, removal: Removal) -> None:
         shared = self._shared_with(removal)
         if not shared and Attachments(self._host).uses(Network(removal.list)):
-            self._directory.put_back(removal)
+            self._directory.restore(removal)
             return
         if not shared:
             self._remove_objects(removal)
@@ -75,7 +75,7 @@ class Remover:
             # Whoever had loaded the list already may have attached a container meanwhile.
             refuse_used(network, self._attached_meanwhile(network))
         except Exception:
-            self._directory.put_back(removal)
+            self._directory.restore(removal)
             raise
         self._remove_objects(removal)
         self._directory.forget(removal)
@@ -134,7 +134,7 @@ def has_own_bridge(network: Network) -> bool:
     """
     if network.bridge == names.default_bridge(network.name):
         return True
-    return network.maker in ("nerdctl", "podman")
+    return network.creator in ("nerdctl", "podman")
 
 
 def refuse_predefined(network: Network) -> None:
@@ -179,7 +179,7 @@ def prunable(
     return [
         each
         for each in networks
-        if each.maker in ("linkspan", "nerdctl", "podman")
+        if each.creator in ("linkspan", "nerdctl", "podman")
         and not each.is_builtin
         and each.list.path != first_of_root
         and not is_used(each)

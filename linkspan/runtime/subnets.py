@@ -186,7 +186,7 @@ def refuse_overlap(subnet: str, used: Iterable[Used]) -> None:
         raise PoolOverlap(subnet, strict)
 
 
-def tolerated(subnets: Iterable[Subnet], used: Sequence[Used]) -> list[tuple[str, Used]]:
+def in_wide_routes(subnets: Iterable[Subnet], used: Sequence[Used]) -> list[tuple[str, Used]]:
     """The subnets that lie inside a wide route of the host, each with that route: worth a warning."""
     return [
         (each.subnet, one)

@@ -272,7 +272,7 @@ def test_a_removed_list_whose_containers_nerdctl_does_not_know_is_still_shown(
     tool = CniTool(host, tools.require(tools.cnitool), ours.BIN)
     assert tool.add("custom", host.add_netns("box")).status == 0
     assert nerdctl.output("network", "rm", "custom") == "custom"
-    assert network.inspect("custom")["Linkspan"]["Maker"] == "cache"
+    assert network.inspect("custom")["Linkspan"]["CreatedBy"] == "cache"
     assert list(network.containers("custom")) == ["box"]
     assert network("rm", "custom").returncode == 4
 
@@ -287,7 +287,7 @@ def test_a_network_that_podman_made_is_shown_and_removed(
     podman.run("network", "create", "--label", "a=b", "--subnet", "10.7.0.0/24", "theirs")
     podman.start("web", "--network", "theirs", image="docker.io/library/box:1", command=SLEEP)
     found = network.inspect("theirs")
-    assert (found["Labels"], found["Linkspan"]["Maker"], found["Linkspan"]["DNS"]) == (
+    assert (found["Labels"], found["Linkspan"]["CreatedBy"], found["Linkspan"]["DNS"]) == (
         {"a": "b"},
         "podman",
         True,

@@ -78,7 +78,7 @@ def test_a_network_whose_list_is_gone_is_known_from_the_cache(host: MemoryHost) 
     config = "eyJuYW1lIjogImxvc3QiLCAicGx1Z2lucyI6IFt7InR5cGUiOiAiYnJpZGdlIn1dfQ=="
     cache(host, networkName="lost", config=config)
     (found,) = Attachments(host).lists_without_file({"custom"})
-    assert (found.name, found.maker) == ("lost", "cache")
+    assert (found.name, found.creator) == ("lost", "cache")
     assert Attachments(host).lists_without_file({"custom", "lost"}) == ()
 
 
@@ -88,7 +88,7 @@ def test_who_may_not_read_the_state_is_told_so() -> None:
     host = MemoryHost(refuse={"files.names": failure})
     found = Attachments(host)
     assert found.all() == ()
-    assert found.hidden
+    assert found.incomplete
 
 
 def test_any_other_failure_is_not_taken_for_an_empty_network() -> None:

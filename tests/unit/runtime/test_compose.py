@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linkspan.runtime.compose import Wanted, changed, compose, encode
+from linkspan.runtime.compose import NewNetwork, changed, compose, encode
 from linkspan.runtime.lists import NetworkList, parse
 from linkspan.runtime.network import Network, Subnet
 from tests.harness import ours
@@ -16,9 +16,9 @@ V4 = Subnet(subnet="10.89.0.0/24", gateway="10.89.0.1")
 V6 = Subnet(subnet="fd00:90::/64", gateway="fd00:90::1")
 
 
-def wanted(name: str = "web", *subnets: Subnet, **fields: Any) -> Wanted:
+def wanted(name: str = "web", *subnets: Subnet, **fields: Any) -> NewNetwork:
     fields = {"labels": {}, "options": {}, **fields}
-    return Wanted(name=name, subnets=subnets or (V4,), created=5, **fields)
+    return NewNetwork(name=name, subnets=subnets or (V4,), created=5, **fields)
 
 
 def composed(*arguments: Any, **fields: Any) -> NetworkList:

@@ -71,6 +71,13 @@ def test_a_chosen_subnet_avoids_lists_of_every_subdirectory(world: World, path: 
     assert subnets(world) == ["172.18.0.0/16"]
 
 
+def test_a_chosen_subnet_avoids_static_addresses(world: World) -> None:
+    ipam = {"type": "static", "addresses": [{"address": "172.17.0.9/16"}]}
+    world.write("20-other.conflist", {"name": "other", "plugins": [{"type": "macvlan", "ipam": ipam}]})
+    world.create()
+    assert subnets(world) == ["172.18.0.0/16"]
+
+
 def test_a_chosen_subnet_avoids_links_and_routes_of_the_host(world: World) -> None:
     links = world.host.links()
     links.create_bridge("eth0")
@@ -150,6 +157,7 @@ def test_the_name_of_a_predefined_network_is_refused(world: World, name: str) ->
         {"ipv4": False, "subnets": ["10.5.0.0/24"]},
         {"ipv6": True, "options": ["mtu=1000"]},
         {"driver": "overlay"},
+        {"namespace": "../../etc"},
     ],
 )
 def test_an_invalid_order_is_a_matter_of_usage(world: World, fields: dict[str, Any]) -> None:

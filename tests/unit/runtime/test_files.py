@@ -104,13 +104,13 @@ def test_what_a_killed_writer_left_is_never_a_list_and_goes_with_the_next_change
         assert not left.exists()
 
 
-def test_a_list_that_is_put_aside_is_no_list_until_it_is_put_back(conf: Path) -> None:
+def test_a_list_that_is_put_aside_is_no_list_until_it_is_restore(conf: Path) -> None:
     directory = Directory(str(conf))
     with directory.locked():
         removal = directory.put_aside(directory.lists()[1])
         assert names(directory) == ["a"]
         assert [each.list.name for each in directory.unfinished_removals()] == ["b"]
-        directory.put_back(removal)
+        directory.restore(removal)
         assert (names(directory), directory.unfinished_removals()) == (["a", "b"], ())
 
 
@@ -128,5 +128,5 @@ def test_an_unfinished_removal_is_found_after_the_process_is_gone(conf: Path) ->
     with directory.locked():
         (found,) = directory.unfinished_removals()
         assert (found.list.name, found.list.namespace) == ("b", "default")
-        directory.put_back(found)
+        directory.restore(found)
     assert names(directory) == ["a", "b"]

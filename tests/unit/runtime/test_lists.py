@@ -60,7 +60,7 @@ def test_what_is_not_a_list_says_why(data: bytes, why: str) -> None:
     ],
 )
 def test_the_program_that_wrote_a_list_is_known(document: dict[str, object], maker: str) -> None:
-    assert one({"name": "web", **document}).maker == maker
+    assert one({"name": "web", **document}).creator == maker
 
 
 def test_only_what_libcni_loads_is_a_list_file() -> None:

@@ -86,6 +86,14 @@ def test_a_list_of_podmans_has_both_families_labels_and_names() -> None:
     assert (found.ipv4, found.ipv6, found.dns, found.labels) == (True, True, True, {"a": "b"})
 
 
+def test_the_options_of_a_podman_network_are_podmans_and_what_the_list_amounts_to() -> None:
+    assert network({**PODMAN, "args": {"podman_options": {"vlan": "7"}}}).options == {
+        "vlan": "7",
+        "com.docker.network.driver.mtu": "1400",
+        "com.docker.network.bridge.name": "cni-podman2",
+    }
+
+
 def test_the_id_is_nerdctls_or_what_podman_derives_from_the_name() -> None:
     from hashlib import sha256
 

@@ -13,9 +13,9 @@ from linkspan.runtime.subnets import (
     PoolOverlap,
     PoolsExhausted,
     completed,
+    in_wide_routes,
     next_free,
     pair,
-    tolerated,
 )
 
 ULA = ula_pool("test")
@@ -98,7 +98,7 @@ def test_a_subnet_that_contains_a_route_of_the_host_is_refused(route: str) -> No
 def test_a_subnet_inside_a_wide_route_is_told() -> None:
     route = used("10.0.0.0/8", strict=False)
     found = completed([Subnet(subnet="10.5.0.0/24")], [4], [route], ULA)
-    assert tolerated(found, [route]) == [("10.5.0.0/24", route)]
+    assert in_wide_routes(found, [route]) == [("10.5.0.0/24", route)]
 
 
 def test_a_chosen_subnet_avoids_wide_routes_too() -> None:

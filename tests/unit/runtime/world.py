@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from linkspan.host.memory import MemoryHost
-from linkspan.runtime.create import Created, Order, create
+from linkspan.runtime.create import Created, CreateOptions, create
 from linkspan.runtime.files import Directory
 from linkspan.runtime.lists import NetworkList
 from linkspan.runtime.network import Network
@@ -29,7 +29,7 @@ class World:
     def create(self, name: str = "custom", **fields: Any) -> Created:
         """Create a network without names, whose plugin needs a process."""
         options = {key: fields.pop(key) for key in ("ignore", "dry_run") if key in fields}
-        order = Order(name=name, **{"dns": False, **fields})
+        order = CreateOptions(name=name, **{"dns": False, **fields})
         return create(order, self.directory, self.host, **options)
 
     def write(self, path: str, document: dict[str, Any]) -> None:
