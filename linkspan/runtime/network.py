@@ -138,7 +138,9 @@ class Network:
 
     @property
     def internal(self) -> bool:
-        """Whether nothing outside is reachable: by our key or, as with nerdctl and podman, without gateway."""
+        """Whether nothing outside is reachable: by our key or, as with nerdctl and podman, without
+        gateway.
+        """
         first = self.list.first
         if self.driver != "bridge":
             return False
