@@ -18,6 +18,14 @@ def below(name: str = "") -> set[str]:
     }
 
 
+def is_empty(path: str) -> bool:
+    """Whether a control group exists and no process is in it."""
+    processes = ""
+    with suppress(OSError), open(f"{path}/cgroup.procs", encoding="ascii") as file:
+        processes = file.read().strip()
+    return os.path.isdir(path) and not processes
+
+
 def remove(paths: Iterable[str]) -> None:
     """Remove control groups, the innermost first; one that is absent, or still in use, stays as it is."""
     for path in sorted(paths, key=len, reverse=True):
