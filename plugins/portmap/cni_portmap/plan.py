@@ -60,11 +60,10 @@ def publication_of(request: Request, config: Config, facts: Facts, backend: Back
 
 def rules_of(publication: Publication) -> Plan:
     """The steps that make the rules, which is all that a reload repeats."""
-    routed = RouteLoopback(publication.interface, publication.attachment)
     return (
         *_forwarding(publication),
         *((Relay(publication, _publishing),) if publication.relays else _publishing(publication)),
-        *((routed,) if publication.routes_loopback() else ()),
+        *((RouteLoopback(publication.interface),) if publication.routes_loopback() else ()),
         *((EnableHairpin(publication.host_link),) if publication.hairpin else ()),
     )
 

@@ -60,6 +60,7 @@ SCENARIOS = {
     ),
     "portmap, iptables": Scenario({**PORTMAP, "backend": "iptables"}, chained=True),
     "portmap, nftables": Scenario({**PORTMAP, "backend": "nftables"}, chained=True),
+    "portmap, relay": Scenario({**PORTMAP, "backend": "nftables", "localhost": "relay"}, chained=True),
     "firewall, iptables": Scenario({"type": "firewall", "backend": "iptables"}, chained=True),
     "firewall, nftables": Scenario(
         {"type": "firewall", "backend": "nftables", "ingressPolicy": "isolated"}, chained=True

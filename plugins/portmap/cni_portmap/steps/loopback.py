@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_portmap import rules_iptables, rules_nftables
-from cni_portmap.steps import claims
 from linkspan import paths
 from linkspan.call.transaction import Plan, Undo, carry_out, keep
 from linkspan.steps import iptables, nft_table
@@ -29,21 +28,11 @@ class RouteLoopback:
     """
 
     interface: str
-    attachment: Attachment
 
     def do(self, host: Host) -> Undo:
         consequence = "portmap: 127.0.0.1 does not reach the container"
-        optional(host, consequence, partial(self._route, host))
+        optional(host, consequence, partial(host.links().set_sysctl, _sysctl(self.interface), "1"))
         return keep
-
-    def _route(self, host: Host) -> None:
-        folder = paths.routed_loopback(host.state_dir, self.interface)
-        links = host.links()
-        with claims.lock(host):
-            # If it is on and no attachment of ours needs it, somebody else does.
-            if host.files.names(folder) or links.sysctl(_sysctl(self.interface)) != "1":
-                host.files.write(f"{folder}/{self.attachment.key}", b"")
-            links.set_sysctl(_sysctl(self.interface), "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +55,16 @@ class Relay:
             if each.host_ip and each.key not in keys:
                 host.warn(f"portmap: nothing is published on {each.host_ip}: this host does not have it")
         return carry_out(self.then(replace(self.publication, relayed=relayed)), host)
+
+
+def need_routing(host: Host, publication: Publication) -> None:
+    """Note, before there are rules for it, that 127.0.0.1 must be routed. Under the lock of the claims.
+
+    If it is routed already, and no attachment of ours needs that, it is somebody else's: it stays.
+    """
+    folder = paths.routed_loopback(host.state_dir, publication.interface)
+    if host.files.names(folder) or host.links().sysctl(_sysctl(publication.interface)) != "1":
+        host.files.write(f"{folder}/{publication.attachment.key}", b"")
 
 
 def stop_relaying(host: Host, attachment: Attachment) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import NAME
 from cni_portmap.steps import claims
-from cni_portmap.steps.loopback import stop_relaying
+from cni_portmap.steps.loopback import need_routing, stop_relaying
 from cni_portmap.steps.withdraw import delete_flows, unpublish, withdraw, withdraw_locked
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, attempt, keep
@@ -52,6 +52,8 @@ class Claim:
     def _take(self, host: Host) -> None:
         Records(host, NAME).write(self.publication.attachment, self.publication.to_record())
         claims.take(host, self.publication)
+        if self.publication.routes_loopback():
+            need_routing(host, self.publication)
 
 
 @dataclass(frozen=True, slots=True)
