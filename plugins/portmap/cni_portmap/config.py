@@ -191,7 +191,7 @@ def _host_ip(document: Mapping[str, Any], path: str, localhost: Localhost) -> st
     if address.version == 6 and address.is_loopback and not localhost:
         raise UnsupportedField(
             f"{path}.hostIP: {value} cannot be published on",
-            'set $.localhost to "relay", or publish on another address: the kernel cannot translate to ::1',
+            'set $.localhost to "relay", or publish on 127.0.0.1: the kernel cannot translate to ::1',
         )
     return str(address)
 

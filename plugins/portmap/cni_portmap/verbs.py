@@ -14,8 +14,7 @@ from cni_portmap.facts import Publication, read_facts
 from cni_portmap.plan import plan_for, rules_of
 from cni_portmap.rules_iptables import bridge_removals
 from cni_portmap.steps.claims import is_alive
-from cni_portmap.steps.loopback import stop_relaying
-from cni_portmap.steps.withdraw import unpublish_by_name, withdraw
+from cni_portmap.steps.withdraw import withdraw
 from cni_portmap.takeover import remove_rules
 from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
@@ -50,11 +49,7 @@ def delete(request: Request, host: Host) -> None:
     if Records(host, NAME).read(request.attachment) is not None:
         withdraw(host, request.attachment)
     elif request.runtime_config.get("portMappings"):
-        best_effort(
-            partial(unpublish_by_name, host, request.attachment),
-            partial(remove_rules, request, host),
-            partial(stop_relaying, host, request.attachment),
-        )
+        best_effort(partial(withdraw, host, request.attachment), partial(remove_rules, request, host))
 
 
 def check(request: Request, host: Host) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,13 @@ def test_a_log_that_cannot_be_opened_keeps_no_program_from_starting(tmp_path: Pa
 
 def test_nobody_is_left_to_be_waited_for(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("")
-    interpreter.start(str(tmp_path / "program.py"), str(tmp_path / "log"))
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    # In a process that has no other children, as pytest may have.
+    script = (
+        "import os; from linkspan.launch import interpreter\n"
+        f"interpreter.start({str(tmp_path / 'program.py')!r}, {str(tmp_path / 'log')!r})\n"
+        "try: os.waitpid(-1, os.WNOHANG)\nexcept ChildProcessError: raise SystemExit(7)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 7
 
 
 def test_a_program_finds_what_this_process_finds() -> None:
