@@ -13,7 +13,7 @@ from linkspan.cni.json_value import parse_json
 from linkspan.cni.schema import Schema, resolved
 
 MASKED = "***"
-_SHORTEST = 4
+_SHORTEST = 8
 #: The CNI_ARGS that plugins read, or that CONVENTIONS.md names.
 _ARGS = frozenset(
     ("IgnoreUnknown", "IP", "MAC", "GATEWAY", "K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_UID")
@@ -41,7 +41,7 @@ _BUNDLE = ("annotations", "hostname")
 class Mask:
     """What to hide of one call: the values of keys and variables that no plugin reads, wherever they turn up.
 
-    Values of fewer than four characters stay as they are: they are no secrets, and would be found everywhere.
+    Values of fewer than eight characters stay as they are: words such as `true` would be found everywhere.
     """
 
     def __init__(self, stdin: bytes, env: Mapping[str, str], schemas: Sequence[Schema]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import rules_iptables, rules_nftables
 from linkspan import paths
+from linkspan.call.records import discard
 from linkspan.call.transaction import Plan, Undo, carry_out, keep
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.extras import optional
@@ -80,7 +81,7 @@ def stop_routing(host: Host, attachment: Attachment) -> None:
         if names == (attachment.key,):
             _switch_off(host, interface)
         if attachment.key in names:
-            host.files.remove(f"{folder}/{attachment.key}")
+            discard(host.files, f"{folder}/{attachment.key}")
             host.files.remove_folder(folder)
 
 
