@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_portmap import rules_iptables, rules_nftables
 from linkspan import paths
-from linkspan.call.records import discard
+from linkspan.call.records import discard, read_json
 from linkspan.call.transaction import Plan, Undo, carry_out, keep
+from linkspan.netfilter.backend import NAMES
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.extras import optional
 from linkspan.steps.relay import relay
@@ -65,7 +67,7 @@ def need_routing(host: Host, publication: Publication) -> None:
     """
     folder = paths.routed_loopback(host.state_dir, publication.interface)
     if host.files.names(folder) or host.links().sysctl(_sysctl(publication.interface)) != "1":
-        host.files.write(f"{folder}/{publication.attachment.key}", b"")
+        host.files.write(f"{folder}/{publication.attachment.key}", json.dumps(publication.backend).encode())
 
 
 def stop_relaying(host: Host, attachment: Attachment) -> None:
@@ -78,21 +80,30 @@ def stop_routing(host: Host, attachment: Attachment) -> None:
     for interface in host.files.names(paths.routed_loopback(host.state_dir)):
         folder = paths.routed_loopback(host.state_dir, interface)
         names = host.files.names(folder)
-        if names == (attachment.key,):
-            _switch_off(host, interface)
         if attachment.key in names:
+            others = {_backend(host, f"{folder}/{each}") for each in names if each != attachment.key}
+            _switch_off(host, interface, _backend(host, f"{folder}/{attachment.key}"), others)
             discard(host.files, f"{folder}/{attachment.key}")
             host.files.remove_folder(folder)
 
 
-def _switch_off(host: Host, interface: str) -> None:
-    """The guard goes last, from whichever backend has it."""
+def _switch_off(host: Host, interface: str, backend: str, others: Collection[str]) -> None:
+    """Unless others need it. The guard goes last, from its backend, or from both if that is unknown."""
     links = host.links()
-    if links.sysctl(_sysctl(interface)) not in (None, "0"):
+    if not others and links.sysctl(_sysctl(interface)) not in (None, "0"):
         links.set_sysctl(_sysctl(interface), "0")
-    if host.nftables.usable():
+    if backend in others:
+        return
+    if backend != "iptables" and host.nftables.usable():
         nft_table.remove(host, (rules_nftables.loopback_guard(interface),))
-    iptables.remove(host, {4: rules_iptables.loopback_guard_removal(interface)})
+    if backend != "nftables":
+        iptables.remove(host, {4: rules_iptables.loopback_guard_removal(interface)})
+
+
+def _backend(host: Host, path: str) -> str:
+    """The backend that has the guard of an attachment, as its file says; "" for a damaged file."""
+    stated = read_json(host.files, path)
+    return stated if stated in NAMES else ""
 
 
 def _sysctl(interface: str) -> str:
