@@ -77,9 +77,10 @@ def removals_by_name(attachment: Attachment) -> Mapping[str, Change]:
     }
 
 
-def loopback_guard_removal(interface: str) -> Mapping[str, Change]:
-    """What removes the guard of the host's loopback network: table -> change, IPv4 only."""
-    return {"raw": Change(remove=(("PREROUTING", _drop_to_loopback(interface)),))}
+def loopback_guard_removal(*interfaces: str) -> Mapping[str, Change]:
+    """What removes the guards of the host's loopback network: table -> change, IPv4 only."""
+    guards = tuple(("PREROUTING", _drop_to_loopback(each)) for each in interfaces)
+    return {"raw": Change(remove=guards)} if guards else {}
 
 
 def bridge_removals(bridge: str, family: Family) -> Mapping[str, Change]:

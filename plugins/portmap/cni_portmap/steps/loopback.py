@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,8 +19,10 @@ from linkspan.steps.relay import relay
 
 if TYPE_CHECKING:
     from cni_portmap.facts import Publication
+    from linkspan.cni.addresses import Family
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
+    from linkspan.steps.iptables import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +78,63 @@ def stop_relaying(host: Host, attachment: Attachment) -> None:
 
 
 def stop_routing(host: Host, attachment: Attachment) -> None:
-    """Route 127.0.0.1 no longer where only this attachment needs it. Under the lock of the claims."""
+    """Route 127.0.0.1 no longer where only this attachment needs it. Under the lock of the claims.
+
+    Then `remove_guards` removes what guarded it.
+    """
+    links = host.links()
+    for routed in _routed_for(host, attachment):
+        if not routed.others and _is_on(host, routed):
+            links.set_sysctl(_sysctl(routed.interface), "0")
+
+
+def remove_guards(host: Host, attachment: Attachment, removals: Mapping[Family, Changes]) -> None:
+    """Remove the guards that only this attachment needs, in one change of iptables with `removals`.
+
+    The guard of a bridge whose loopback is still routed stays, with its note, for a later DEL.
+    """
+    left = tuple(each for each in _routed_for(host, attachment) if each.others or not _is_on(host, each))
+    alone = tuple(each for each in left if each.backend not in each.others)
+    guards = [rules_nftables.loopback_guard(each.interface) for each in alone if each.backend != "iptables"]
+    if guards and host.nftables.usable():
+        nft_table.remove(host, guards)
+    in_iptables = rules_iptables.loopback_guard_removal(
+        *(each.interface for each in alone if each.backend != "nftables")
+    )
+    iptables.remove(host, {**removals, 4: {**removals.get(4, {}), **in_iptables}})
+    for each in left:
+        discard(host.files, f"{each.folder}/{attachment.key}")
+        host.files.remove_folder(each.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Routed:
+    """A bridge to which 127.0.0.1 is routed for an attachment.
+
+    `backend` has the guard, `others` have it for other attachments; "" stands for a damaged note.
+    """
+
+    interface: str
+    folder: str
+    backend: str
+    others: frozenset[str]
+
+
+def _routed_for(host: Host, attachment: Attachment) -> Iterator[_Routed]:
     for interface in host.files.names(paths.routed_loopback(host.state_dir)):
         folder = paths.routed_loopback(host.state_dir, interface)
         names = host.files.names(folder)
         if attachment.key in names:
-            others = {_backend(host, f"{folder}/{each}") for each in names if each != attachment.key}
-            _switch_off(host, interface, _backend(host, f"{folder}/{attachment.key}"), others)
-            discard(host.files, f"{folder}/{attachment.key}")
-            host.files.remove_folder(folder)
+            others = frozenset(_backend(host, f"{folder}/{each}") for each in names if each != attachment.key)
+            yield _Routed(interface, folder, _backend(host, f"{folder}/{attachment.key}"), others)
 
 
-def _switch_off(host: Host, interface: str, backend: str, others: Collection[str]) -> None:
-    """Unless others need it. The guard goes last, from its backend, or from both if that is unknown."""
-    links = host.links()
-    if not others and links.sysctl(_sysctl(interface)) not in (None, "0"):
-        links.set_sysctl(_sysctl(interface), "0")
-    if backend in others:
-        return
-    if backend != "iptables" and host.nftables.usable():
-        nft_table.remove(host, (rules_nftables.loopback_guard(interface),))
-    if backend != "nftables":
-        iptables.remove(host, {4: rules_iptables.loopback_guard_removal(interface)})
+def _is_on(host: Host, routed: _Routed) -> bool:
+    return host.links().sysctl(_sysctl(routed.interface)) not in (None, "0")
 
 
 def _backend(host: Host, path: str) -> str:
-    """The backend that has the guard of an attachment, as its file says; "" for a damaged file."""
+    """The backend that has the guard of an attachment, as its note says; "" for a damaged note."""
     stated = read_json(host.files, path)
     return stated if stated in NAMES else ""
 

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 from cni_portmap import NAME, rules_iptables, rules_nftables
 from cni_portmap.facts import Publication, recorded
 from cni_portmap.steps import claims
-from cni_portmap.steps.loopback import Relay, stop_relaying, stop_routing
+from cni_portmap.steps.loopback import Relay, remove_guards, stop_relaying, stop_routing
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, best_effort, keep
 from linkspan.cni.addresses import FAMILIES
-from linkspan.steps import iptables, nft_table
+from linkspan.steps import nft_table
 from linkspan.steps.bridge_ports import disable_hairpin
 from linkspan.steps.extras import optional
 from linkspan.steps.nft_table import ApplyNftables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from linkspan.cni.addresses import Family
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
     from linkspan.netfilter.rules import Element
+    from linkspan.steps.iptables import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,6 @@ def withdraw_locked(host: Host, attachment: Attachment) -> None:
         best_effort(
             partial(unpublish_by_name, host, attachment),
             partial(claims.release_all, host, attachment),
-            partial(stop_routing, host, attachment),
             partial(stop_relaying, host, attachment),
         )
     else:
@@ -67,28 +68,37 @@ def withdraw_locked(host: Host, attachment: Attachment) -> None:
 
 def unpublish(host: Host, publication: Publication) -> None:
     """Remove the rules of a publication; absent ones are fine. Under the lock of the claims."""
-    best_effort(
-        partial(_remove_rules, host, publication), partial(stop_routing, host, publication.attachment)
-    )
-
-
-def _remove_rules(host: Host, publication: Publication) -> None:
+    attachment = publication.attachment
     if publication.backend == "nftables":
-        _remove_elements(host, publication.attachment, rules_nftables.elements(publication))
+        elements = rules_nftables.elements(publication)
+        _remove(host, attachment, partial(_remove_elements, host, attachment, elements), {})
     else:
         removals = {each: rules_iptables.removals(publication, each) for each in publication.rule_families}
-        iptables.remove(host, removals)
+        _remove(host, attachment, keep, removals)
 
 
 def unpublish_by_name(host: Host, attachment: Attachment) -> None:
     """Remove the rules of an attachment by the names of chains and the comments of elements."""
-    removals = rules_iptables.removals_by_name(attachment)
+    removals = dict.fromkeys(FAMILIES, rules_iptables.removals_by_name(attachment))
+    _remove(host, attachment, partial(_remove_commented, host, attachment), removals)
+
+
+def _remove(
+    host: Host,
+    attachment: Attachment,
+    from_nftables: Callable[[], object],
+    from_iptables: Mapping[Family, Changes],
+) -> None:
+    """Remove rules of both backends, and route 127.0.0.1 no longer if only they needed it."""
     best_effort(
-        partial(iptables.remove, host, dict.fromkeys(FAMILIES, removals)),
-        lambda: _remove_elements(
-            host, attachment, nft_table.elements_of(host, attachment, rules_nftables.MAPS)
-        ),
+        partial(stop_routing, host, attachment),
+        from_nftables,
+        partial(remove_guards, host, attachment, from_iptables),
     )
+
+
+def _remove_commented(host: Host, attachment: Attachment) -> None:
+    _remove_elements(host, attachment, nft_table.elements_of(host, attachment, rules_nftables.MAPS))
 
 
 def delete_flows(host: Host, publication: Publication, *, of_container: bool) -> None:

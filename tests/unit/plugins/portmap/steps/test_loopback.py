@@ -55,6 +55,14 @@ def test_127_0_0_1_is_routed_and_guarded_until_the_last_container_that_needs_it_
     assert states == [("1", True), ("1", True), ("0", False)]
 
 
+def test_del_changes_iptables_once_per_family_with_the_guard(desk: PortmapDesk) -> None:
+    desk.call("ADD")
+    desk.host.requests.clear()
+    desk.call("DEL")
+    changes = [name for name, _ in desk.host.requests].count("iptables.apply_all")
+    assert changes == (2 if desk.backend == "iptables" else 0)
+
+
 def test_what_somebody_else_switched_on_stays_on(desk: PortmapDesk) -> None:
     own_links(desk).sysctls[SYSCTL] = "1"
     desk.call("ADD")
