@@ -9,6 +9,9 @@ import pytest
 
 from tests.harness import tools
 from tests.harness.privatehost import PrivateHost
+from tests.harness.runtimes_table import pytest_terminal_summary
+
+__all__ = ["host", "pytest_runtest_setup", "pytest_terminal_summary"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
