@@ -57,6 +57,5 @@ def missing(host: Host, family: Family, changes: Changes) -> list[str]:
 
 def remove(host: Host, removals: Mapping[Family, Changes]) -> None:
     """Carry out the removals of each family for which this host has iptables; absent rules are fine."""
-    best_effort(
-        *(partial(_apply, host, family, removals[family]) for family in usable_families(host, removals))
-    )
+    some = (family for family, changes in removals.items() if changes)
+    best_effort(*(partial(_apply, host, family, removals[family]) for family in usable_families(host, some)))

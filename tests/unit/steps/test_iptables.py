@@ -55,6 +55,12 @@ def test_a_family_without_iptables_needs_no_removal() -> None:
     assert list(iptables.usable_families(host)) == [4]
 
 
+def test_of_a_family_without_removals_nothing_is_asked() -> None:
+    host = MemoryHost()
+    iptables.remove(host, {4: {}})
+    assert host.requests == []
+
+
 def test_a_family_that_cannot_be_removed_does_not_keep_the_other_from_it() -> None:
     host = MemoryHost()
     for family in (4, 6):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cni_portmap import rules_iptables, rules_nftables
 from linkspan import paths
 from linkspan.call.records import discard, read_json
-from linkspan.call.transaction import Plan, Undo, carry_out, keep
+from linkspan.call.transaction import Plan, Undo, best_effort, carry_out, keep
 from linkspan.netfilter.backend import NAMES
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.extras import optional
@@ -77,34 +77,15 @@ def stop_relaying(host: Host, attachment: Attachment) -> None:
     optional(host, "portmap: its ports may still be relayed", partial(relay, host, attachment, ()))
 
 
-def stop_routing(host: Host, attachment: Attachment) -> None:
-    """Route 127.0.0.1 no longer where only this attachment needs it. Under the lock of the claims.
+def stop_routing(host: Host, attachment: Attachment, removals: Mapping[Family, Changes]) -> None:
+    """Route 127.0.0.1 no longer where only this attachment needs it, then remove what guarded it.
 
-    Then `remove_guards` removes what guarded it.
+    The guards are removed in one change of iptables with `removals`. Under the lock of the claims.
     """
-    links = host.links()
-    for routed in _routed_for(host, attachment):
-        if not routed.others and _is_on(host, routed):
-            links.set_sysctl(_sysctl(routed.interface), "0")
-
-
-def remove_guards(host: Host, attachment: Attachment, removals: Mapping[Family, Changes]) -> None:
-    """Remove the guards that only this attachment needs, in one change of iptables with `removals`.
-
-    The guard of a bridge whose loopback is still routed stays, with its note, for a later DEL.
-    """
-    left = tuple(each for each in _routed_for(host, attachment) if each.others or not _is_on(host, each))
-    alone = tuple(each for each in left if each.backend not in each.others)
-    guards = [rules_nftables.loopback_guard(each.interface) for each in alone if each.backend != "iptables"]
-    if guards and host.nftables.usable():
-        nft_table.remove(host, guards)
-    in_iptables = rules_iptables.loopback_guard_removal(
-        *(each.interface for each in alone if each.backend != "nftables")
+    routed = tuple(_routed_for(host, attachment))
+    best_effort(
+        partial(_switch_off, host, routed), partial(_remove_guards, host, attachment, routed, removals)
     )
-    iptables.remove(host, {**removals, 4: {**removals.get(4, {}), **in_iptables}})
-    for each in left:
-        discard(host.files, f"{each.folder}/{attachment.key}")
-        host.files.remove_folder(each.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +108,33 @@ def _routed_for(host: Host, attachment: Attachment) -> Iterator[_Routed]:
         if attachment.key in names:
             others = frozenset(_backend(host, f"{folder}/{each}") for each in names if each != attachment.key)
             yield _Routed(interface, folder, _backend(host, f"{folder}/{attachment.key}"), others)
+
+
+def _switch_off(host: Host, routed: Iterable[_Routed]) -> None:
+    for each in routed:
+        if not each.others and _is_on(host, each):
+            host.links().set_sysctl(_sysctl(each.interface), "0")
+
+
+def _remove_guards(
+    host: Host, attachment: Attachment, routed: Iterable[_Routed], removals: Mapping[Family, Changes]
+) -> None:
+    """Remove the guards that nobody else needs, with `removals`, then the attachment's notes.
+
+    The guard of a bridge whose loopback is still routed stays, with its note, for a later DEL.
+    """
+    ended = tuple(each for each in routed if each.others or not _is_on(host, each))
+    alone = tuple(each for each in ended if each.backend not in each.others)
+    guards = [rules_nftables.loopback_guard(each.interface) for each in alone if each.backend != "iptables"]
+    if guards and host.nftables.usable():
+        nft_table.remove(host, guards)
+    in_iptables = rules_iptables.loopback_guard_removal(
+        *(each.interface for each in alone if each.backend != "nftables")
+    )
+    iptables.remove(host, {**removals, 4: {**removals.get(4, {}), **in_iptables}})
+    for each in ended:
+        discard(host.files, f"{each.folder}/{attachment.key}")
+        host.files.remove_folder(each.folder)
 
 
 def _is_on(host: Host, routed: _Routed) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cni_portmap import NAME, rules_iptables, rules_nftables
 from cni_portmap.facts import Publication, recorded
 from cni_portmap.steps import claims
-from cni_portmap.steps.loopback import Relay, remove_guards, stop_relaying, stop_routing
+from cni_portmap.steps.loopback import Relay, stop_relaying, stop_routing
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, best_effort, keep
 from linkspan.cni.addresses import FAMILIES
@@ -90,11 +90,7 @@ def _remove(
     from_iptables: Mapping[Family, Changes],
 ) -> None:
     """Remove rules of both backends, and route 127.0.0.1 no longer if only they needed it."""
-    best_effort(
-        partial(stop_routing, host, attachment),
-        from_nftables,
-        partial(remove_guards, host, attachment, from_iptables),
-    )
+    best_effort(from_nftables, partial(stop_routing, host, attachment, from_iptables))
 
 
 def _remove_commented(host: Host, attachment: Attachment) -> None:
