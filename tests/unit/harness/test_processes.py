@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from tests.harness import processes
 from tests.harness.patience import until
@@ -35,6 +36,14 @@ def test_descendants_are_found_through_every_generation() -> None:
         assert top.stdout is not None
         top.stdout.readline()
         found = processes.with_descendants([top.pid])
-        commands = sorted(processes.command_of(pid).split()[0] for pid in found)
-        processes.kill(found)
+        try:
+            # A process that has just been forked has the command of its parent, or none, until it executes.
+            until(lambda: "sleep" in _names(found), "the last generation to execute")
+            commands = _names(found)
+        finally:
+            processes.kill(found)
     assert commands == ["/bin/sh", "sh", "sleep"]
+
+
+def _names(pids: Iterable[int]) -> list[str]:
+    return sorted(processes.command_of(pid).partition(" ")[0] for pid in pids)
