@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cni_portmap import rules_iptables, rules_nftables
 from linkspan import paths
-from linkspan.call.records import discard, read_json
+from linkspan.call.records import discard
 from linkspan.call.transaction import Plan, Undo, best_effort, carry_out, keep
-from linkspan.netfilter.backend import NAMES
-from linkspan.steps import iptables, nft_table
 from linkspan.steps.extras import optional
 from linkspan.steps.relay import relay
 
 if TYPE_CHECKING:
     from cni_portmap.facts import Publication
-    from linkspan.cni.addresses import Family
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
-    from linkspan.steps.iptables import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,7 @@ def need_routing(host: Host, publication: Publication) -> None:
     """
     folder = paths.routed_loopback(host.state_dir, publication.interface)
     if host.files.names(folder) or host.links().sysctl(_sysctl(publication.interface)) != "1":
-        host.files.write(f"{folder}/{publication.attachment.key}", json.dumps(publication.backend).encode())
+        host.files.write(f"{folder}/{publication.attachment.key}", b"")
 
 
 def stop_relaying(host: Host, attachment: Attachment) -> None:
@@ -77,74 +71,29 @@ def stop_relaying(host: Host, attachment: Attachment) -> None:
     optional(host, "portmap: its ports may still be relayed", partial(relay, host, attachment, ()))
 
 
-def stop_routing(host: Host, attachment: Attachment, removals: Mapping[Family, Changes]) -> None:
-    """Route 127.0.0.1 no longer where only this attachment needs it, then remove what guarded it.
+def stop_routing(host: Host, attachment: Attachment) -> None:
+    """Route 127.0.0.1 no longer where only this attachment needs it. Under the lock of the claims.
 
-    The guards are removed in one change of iptables with `removals`. Under the lock of the claims.
+    The guard stays until the bridge is removed, like every rule that a bridge's containers share: while
+    nothing is routed it drops only what the kernel drops too.
     """
-    routed = tuple(_routed_for(host, attachment))
     best_effort(
-        partial(_switch_off, host, routed), partial(_remove_guards, host, attachment, routed, removals)
+        *(
+            partial(_end_need, host, interface, attachment)
+            for interface in host.files.names(paths.routed_loopback(host.state_dir))
+        )
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Routed:
-    """A bridge to which 127.0.0.1 is routed for an attachment.
-
-    `backend` has the guard, `others` have it for other attachments; "" stands for a damaged note.
-    """
-
-    interface: str
-    folder: str
-    backend: str
-    others: frozenset[str]
-
-
-def _routed_for(host: Host, attachment: Attachment) -> Iterator[_Routed]:
-    for interface in host.files.names(paths.routed_loopback(host.state_dir)):
-        folder = paths.routed_loopback(host.state_dir, interface)
-        names = host.files.names(folder)
-        if attachment.key in names:
-            others = frozenset(_backend(host, f"{folder}/{each}") for each in names if each != attachment.key)
-            yield _Routed(interface, folder, _backend(host, f"{folder}/{attachment.key}"), others)
-
-
-def _switch_off(host: Host, routed: Iterable[_Routed]) -> None:
-    for each in routed:
-        if not each.others and _is_on(host, each):
-            host.links().set_sysctl(_sysctl(each.interface), "0")
-
-
-def _remove_guards(
-    host: Host, attachment: Attachment, routed: Iterable[_Routed], removals: Mapping[Family, Changes]
-) -> None:
-    """Remove the guards that nobody else needs, with `removals`, then the attachment's notes.
-
-    The guard of a bridge whose loopback is still routed stays, with its note, for a later DEL.
-    """
-    ended = tuple(each for each in routed if each.others or not _is_on(host, each))
-    alone = tuple(each for each in ended if each.backend not in each.others)
-    guards = [rules_nftables.loopback_guard(each.interface) for each in alone if each.backend != "iptables"]
-    if guards and host.nftables.usable():
-        nft_table.remove(host, guards)
-    in_iptables = rules_iptables.loopback_guard_removal(
-        *(each.interface for each in alone if each.backend != "nftables")
-    )
-    iptables.remove(host, {**removals, 4: {**removals.get(4, {}), **in_iptables}})
-    for each in ended:
-        discard(host.files, f"{each.folder}/{attachment.key}")
-        host.files.remove_folder(each.folder)
-
-
-def _is_on(host: Host, routed: _Routed) -> bool:
-    return host.links().sysctl(_sysctl(routed.interface)) not in (None, "0")
-
-
-def _backend(host: Host, path: str) -> str:
-    """The backend that has the guard of an attachment, as its note says; "" for a damaged note."""
-    stated = read_json(host.files, path)
-    return stated if stated in NAMES else ""
+def _end_need(host: Host, interface: str, attachment: Attachment) -> None:
+    folder = paths.routed_loopback(host.state_dir, interface)
+    names = host.files.names(folder)
+    if attachment.key not in names:
+        return
+    if len(names) == 1 and host.links().sysctl(_sysctl(interface)) not in (None, "0"):
+        host.links().set_sysctl(_sysctl(interface), "0")
+    discard(host.files, f"{folder}/{attachment.key}")
+    host.files.remove_folder(folder)
 
 
 def _sysctl(interface: str) -> str:

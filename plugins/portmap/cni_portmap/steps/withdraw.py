@@ -13,19 +13,17 @@ from cni_portmap.steps.loopback import Relay, stop_relaying, stop_routing
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, best_effort, keep
 from linkspan.cni.addresses import FAMILIES
-from linkspan.steps import nft_table
+from linkspan.steps import iptables, nft_table
 from linkspan.steps.bridge_ports import disable_hairpin
 from linkspan.steps.extras import optional
 from linkspan.steps.nft_table import ApplyNftables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
-    from linkspan.cni.addresses import Family
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
     from linkspan.netfilter.rules import Element
-    from linkspan.steps.iptables import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +69,21 @@ def unpublish(host: Host, publication: Publication) -> None:
     attachment = publication.attachment
     if publication.backend == "nftables":
         elements = rules_nftables.elements(publication)
-        _remove(host, attachment, partial(_remove_elements, host, attachment, elements), {})
+        rules = partial(_remove_elements, host, attachment, elements)
     else:
         removals = {each: rules_iptables.removals(publication, each) for each in publication.rule_families}
-        _remove(host, attachment, keep, removals)
+        rules = partial(iptables.remove, host, removals)
+    best_effort(rules, partial(stop_routing, host, attachment))
 
 
 def unpublish_by_name(host: Host, attachment: Attachment) -> None:
     """Remove the rules of an attachment by the names of chains and the comments of elements."""
     removals = dict.fromkeys(FAMILIES, rules_iptables.removals_by_name(attachment))
-    _remove(host, attachment, partial(_remove_commented, host, attachment), removals)
-
-
-def _remove(
-    host: Host,
-    attachment: Attachment,
-    from_nftables: Callable[[], object],
-    from_iptables: Mapping[Family, Changes],
-) -> None:
-    """Remove rules of both backends, and route 127.0.0.1 no longer if only they needed it."""
-    best_effort(from_nftables, partial(stop_routing, host, attachment, from_iptables))
+    best_effort(
+        partial(_remove_commented, host, attachment),
+        partial(iptables.remove, host, removals),
+        partial(stop_routing, host, attachment),
+    )
 
 
 def _remove_commented(host: Host, attachment: Attachment) -> None:
