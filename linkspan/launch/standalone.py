@@ -13,10 +13,6 @@ def serve(cni_type: str, command: bytes, stdin: bytes) -> tuple[int, bytes]:
     `command` is CNI_COMMAND, b"" if the plugin is run by hand.
     """
     try:
-        if command == b"VERSION":
-            from linkspan.cni.versions import encode_versions
-
-            return 0, encode_versions(stdin)
         from linkspan.launch.interpreter import enable_site_packages
 
         enable_site_packages()

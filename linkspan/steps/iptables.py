@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from linkspan.call.transaction import Undo, attempt, best_effort
 from linkspan.cni.addresses import FAMILIES, Family
-from linkspan.netfilter.iptables_check import absent
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -48,6 +47,8 @@ def usable_families(host: Host, families: Iterable[Family] = FAMILIES) -> Iterat
 
 def missing(host: Host, family: Family, changes: Changes) -> list[str]:
     """The chains and rules that these changes make and that are not there, as sentences."""
+    from linkspan.netfilter.iptables_check import absent
+
     return [
         sentence
         for table, change in changes.items()

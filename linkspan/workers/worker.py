@@ -36,8 +36,10 @@ def preload() -> None:
 
     for name in plugin.MODULES:
         schema.validator(plugin.load(name).schema)
+        _import_verbs(plugin.MODULES[name].rpartition(".")[0])
     for name in (
         "linkspan.call.delegate",
+        "linkspan.netfilter.iptables_check",
         "linkspan.steps.masquerade",
         "linkspan.steps.nft_table",
         "linkspan.host.linux.netlink.conntrack",
@@ -47,6 +49,16 @@ def preload() -> None:
         "linkspan.host.linux.netlink.sock_diag",
     ):
         import_module(name)
+
+
+def _import_verbs(package: str) -> None:
+    """Import what a plugin's verbs import only when they are called."""
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    for found in iter_modules(import_module(package).__path__):
+        if found.name in ("check", "plan"):
+            import_module(f"{package}.{found.name}")
 
 
 def work(channel: socket.socket) -> None:

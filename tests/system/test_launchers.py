@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from linkspan import paths
-from linkspan.cni.versions import VERSIONS
 from linkspan.launch import forms, native, protocol
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
@@ -104,14 +103,14 @@ def resident(host: PrivateHost, meet: str) -> Iterator[None]:
 
 
 def call(host: PrivateHost, stdin: str = "{}", **env: str) -> subprocess.CompletedProcess[Any]:
-    """VERSION, which any launcher can answer alone: if it says versions, it was run here."""
+    """A command that does not exist: its error says whether the call was run here."""
     return host.run(
-        [f"{ours.BIN}/bridge"], env={"CNI_COMMAND": "VERSION", **env}, input=stdin, check=False, cwd="/opt"
+        [f"{ours.BIN}/bridge"], env={"CNI_COMMAND": "PROBE", **env}, input=stdin, check=False, cwd="/opt"
     )
 
 
 def ran_here(done: subprocess.CompletedProcess[Any]) -> bool:
-    return done.returncode == 0 and json.loads(done.stdout)["supportedVersions"] == list(VERSIONS)
+    return done.returncode == 1 and "PROBE" in json.loads(done.stdout)["msg"]
 
 
 def test_status_and_stdout_are_relayed_as_they_are(host: PrivateHost, form: str) -> None:
@@ -188,7 +187,7 @@ def test_nobody_there_and_a_socket_of_nobody_cost_nothing_else(host: PrivateHost
 
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
 def test_a_closed_stream_is_not_taken_for_a_socket(host: PrivateHost, form: str, closed: str) -> None:
-    script = f"CNI_COMMAND=VERSION {ours.BIN}/bridge {closed}"
+    script = f"CNI_COMMAND=PROBE {ours.BIN}/bridge {closed}"
     with resident(host, ANSWER):
         done = host.run(["sh", "-c", script], input="{}", check=False)
     with open(host.path("/run/heard"), "rb") as file:
@@ -205,9 +204,9 @@ def test_a_closed_stream_is_not_taken_for_a_socket(host: PrivateHost, form: str,
 @pytest.mark.parametrize("launched", ["1", ""], ids=["alone", "resident"])
 def test_a_call_without_any_stream_ends(host: PrivateHost, form: str, launched: str) -> None:
     with resident(host, ANSWER):
-        script = f"CNI_COMMAND=VERSION LINKSPAN_STANDALONE={launched} {ours.BIN}/bridge <&- >&- 2>&-"
+        script = f"CNI_COMMAND=PROBE LINKSPAN_STANDALONE={launched} {ours.BIN}/bridge <&- >&- 2>&-"
         done = host.run(["sh", "-c", script], check=False)
-    assert done.returncode == (0 if launched else 7), form
+    assert done.returncode == (1 if launched else 7), form
 
 
 def test_a_native_launcher_without_its_interpreter_says_so(host: PrivateHost) -> None:
@@ -225,7 +224,7 @@ def test_a_native_launcher_without_its_interpreter_says_so(host: PrivateHost) ->
 NAMED_TWICE = f"""
 import ctypes
 argv = (ctypes.c_char_p * 2)(b"{ours.BIN}/bridge", None)
-env = (ctypes.c_char_p * 6)(b"LC_ALL=C.UTF-8", b"CNI_COMMAND=VERSION", b"CNI_ARGS=first", b"CNI_ARGS=second", b"odd", None)
+env = (ctypes.c_char_p * 6)(b"LC_ALL=C.UTF-8", b"CNI_COMMAND=PROBE", b"CNI_ARGS=first", b"CNI_ARGS=second", b"odd", None)
 ctypes.CDLL(None).execve(argv[0], argv, env)
 """
 
@@ -235,4 +234,4 @@ def test_of_two_variables_of_one_name_the_first_counts(host: PrivateHost, form: 
         host.run([sys.executable, "-c", NAMED_TWICE], input="{}", check=False)
     with open(host.path("/run/heard"), "rb") as file:
         heard = protocol.read_call(file.read()[4:])
-    assert heard.env == {"LC_ALL": "C.UTF-8", "CNI_COMMAND": "VERSION", "CNI_ARGS": "first"}, form
+    assert heard.env == {"LC_ALL": "C.UTF-8", "CNI_COMMAND": "PROBE", "CNI_ARGS": "first"}, form

@@ -7,10 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_bridge import NAME, takeover
-from cni_bridge.check import problems
 from cni_bridge.config import Config, ipam_type
 from cni_bridge.facts import Record, read_backend, read_created, read_facts, read_record, read_stale
-from cni_bridge.plan import first_record, layout_of, plan_for, refuse_second
 from cni_bridge.result import result_of
 from cni_bridge.steps import attachment as attachments
 from cni_bridge.steps import ipam
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Attach the container to the bridge, with the addresses that IPAM returns."""
+    from cni_bridge.plan import first_record, layout_of, plan_for, refuse_second
+
     config = Config.from_request(request)
     # A container is attached to one network at a time: the second default route must get a worse metric.
     with host.files.lock_attachment("container", Attachment("", request.container_id, "")):
@@ -64,6 +64,8 @@ def delete(request: Request, host: Host) -> None:
 
 def check(request: Request, host: Host) -> None:
     """Raise AttachmentWrong unless links, addresses, routes and rules are as prevResult says."""
+    from cni_bridge.check import problems
+
     config = Config.from_request(request)
     if config.ipam:
         delegate(config.ipam, request, host)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cni_firewall import NAME
-from cni_firewall.check import problems
 from cni_firewall.config import Config
 from cni_firewall.facts import Admission, choose, current_backend, read_facts
 from cni_firewall.plan import admit, plan_for, rules_of
@@ -50,6 +49,8 @@ def delete(request: Request, host: Host) -> None:
 
 def check(request: Request, host: Host) -> None:
     """Raise AttachmentWrong unless every rule is there, and before those that it must precede."""
+    from cni_firewall.check import problems
+
     found = problems(request, Config.from_request(request), host)
     if found:
         raise AttachmentWrong.of(

@@ -6,11 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from cni_host_local_ipam import NAME
-from cni_host_local_ipam.check import problems
 from cni_host_local_ipam.config import Config, lease_folder
 from cni_host_local_ipam.facts import read_facts, read_pool
 from cni_host_local_ipam.leases.files import FileLeases
-from cni_host_local_ipam.plan import plan_for, refuse_exhausted
 from cni_host_local_ipam.result import result_of
 from cni_host_local_ipam.steps import discard_stale, dispose, release
 from linkspan.call.plugin import Plugin
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Lease one address of each range set, all or none."""
+    from cni_host_local_ipam.plan import plan_for
+
     config = Config.from_request(request)
     with FileLeases(host, config.folder).locked():
         facts = read_facts(request, config, host)
@@ -40,6 +40,8 @@ def delete(request: Request, host: Host) -> None:
 
 def check(request: Request, host: Host) -> None:
     """Raise AttachmentWrong unless the attachment holds the addresses of prevResult."""
+    from cni_host_local_ipam.check import problems
+
     found = problems(request, Config.from_request(request), host)
     if found:
         raise AttachmentWrong.of(found, "DEL and ADD it again")
@@ -53,6 +55,8 @@ def gc(request: Request, host: Host) -> None:
 
 def status(request: Request, host: Host) -> None:
     """Raise NotReady if leases cannot be written or a range set has no free address. Creates nothing."""
+    from cni_host_local_ipam.plan import refuse_exhausted
+
     config = Config.from_request(request)
     if not host.files.can_write(config.folder):
         raise NotReady(

@@ -8,10 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cni_portmap import NAME
-from cni_portmap.check import problems
 from cni_portmap.config import Config
 from cni_portmap.facts import Publication, read_facts
-from cni_portmap.plan import plan_for, rules_of
 from cni_portmap.rules_iptables import bridge_removals
 from cni_portmap.steps.claims import is_alive
 from cni_portmap.steps.withdraw import withdraw
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Publish the configured ports; prevResult is returned unchanged."""
+    from cni_portmap.plan import plan_for
+
     config = Config.from_request(request)
     facts = read_facts(request, config, host)
     transaction.planned_from(facts)
@@ -54,6 +54,8 @@ def delete(request: Request, host: Host) -> None:
 
 def check(request: Request, host: Host) -> None:
     """Raise AttachmentWrong unless every rule is there and leads to the addresses in prevResult."""
+    from cni_portmap.check import problems
+
     found = problems(request, Config.from_request(request), host)
     if found:
         raise AttachmentWrong.of(found, "`linkspan reload` restores the rules")
@@ -84,6 +86,8 @@ def remove_shared(request: Request, host: Host, bridge: str) -> None:
 
 
 def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
+    from cni_portmap.plan import rules_of
+
     publication = Publication.from_record(attachment, record)
     if publication is not None and is_alive(host, publication.host_link):
         # Not `carry_out`: what could be rebuilt stays when something else could not.

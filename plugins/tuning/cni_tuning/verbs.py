@@ -10,10 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_tuning import NAME
-from cni_tuning.check import problems
 from cni_tuning.config import Config
 from cni_tuning.facts import read_allowlist, read_backup, read_facts, read_stale
-from cni_tuning.plan import plan_for, refuse_unlisted
 from cni_tuning.result import result_of
 from cni_tuning.steps import forget, restore_from
 from linkspan.call.exclusion import exclusively
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Set the sysctls and change the interface, all or nothing."""
+    from cni_tuning.plan import plan_for
+
     config = Config.from_request(request)
     facts = read_facts(request, config, host)
     transaction.planned_from(facts)
@@ -44,6 +44,8 @@ def delete(request: Request, host: Host) -> None:
 
 def check(request: Request, host: Host) -> None:
     """Raise AttachmentWrong unless sysctls and interface are as configured, or as a later plugin reports."""
+    from cni_tuning.check import problems
+
     found = problems(request, Config.from_request(request), host)
     if found:
         raise AttachmentWrong.of(found, "DEL and ADD it again")
@@ -59,6 +61,8 @@ def gc(request: Request, host: Host) -> None:
 
 def status(request: Request, host: Host) -> None:
     """Raise NotReady if the administrator's allowlist refuses a sysctl of the configuration."""
+    from cni_tuning.plan import refuse_unlisted
+
     config = Config.from_request(request)
     try:
         refuse_unlisted(config.sysctls, read_allowlist(config, host))

@@ -9,12 +9,6 @@ import pytest
 from linkspan.launch import interpreter, standalone
 
 
-def test_a_question_for_versions_needs_nothing_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreter, "enable_site_packages", lambda: pytest.fail("it was needed"))
-    status, stdout = standalone.serve("bridge", b"VERSION", b'{"cniVersion": "0.4.0"}')
-    assert (status, json.loads(stdout)["cniVersion"]) == (0, "0.4.0")
-
-
 def test_an_installation_that_is_not_complete_is_an_error_object(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise ModuleNotFoundError("No module named 'jsonschema'")

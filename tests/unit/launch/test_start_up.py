@@ -12,20 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from linkspan.call import plugin
 from linkspan.cni.versions import VERSIONS
 from linkspan.launch import forms, install
 from tests.harness import ours
 from tests.harness.privatehost import PrivateHost
 
-ITSELF = {
-    "_socket",
-    "linkspan",
-    "linkspan.launch",
-    "linkspan.launch.launcher",
-    "linkspan.launch.protocol",
-    "linkspan.paths",
-}
+ITSELF = {"linkspan", "linkspan.launch", "linkspan.launch.launcher"}
+CLIENT = {"_socket", "linkspan.launch.client", "linkspan.launch.protocol", "linkspan.paths"}
 HEAVY = {"pyroute2", "jsonschema", "iptc", "dns", "click"}
+#: Types whose verbs share more than the others: what of their packages a verb imports itself.
+WITH = {"dns": (), "firewall": ("check",), "loopback": ()}
+TYPES = tuple(plugin.MODULES)
 VERSION = {"CNI_COMMAND": "VERSION", "LINKSPAN_STANDALONE": "1"}
 
 
@@ -69,7 +67,7 @@ def test_an_executable_starts_its_interpreter_without_site_and_environment(execu
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_plain_version_question_is_answered_without_json(executable: str, version: str) -> None:
     more, answer = timed(executable, f'{{"cniVersion":"{version}"}}'.encode())
-    assert more == {*ITSELF, "linkspan.launch.standalone", "linkspan.cni", "linkspan.cni.versions"}
+    assert more == {*ITSELF, "linkspan.cni", "linkspan.cni.versions"}
     assert answer == {"cniVersion": version, "supportedVersions": list(VERSIONS)}
 
 
@@ -100,7 +98,24 @@ def test_a_call_that_the_resident_takes_loads_nothing_but_the_launcher(host: Pri
         }
         argv = [sys.executable, "-X", "importtime", "-IS", f"{ours.BIN}/loopback"]
         done = host.run(argv, env={**ours.RESIDENT, **env}, input=json.dumps(document), check=False)
-    assert loaded(done.stderr) - bare() == ITSELF, done.stdout
+    assert loaded(done.stderr) - bare() == ITSELF | CLIENT, done.stdout
+
+
+@pytest.mark.parametrize("cni_type", TYPES)
+def test_plans_and_checks_are_loaded_by_the_verbs_that_need_them(cni_type: str) -> None:
+    program = f"""
+import sys
+from linkspan.call import plugin
+from linkspan.workers import worker
+plugin.load({cni_type!r})
+alone = set(sys.modules)
+worker.preload()
+print(*sorted(set(sys.modules) - alone))
+"""
+    package = plugin.MODULES[cni_type].rpartition(".")[0]
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    later = {each for each in printed.stdout.split() if each.startswith(f"{package}.")}
+    assert {f"{package}.{each}" for each in WITH.get(cni_type, ("check", "plan"))} <= later
 
 
 def test_a_standalone_call_sees_the_packages_that_a_start_without_site_hides(executable: str) -> None:
