@@ -13,16 +13,20 @@ from tests.harness.privatehost import PrivateHost
 
 #: Programs of the CNI project's own plugins that ours replace, or that a runtime might start instead of ours.
 _REFERENCE = "bandwidth bridge dhcp firewall host-device host-local ipvlan loopback macvlan portmap ptp sbr static tuning vlan vrf"
-#: Everywhere one of the runtimes looks for plugins, and where the tests keep the reference suite for comparisons.
-_SEARCHED = ("/opt", "/usr/lib/cni", "/usr/libexec", "/usr/local", "/home/linuxbrew")
+#: Where runtimes look for plugins, and where the tests keep the reference suite. What lies elsewhere on the machine is never started.
+_SEARCHED = (
+    "/opt/cni/bin",
+    "/usr/lib/cni",
+    "/usr/libexec/cni",
+    "/usr/local/lib/cni",
+    "/usr/local/libexec/cni",
+)
 
 
 def leave_only_ours(host: PrivateHost) -> None:
-    """Install our executables, and hide the reference suite that the benchmark keeps among the tools."""
-    tools = os.path.join(cache_directory(), "tools")
-    for name in os.listdir(tools) if os.path.isdir(tools) else ():
-        if name.startswith("reference-plugins-") and os.path.isdir(os.path.join(tools, name)):
-            host.run(["mount", "-t", "tmpfs", "-o", "mode=755", "hidden", os.path.join(tools, name)])
+    """Install our executables, and hide from the host every other plugin that a runtime might start."""
+    for path in strangers(host):
+        host.run(["mount", "--bind", "/dev/null", path])
     ours.install(host)
 
 
@@ -32,10 +36,7 @@ def strangers(host: PrivateHost) -> list[str]:
     places = [*_SEARCHED, os.path.join(cache_directory(), "tools")]
     search = ["find", *places, "-type", "f", "-executable", "(", *names, ")"]
     found = host.run(search, check=False).stdout.splitlines()
-    return sorted(path for path in found if os.path.dirname(path) not in (ours.BIN, *_OUR_SOURCES))
-
-
-_OUR_SOURCES = tuple(entry.path for entry in os.scandir(f"{ours.ROOT}/plugins") if entry.is_dir())
+    return sorted(path for path in found if os.path.dirname(path) != ours.BIN)
 
 
 @contextmanager
