@@ -25,7 +25,8 @@ UNREADABLE = Owner("", "")
 class Leases(Protocol):
     """The leases of one network. Every method but `exists` and `locked` needs the lock held.
 
-    A lease counts until it is released, and no longer than the boot it was made in. Methods raise IoFailure
+    A lease counts until it is released, and no longer than the boot it was made in, which for a host that is
+    a container is the life of its network namespace. Methods raise IoFailure
     for an error that says nothing about one lease.
     """
 

@@ -1,9 +1,10 @@
 """Leases on disk: the reference plugin's files byte for byte, and beside them what only we know.
 
 In dataDir/NETWORK a file named by the address holds `<container id> CR LF <ifname>`. Below
-`paths.LEASES_DIR` a sidecar for each lease of ours has the boot in which it was made, and an index has the
-addresses of each attachment. A sidecar is believed only while it names the lease's inode and ctime; a lease
-without one counts; where the index has nothing or is outdated, the leases themselves are read.
+`paths.LEASES_DIR` a sidecar for each lease of ours has the boot in which it was made, of the machine and of a
+host that is a container, and an index has the addresses of each attachment. A sidecar is believed only while
+it names the lease's inode and ctime; a lease without one counts; where the index has nothing or is outdated,
+the leases themselves are read.
 """
 
 from __future__ import annotations
@@ -176,10 +177,23 @@ class FileLeases:
     def _is_of_earlier_boot(self, ip: Ip) -> bool:
         sidecar = self._read_sidecar(ip)
         boot = sidecar.get("boot")
-        if not isinstance(boot, str) or boot.split(" ")[0] == self._boot.split(" ")[0]:
+        if not isinstance(boot, str) or not self._is_over(boot):
             return False
         stamp = self._files.stamp(self._lease_path(ip))
         return stamp is not None and sidecar.get("stamp") == list(stamp)
+
+    def _is_over(self, boot: str) -> bool:
+        """Whether a boot, as contract.Host has it, is not the present one.
+
+        A host that is itself a container has a new network namespace after its restart, and a new /run. Where
+        the state of the other namespace is still there, it may live, and both share these leases.
+        """
+        then, now = boot.split(" "), self._boot.split(" ")
+        if then[0] != now[0]:
+            return True
+        namespace = "".join(then[1:2])
+        same = namespace in ("", *now[1:2])
+        return not same and not self._files.exists(paths.state_of(namespace))
 
     # --- the index ------------------------------------------------------------------------------------------
 

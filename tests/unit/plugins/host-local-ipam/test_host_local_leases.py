@@ -14,6 +14,7 @@ from cni_host_local_ipam.leases.files import FileLeases
 from cni_host_local_ipam.leases.released import REMEMBERED, Released
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import MemoryHost
+from linkspan.paths import state_of
 from tests.harness.leases import DUAL, FOLDER, SMALL, WIDE, addresses, config, leases, left, reboot
 from tests.harness.memory import Desk
 
@@ -243,9 +244,18 @@ def test_our_lease_of_an_earlier_boot_is_free(desk: Desk) -> None:
     assert desk.host.files.read(f"{FOLDER}/10.5.0.2") == b"after\r\neth0"
 
 
-def test_another_network_namespace_is_not_another_boot(desk: Desk) -> None:
+def test_a_lease_of_a_namespace_that_is_gone_with_its_state_is_free(desk: Desk) -> None:
+    """As after the restart of a host that is a container: the machine did not boot."""
     one = {"ranges": [[{"subnet": "10.5.0.0/30"}]]}
     addresses(desk, one, cid="before")
+    reboot(desk, "first-boot 2")
+    assert addresses(desk, one, cid="after") == ["10.5.0.2/30"]
+
+
+def test_a_lease_of_another_namespace_whose_state_is_there_counts(desk: Desk) -> None:
+    one = {"ranges": [[{"subnet": "10.5.0.0/30"}]]}
+    addresses(desk, one, cid="before")
+    desk.host.files.write(f"{state_of('1')}/locks/host-local", b"")
     reboot(desk, "first-boot 2")
     assert desk.call("ADD", config(one), container_id="after").code == 102
 
