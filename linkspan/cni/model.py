@@ -5,13 +5,17 @@ Nothing here reads or writes anything: `request` and `result` turn bytes into th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha512
 from typing import Any
 
 from linkspan.cni.addresses import Family, family_of, local_mac, without_prefix
+from linkspan.cni.errors import shortened
 
+#: A container ID that runtimes shorten, perhaps behind containerd's namespace; others are shown to a length.
+_LONG_ID, _SHOWN = re.compile(r"(?:.+-)?([0-9a-f]{12})[0-9a-f]{52}", re.ASCII), 32
 NO_EXTRA: Mapping[str, Any] = {}
 #: The bridge of a list that names none, and the interface that a runtime makes first.
 DEFAULT_BRIDGE, FIRST_IFNAME = "cni0", "eth0"
@@ -147,6 +151,12 @@ class Attachment:
         """The container end's MAC where no IPv4 address gives one."""
         return local_mac(self._digest("container-mac"))
 
+    @property
+    def short_id(self) -> str:
+        """The container ID as runtimes show it: 12 digits of a long one, after any containerd namespace."""
+        digits = _LONG_ID.fullmatch(self.container_id)
+        return digits[1] if digits else shortened(self.container_id, _SHOWN)
+
     def to_json(self) -> dict[str, str]:
         """The three words as records and messages have them."""
         return {"network": self.network, "containerID": self.container_id, "ifname": self.ifname}
@@ -160,7 +170,7 @@ class Attachment:
         return sha512("\0".join((purpose, self.network, self.container_id, self.ifname)).encode()).hexdigest()
 
     def __str__(self) -> str:
-        return f"container {self.container_id} ({self.ifname}) on network {self.network}"
+        return f"container {self.short_id} ({self.ifname}) on network {self.network}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from linkspan.cni.errors import CniError, DelegateFailed, PortTaken, TryAgain, shortened
 from linkspan.cni.json_value import parse_json
 from linkspan.daemon.loop import READ, Loop
 from linkspan.daemon.procfs import listeners_at, process_with_socket
@@ -49,6 +50,17 @@ def unpack(data: bytes) -> tuple[Message | None, bytes]:
     if not isinstance(message, dict):
         raise ValueError("a message that is not an object")
     return message, data[4 + size :]
+
+
+def error_in(reply: Mapping[str, Any]) -> CniError:
+    """The error that a process replied; TryAgain for one that cannot be read, such as of another version."""
+    try:
+        code, msg, details = int(reply["code"]), str(reply["msg"]), str(reply["details"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return TryAgain(
+            "a process of linkspan replied an error that cannot be read", shortened(str(reply), 100)
+        )
+    return PortTaken(msg, details) if code == PortTaken.code else DelegateFailed(code, msg, details)
 
 
 @dataclass(frozen=True, slots=True)

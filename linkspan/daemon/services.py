@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import Any
 
 from linkspan import paths
-from linkspan.cni.errors import CniError, DelegateFailed, IoFailure, PortTaken, TryAgain
-from linkspan.daemon.control import Client, Message, reach
+from linkspan.cni.errors import IoFailure, TryAgain
+from linkspan.daemon.control import Client, Message, error_in, reach
 from linkspan.daemon.service import Service
 
 PORTS = Service(paths.PORTS, paths.ports_program(), role="ports")
@@ -63,9 +63,5 @@ def _reply(service: Service, client: Client, message: Mapping[str, Any]) -> Mess
         except (OSError, ValueError) as error:
             raise TryAgain(f"the connection to the {service.role} process was lost", str(error)) from None
     if not reply.get("ok"):
-        raise _error(int(reply["code"]), str(reply["msg"]), str(reply["details"]))
+        raise error_in(reply)
     return reply
-
-
-def _error(code: int, msg: str, details: str) -> CniError:
-    return PortTaken(msg, details) if code == PortTaken.code else DelegateFailed(code, msg, details)

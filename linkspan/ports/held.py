@@ -105,6 +105,6 @@ def _addresses(port: HeldPort) -> Iterator[tuple[Family, str]]:
 def _taken(port: HeldPort, owners: set[Attachment]) -> PortTaken:
     owner = next(iter(owners))
     return PortTaken(
-        f"host port {port} is held for container {owner.container_id[:32]} on network {owner.network[:24]}",
+        f"host port {port} is held for container {owner.short_id} on network {owner.network[:24]}",
         f"{owner} holds it; choose another host port, or remove that container",
     )

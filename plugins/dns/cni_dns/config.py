@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from cni_dns.server.names import is_name, normalized
+from cni_dns.server.names import RULE, is_name, normalized, not_a_name
 from linkspan.cni.errors import InvalidConfig, shortened
 from linkspan.cni.model import strings
 from linkspan.cni.versions import at_least
@@ -36,7 +36,9 @@ class Config:
         """The configuration of a call whose document the schema has passed. Raises InvalidConfig."""
         config = request.config
         domain = str(config.get("domainName") or "")
-        own = normalized(domain, "$.domainName") if domain else ""
+        own = normalized(domain)
+        if domain and not own:
+            raise InvalidConfig(not_a_name(domain, "$.domainName"), RULE)
         network = request.network.lower()
         domains = tuple(each for each in (network, own) if each and is_name(each))
         return cls(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,12 @@ from cni_dns.server import client
 from cni_dns.server.listen import is_local
 from cni_dns.server.zone import Entry
 from linkspan.call.records import read_json
+from linkspan.steps.containers import bundle_config, bundle_name
 
 if TYPE_CHECKING:
     from cni_dns.config import Config
     from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host
-
-_NERDCTL = re.compile(r"(.+)-([0-9a-f]{64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +66,3 @@ def _parsed(record: Mapping[str, Any]) -> Entry | None:
         return Entry.from_record(record)
     except ValueError:
         return None
-
-
-def bundle_config(container_id: str) -> str:
-    """Where containerd keeps the OCI configuration of a container that nerdctl created, "" for another ID."""
-    found = _NERDCTL.fullmatch(container_id)
-    if found is None:
-        return ""
-    return f"/run/containerd/io.containerd.runtime.v2.task/{found[1]}/{found[2]}/config.json"
-
-
-def bundle_name(config: Any) -> str:
-    """The container's name in an OCI configuration (annotation nerdctl/name), "" if there is none."""
-    annotations = config.get("annotations") if isinstance(config, dict) else None
-    name = annotations.get("nerdctl/name") if isinstance(annotations, dict) else None
-    return name if isinstance(name, str) else ""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cni_dns.config import previous
-from cni_dns.server.names import is_name, normalized
+from cni_dns.server.names import is_name, normalized, not_a_name
 from cni_dns.server.zone import Entry
 from cni_dns.steps import ReservePort, ServeNames, WriteEntry, accept_queries
+from linkspan.steps.extras import Warn
 
 if TYPE_CHECKING:
     from cni_dns.config import Config
@@ -25,18 +26,18 @@ _NAMED_NETNS = re.compile(r"(?:/var)?/run/netns/([^/]+)")
 def plan_for(request: Request, config: Config, facts: Facts) -> Plan:
     """Record the names, make the name server reachable, and have it answer. Raises InvalidConfig."""
     entry = entry_for(request, config, facts)
+    invalid = invalid_names(request.args, config.aliases, facts.bundle_name)
     return (
         WriteEntry(entry),
         ReservePort(entry.listen),
         accept_queries(entry.bridge, entry.listen),
         ServeNames(entry),
+        *(Warn(f"dns: {each}; the container is not found by it") for each in invalid),
     )
 
 
 def entry_for(request: Request, config: Config, facts: Facts) -> Entry:
-    """The names of an attachment. Raises InvalidConfig for invalid names, and a prevResult without
-    interfaces.
-    """
+    """The names of an attachment. Raises InvalidConfig for a prevResult without interfaces."""
     result = previous(request)
     host_side = result.host_side()
     return Entry(
@@ -68,18 +69,30 @@ def names_of(
 ) -> tuple[str, ...]:
     """All names of a container, its own first, each once: name, host name, aliases, short id.
 
-    `args` is CNI_ARGS. Raises InvalidConfig for an invalid name.
+    `args` is CNI_ARGS. Runtimes make names that are not DNS names, such as those of 64 letters and more; a
+    container starts without those.
     """
-    given = [
-        (args.get("K8S_POD_NAME", ""), "K8S_POD_NAME in CNI_ARGS"),
-        (bundle_name, "the annotation nerdctl/name"),
-        (args.get("NERDCTL_CNI_DHCP_HOSTNAME", ""), "NERDCTL_CNI_DHCP_HOSTNAME in CNI_ARGS"),
-    ]
-    found = [normalized(text, place) for text, place in given if text]
-    if not found:
+    found = [normalized(text) for _, text in _given(args, bundle_name)]
+    if not any(found):
         found = [_from_id(container_id, netns)]
-    found += [normalized(each, f"$.runtimeConfig.aliases[{i}]") for i, each in enumerate(aliases)]
+    found += map(normalized, aliases)
     return tuple(each for each in dict.fromkeys((*found, short_id(container_id))) if each)
+
+
+def invalid_names(args: Mapping[str, str], aliases: tuple[str, ...], bundle_name: str) -> list[str]:
+    """Which of the given names are not DNS names, as sentences."""
+    named = ((f"$.runtimeConfig.aliases[{at}]", each) for at, each in enumerate(aliases))
+    given = (*_given(args, bundle_name), *named)
+    return [not_a_name(text, place) for place, text in given if text and not normalized(text)]
+
+
+def _given(args: Mapping[str, str], bundle_name: str) -> tuple[tuple[str, str], ...]:
+    """Where a runtime names the container, and what it says there, "" for nothing."""
+    return (
+        ("K8S_POD_NAME in CNI_ARGS", args.get("K8S_POD_NAME", "")),
+        ("the annotation nerdctl/name", bundle_name),
+        ("NERDCTL_CNI_DHCP_HOSTNAME in CNI_ARGS", args.get("NERDCTL_CNI_DHCP_HOSTNAME", "")),
+    )
 
 
 def _from_id(container_id: str, netns: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cni_host_local_ipam.steps import ClaimAddresses, MoveCursor
-from linkspan.cni.errors import AlreadyAttached, PoolExhausted, shortened
+from linkspan.cni.errors import AlreadyAttached, PoolExhausted
+from linkspan.cni.model import Attachment
 
 if TYPE_CHECKING:
     from cni_host_local_ipam.config import Config, RangeSet
@@ -22,7 +23,7 @@ def plan_for(request: Request, config: Config, facts: Facts) -> Plan:
     """
     if facts.present:
         raise AlreadyAttached(
-            f"{facts.present[0]} has been allocated to {shortened(request.container_id, 20)},"
+            f"{facts.present[0]} has been allocated to {request.attachment.short_id},"
             " duplicate allocation is not allowed",
             f"{request.attachment} was added before; DEL it first",
         )
@@ -73,8 +74,9 @@ def _chosen(request: Request, config: Config, pool: Pool, number: int) -> Ip:
         return found
     owner = pool.owners.get(str(requested))
     if owner is not None:
+        short = Attachment(request.network, owner.container_id, owner.ifname).short_id or "unknown"
         raise PoolExhausted(
             f"requested IP address {requested} is not available in range set {one}",
-            f"container {owner.container_id or 'unknown'} holds it on network {request.network}",
+            f"container {short} holds it on network {request.network}",
         )
     return requested

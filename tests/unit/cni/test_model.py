@@ -1,5 +1,7 @@
 """Names that are computed from an attachment alone."""
 
+import pytest
+
 from linkspan.cni.model import Attachment
 
 ONE = Attachment("net", "c1", "eth0")
@@ -26,3 +28,19 @@ def test_host_veth_fits_the_kernel() -> None:
 
 def test_computed_mac_is_local_and_unicast() -> None:
     assert int(ONE.host_mac[:2], 16) & 3 == 2
+
+
+@pytest.mark.parametrize(
+    ("container_id", "short"),
+    [
+        ("0123456789abcdef" * 4, "0123456789ab"),
+        (f"default-{'0123456789abcdef' * 4}", "0123456789ab"),
+        ("cnitool-77383ca0a0715733ca6f", "cnitool-77383ca0a0715733ca6f"),
+        ("default-web", "default-web"),
+        ("0123456789abcdef", "0123456789abcdef"),
+        ("x" * 40, "x" * 29 + "..."),
+    ],
+)
+def test_messages_name_a_container_as_its_runtime_shows_it(container_id: str, short: str) -> None:
+    one = Attachment("net", container_id, "eth0")
+    assert str(one) == f"container {short} (eth0) on network net"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from linkspan.cni.errors import PortTaken, TryAgain
 from linkspan.daemon import control
 from linkspan.daemon.loop import Loop
 
@@ -30,6 +31,16 @@ def test_messages_come_out_as_they_went_in_wherever_they_are_cut() -> None:
 def test_what_is_no_message_is_told(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         control.unpack(data)
+
+
+def test_an_error_that_is_replied_keeps_its_code_and_words() -> None:
+    found = control.error_in({"code": 104, "msg": "m", "details": "d"})
+    assert (type(found), found.code, found.msg, found.details) == (PortTaken, 104, "m", "d")
+
+
+@pytest.mark.parametrize("reply", [{}, {"code": "x", "msg": "", "details": ""}, {"code": None}], ids=str)
+def test_an_error_that_cannot_be_read_is_a_passing_condition(reply: dict[str, object]) -> None:
+    assert isinstance(control.error_in(reply), TryAgain)
 
 
 # --- a service and its clients ---------------------------------------------------------------------------------

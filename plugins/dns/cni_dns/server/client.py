@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from linkspan import paths
 from linkspan.call.records import Records
-from linkspan.cni.errors import CniError, DelegateFailed, IoFailure, PortTaken, TryAgain
+from linkspan.cni.errors import IoFailure, TryAgain
 from linkspan.daemon import control
 from linkspan.daemon.service import Service
 
@@ -80,12 +80,8 @@ class Server:
         except (OSError, ValueError) as error:
             raise TryAgain("the name server went away during a request", str(error)) from None
         if not reply.get("ok"):
-            raise _error(int(reply["code"]), str(reply["msg"]), str(reply["details"]))
+            raise control.error_in(reply)
         return reply
-
-
-def _error(code: int, msg: str, details: str) -> CniError:
-    return PortTaken(msg, details) if code == PortTaken.code else DelegateFailed(code, msg, details)
 
 
 @contextmanager

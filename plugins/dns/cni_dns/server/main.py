@@ -21,7 +21,7 @@ from cni_dns.server.listen import Listener
 from cni_dns.server.resolve import Forwarded, fast_path, slow_path, truncated
 from cni_dns.server.zone import Entry, Registry
 from linkspan.call.records import Records
-from linkspan.cni.errors import CniError
+from linkspan.cni.errors import CniError, UndecodableInput
 from linkspan.cni.model import Attachment
 from linkspan.daemon import namespace
 from linkspan.daemon.control import Control, Message
@@ -185,7 +185,7 @@ class Server:
             return {"ok": False, "code": error.code, "msg": error.msg, "details": error.details}
         except (KeyError, TypeError, ValueError) as error:
             msg = f"the name server does not understand the request: {error!r}"
-            return {"ok": False, "code": 199, "msg": msg, "details": ""}
+            return {"ok": False, "code": UndecodableInput.code, "msg": msg, "details": ""}
 
     def _carry_out(self, request: Message) -> Message:
         verb = request["do"]

@@ -20,6 +20,7 @@ from linkspan import paths
 from linkspan.call.records import discard, read_json
 from linkspan.cni.errors import PortTaken
 from linkspan.cni.model import Attachment
+from linkspan.steps.containers import described
 
 if TYPE_CHECKING:
     from cni_portmap.facts import Entry, Publication
@@ -49,7 +50,7 @@ def evict_dead_owners(host: Host, publication: Publication, withdraw: Callable[[
             if owner.attachment.container_id == publication.attachment.container_id:
                 continue
             if is_alive(host, owner.host_link):
-                raise _taken(entry, owner.attachment)
+                raise _taken(host, entry, owner.attachment)
             withdraw(owner.attachment)
 
 
@@ -125,10 +126,10 @@ def _owner(host: Host, path: str) -> Owner | None:
     return Owner(Attachment.from_json(claim), claim["hostLink"])
 
 
-def _taken(entry: Entry, by: Attachment) -> PortTaken:
+def _taken(host: Host, entry: Entry, by: Attachment) -> PortTaken:
     where = f" on {entry.host_ip}" if entry.host_ip else ""
     port = f"{entry.host_port}/{entry.protocol}{where}"
     return PortTaken(
-        f"host port {port} is taken by container {by.container_id[:32]} on network {by.network[:24]}",
-        f"{by} uses it; choose another host port, or remove that container",
+        f"host port {port} is taken by container {by.short_id} on network {by.network[:24]}",
+        f"container {described(host, by)} uses it; choose another host port, or remove that container",
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cni_dns.config import Config
-from cni_dns.facts import bundle_config, read_facts
+from cni_dns.facts import read_facts
 from linkspan.cni.model import Address, Interface, Request, Result
 from linkspan.host.memory import MemoryHost
+from linkspan.steps.containers import bundle_config
 from tests.harness.nameserver import serve_names_of
 
 LONG_ID = "0123456789abcdef" * 4
@@ -34,12 +35,6 @@ REQUEST = Request(
 def bundle_name(host: MemoryHost) -> str:
     with serve_names_of(host):
         return read_facts(REQUEST, Config.from_request(REQUEST), host).bundle_name
-
-
-def test_nerdctl_s_container_has_a_bundle_and_others_have_none() -> None:
-    path = bundle_config(f"default-{LONG_ID}")
-    assert path == f"/run/containerd/io.containerd.runtime.v2.task/default/{LONG_ID}/config.json"
-    assert (bundle_config("web"), bundle_config(LONG_ID)) == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cni_dns.config import Config
 from cni_dns.facts import Facts
-from cni_dns.plan import names_of, plan_for, short_id
+from cni_dns.plan import invalid_names, names_of, plan_for, short_id
 from cni_dns.server.zone import Entry
 from cni_dns.steps import ReservePort, ServeNames, WriteEntry, accept_queries
-from linkspan.cni.errors import InvalidConfig
 from linkspan.cni.model import Address, Interface, Request, Result, Route
+from linkspan.steps.extras import Warn
 
 LONG_ID = "0123456789abcdef" * 4
 GATEWAY = "10.5.0.1"
@@ -93,9 +95,40 @@ def test_aliases_and_the_short_id_follow_each_once() -> None:
     assert found == ("pod", "db", LONG_ID[:12])
 
 
-def test_an_alias_that_is_no_name_is_told_with_its_place() -> None:
-    with pytest.raises(InvalidConfig, match=r"\$.runtimeConfig.aliases\[1\]"):
-        names(aliases=("db", "d b"))
+LONG = "job-7f3a2c-group-12-project-4711-branch-feature-nightly-worker-eu-central-1a"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"args": {"K8S_POD_NAME": LONG}}, ("web",)),
+        ({"args": {"K8S_POD_NAME": "db..old"}}, ("web",)),
+        ({"args": {"NERDCTL_CNI_DHCP_HOSTNAME": "h" * 64}, "bundle_name": "shop"}, ("shop",)),
+        ({"bundle_name": LONG, "container_id": LONG_ID}, (LONG_ID[:12],)),
+        ({"args": {"K8S_POD_NAME": "ok"}, "aliases": ("front", "front end", "")}, ("ok", "front")),
+    ],
+    ids=["label", "dots", "host name", "bundle", "alias"],
+)
+def test_a_container_has_those_of_its_names_that_are_names(
+    given: dict[str, object], found: tuple[str, ...]
+) -> None:
+    assert names(**given) == found  # type: ignore[arg-type]
+
+
+def test_names_that_are_none_are_told_with_their_places() -> None:
+    found = invalid_names({"K8S_POD_NAME": LONG}, ("db", "d b", ""), "a..b")
+    assert [each.partition(":")[0] for each in found] == [
+        "K8S_POD_NAME in CNI_ARGS",
+        "the annotation nerdctl/name",
+        "$.runtimeConfig.aliases[1]",
+    ]
+
+
+def test_a_name_that_is_none_is_a_warning_of_add() -> None:
+    request = replace(REQUEST, args={"K8S_POD_NAME": LONG})
+    steps = plan_for(request, Config.from_request(request), Facts(bundle_name="", listen=(GATEWAY,)))
+    (warning,) = (each.message for each in steps if isinstance(each, Warn))
+    assert warning.endswith("is not a DNS name; the container is not found by it")
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,12 @@ def test_every_name_is_answered_when_add_returns(desk: Desk, name: str) -> None:
     assert answers(desk, name) == {"10.5.0.2"}
 
 
+def test_an_alias_that_is_no_name_keeps_no_container_from_starting(desk: Desk) -> None:
+    assert add(desk, runtimeConfig={"aliases": ["a b", "db"]}).status == 0
+    assert answers(desk, "db") == {"10.5.0.2"}
+    assert any("$.runtimeConfig.aliases[0]: 'a b' is not a DNS name" in each for each in desk.host.warnings)
+
+
 def test_a_domain_name_is_the_search_domain(desk: Desk) -> None:
     answer = add(desk, domainName="example.org")
     assert answer.document["dns"]["search"] == ["example.org"]
@@ -105,7 +111,6 @@ def test_a_container_without_addresses_is_added_too(desk: Desk) -> None:
         ({"prevResult": {"cniVersion": "1.1.0"}}, 7, "$.prevResult.interfaces"),
         ({"domainName": "a b"}, 7, "$.domainName"),
         ({"upstreams": ["nobody"]}, 7, "$.upstreams[0]"),
-        ({"runtimeConfig": {"aliases": ["a b"]}}, 7, "$.runtimeConfig.aliases[0]"),
         ({"ttl": -1}, 7, "$.ttl"),
     ],
     ids=str,

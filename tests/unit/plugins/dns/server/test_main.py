@@ -82,7 +82,7 @@ def test_a_port_that_is_taken_is_an_error_and_leaves_no_listener(host: MemoryHos
 )
 def test_a_request_that_makes_no_sense_is_an_error(host: MemoryHost, request_: dict[str, Any]) -> None:
     answer = Server(host)._answer(request_)
-    assert (answer["ok"], answer["code"]) == (False, 199)
+    assert (answer["ok"], answer["code"]) == (False, 6)
 
 
 def run(server: Server, *, loads: bool = True) -> int:
