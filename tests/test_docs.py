@@ -127,6 +127,16 @@ def test_page_has_the_common_order(cni_type: str) -> None:
     assert tuple(re.findall(r"^### (.+)$", section_of(cni_type, "Operations"), re.M)) == VERBS
 
 
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_test_in_the_table_of_faults_exists() -> None:
+    """A row says which test holds the right behaviour; it must be found after it was renamed."""
+    named = re.findall(r"`(tests/[\w/-]+\.py)::(\w+)`", text_of(ROOT / "docs/faults.md"))
+    assert named
+    assert [f"{path}::{name}" for path, name in named if f"def {name}(" not in text_of(ROOT / path)] == []
+
+
 # --- examples ---------------------------------------------------------------------------------------------------------
 
 

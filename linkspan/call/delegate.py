@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Request
     from linkspan.host.contract import Host
 
+#: Of an error object (libcni, types.Error: an unsigned int).
+_LARGEST_CODE = 2**32 - 1
+
 
 def delegate(cni_type: str, request: Request, host: Host, *, verb: str = "") -> Result | None:
     """Call `cni_type` with this request (as another `verb`, if given): its result for ADD, None otherwise.
@@ -84,9 +87,16 @@ def _call_foreign(executable: str, request: Request, host: Host) -> Result | Non
         raise UndecodableInput(f"{executable} returned an invalid result for ADD: {error.msg}") from None
 
 
-def _failure(executable: str, status: int, stdout: bytes) -> DelegateFailed:
+def _failure(executable: str, status: int, stdout: bytes) -> CniError:
+    """The delegate's own error; UndecodableInput if it answered none, or a code that libcni cannot read."""
     try:
         document = parse_json(stdout)
-        return DelegateFailed(int(document["code"]), str(document["msg"]), str(document.get("details", "")))
+        code, msg, details = int(document["code"]), str(document["msg"]), str(document.get("details", ""))
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
-        return DelegateFailed(199, f"{executable} failed with status {status} and no error object on stdout")
+        code, msg, details = 0, "", ""
+    if not 0 < code <= _LARGEST_CODE:
+        return UndecodableInput(
+            f"{executable} failed with status {status} and no error object on stdout",
+            "what it wrote to stderr may say why",
+        )
+    return DelegateFailed(code, msg, details)

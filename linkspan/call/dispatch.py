@@ -21,6 +21,7 @@ from linkspan.cni.versions import encode_versions
 
 if TYPE_CHECKING:
     from linkspan.call.plugin import Plugin
+    from linkspan.call.trace.record import Recorder
     from linkspan.cni.model import Request, Result
     from linkspan.host.contract import Host
 
@@ -76,11 +77,9 @@ def serve(
 ) -> Answer:
     """`answer`, and a record of the call where tracing is on. A trace that cannot be written is a warning."""
     folder = _trace_folder(env, host)
-    if not folder:
+    recorder = _recorder(plugin, stdin, env, cwd, host) if folder else None
+    if recorder is None:
         return answer(plugin, stdin, env, host, cwd=cwd, caller=caller)
-    from linkspan.call.trace.record import Recorder
-
-    recorder = Recorder(plugin.type, stdin, env, cwd, host)
     caller = caller or Caller()
 
     def log(traceback: str) -> None:
@@ -91,9 +90,21 @@ def serve(
     answered = answer(plugin, stdin, env, recorder.host, cwd=cwd, caller=watched, observer=recorder)
     try:
         recorder.write(folder, answered)
-    except OSError as error:
-        host.warn(f"the call is not traced: {folder}: {error.strerror}")
+    except (Exception, *INTERRUPTIONS) as error:
+        why = error.strerror if isinstance(error, OSError) else repr(error)
+        host.warn(f"the call is not traced: {folder}: {why}")
     return answered
+
+
+def _recorder(plugin: Plugin, stdin: bytes, env: Mapping[str, str], cwd: str, host: Host) -> Recorder | None:
+    """What records the call; None if the call cannot be recorded, whatever was sent."""
+    from linkspan.call.trace.record import Recorder
+
+    try:
+        return Recorder(plugin.type, stdin, env, cwd, host)
+    except (Exception, *INTERRUPTIONS) as error:
+        host.warn(f"the call is not traced: {error!r}")
+        return None
 
 
 def _trace_folder(env: Mapping[str, str], host: Host) -> str:

@@ -13,6 +13,7 @@ import click
 
 from linkspan import paths
 from linkspan.launch import protocol
+from linkspan.runtime.errors import NeedsRoot
 from linkspan.workers import start as workers
 
 
@@ -22,6 +23,8 @@ def command() -> None:
 
     It is started by the first ADD, and leaves when it is idle.
     """
+    if os.geteuid():
+        raise NeedsRoot("the resident is root's", fix="run it as root")
 
 
 @command.command()

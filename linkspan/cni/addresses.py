@@ -6,15 +6,17 @@ MAC addresses, and IP addresses with or without a prefix length.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import sha512
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from linkspan.cni.errors import InvalidConfig, shortened
 
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (4, 6)
+#: The smallest MTU, in bytes, of a link with addresses of a family (RFC 791, RFC 8200 section 5).
+LEAST_MTU: Mapping[Family, int] = {4: 68, 6: 1280}
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -23,6 +25,8 @@ ETHERNET, ANY_LINK_LAYER = (6,), (6, 8, 20)
 _SPELLINGS = re.compile(
     r"[0-9a-f]{2}(:[0-9a-f]{2})+|[0-9a-f]{2}(-[0-9a-f]{2})+|[0-9a-f]{4}(\.[0-9a-f]{4})+", re.IGNORECASE
 )
+#: Bits in front of an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2).
+_MAPPED_PREFIX = 96
 _CIDR = re.compile(r"([0-9A-Fa-f.:]+)/([0-9]{1,3})", re.ASCII)
 
 
@@ -89,6 +93,29 @@ def parse_cidr(text: object) -> tuple[Ip, int] | None:
     found = _CIDR.fullmatch(text) if isinstance(text, str) else None
     ip = _ip(found[1]) if found else None
     return (ip, int(found[2])) if found and ip is not None else None
+
+
+def canonical_cidr(text: object) -> str | None:
+    """An address with its prefix length in the usual text form, or None if `text` is not one.
+
+    An IPv4 address written as IPv6 is that IPv4 address, as in Go's net.IP.
+    """
+    found = parse_cidr(text)
+    if found is None or found[1] > found[0].max_prefixlen:
+        return None
+    ip, length = found
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) and length >= _MAPPED_PREFIX else None
+    return f"{ip}/{length}" if mapped is None else f"{mapped}/{length - _MAPPED_PREFIX}"
+
+
+def masked(cidr: str) -> str:
+    """The network of an address in CIDR form: the kernel takes no destination of a route with host bits."""
+    return str(ip_network(cidr, strict=False))
+
+
+def host_prefix(ip: str) -> str:
+    """The network of one address: "10.1.0.2/32" for "10.1.0.2"."""
+    return f"{ip}/{128 if family_of(ip) == 6 else 32}"
 
 
 def canonical_ip(text: str) -> Ip | None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_interface
 from typing import Any
 
+from linkspan.cni.addresses import canonical_cidr, masked, parse_ip
 from linkspan.cni.errors import CniError, IncompatibleVersion, InvalidConfig, shortened
 from linkspan.cni.model import Address, Dns, Interface, Result, Route, strings
 from linkspan.cni.schema import Schema, normalize_keys
@@ -18,6 +18,8 @@ from linkspan.cni.versions import VERSIONS, at_least
 _ROUTE: Schema = {
     "properties": {key: {} for key in ("dst", "gw", "mtu", "advmss", "priority", "table", "scope")},
 }
+#: The numbers of a route, and the greatest that the kernel has room for (rtnetlink(7)).
+_MOST = {"mtu": 2**32 - 1, "advmss": 2**32 - 1, "priority": 2**32 - 1, "table": 2**32 - 1, "scope": 255}
 _OLD_FAMILY: Schema = {"properties": {"ip": {}, "gateway": {}, "routes": {"items": _ROUTE}}}
 _RESULT: Schema = {
     "properties": {
@@ -109,11 +111,9 @@ def _address(value: Mapping[str, Any]) -> Address:
 
 
 def _route(value: Mapping[str, Any]) -> Route:
-    numbers = {
-        key: _number(value[key]) for key in ("mtu", "advmss", "priority", "table", "scope") if key in value
-    }
+    numbers = {key: _limited(key, value[key], most) for key, most in _MOST.items() if key in value}
     rest = _rest(value, ("dst", "gw", "mtu", "advmss", "priority", "table", "scope"))
-    return Route(dst=_cidr(value["dst"]), gw=_ip(value.get("gw", "")), extra=rest, **numbers)
+    return Route(dst=masked(_cidr(value["dst"])), gw=_ip(value.get("gw", "")), extra=rest, **numbers)
 
 
 def _dns(value: Mapping[str, Any]) -> Dns:
@@ -132,26 +132,38 @@ def _text(value: Any) -> str:
 
 
 def _cidr(value: Any) -> str:
-    """An address with its prefix length, as it was written; the reference takes no other form either."""
+    """An address with its prefix length in the usual form, which nothing further in takes for an error.
+
+    The reference accepts no other forms: no netmask, no zone, no bare address.
+    """
     text = _text(value)
-    ip_interface(text)
-    if "/" not in text:
-        raise ValueError(f"{shortened(text)!r} has no prefix length")
-    return text
+    found = canonical_cidr(text)
+    if found is None:
+        problem = "is not in CIDR notation" if "/" in text else "has no prefix length"
+        raise ValueError(f"{shortened(text, 30)!r} {problem}")
+    return found
 
 
 def _ip(value: Any) -> str:
-    """An address, or "" where there is none, as it was written."""
+    """An address in the usual form, or "" where there is none."""
     text = _text(value)
-    if text:
-        ip_address(text)
-    return text
+    ip = parse_ip(text)
+    if text and ip is None:
+        raise ValueError(f"{shortened(text)!r} is not an IP address")
+    return "" if ip is None else str(ip)
 
 
 def _number(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{shortened(repr(value))} is not an integer")
     return value
+
+
+def _limited(key: str, value: Any, most: int) -> int:
+    number = _number(value)
+    if not 0 <= number <= most:
+        raise ValueError(f"{key} of a route: {shortened(str(number), 15)} is not 0 to {most}")
+    return number
 
 
 def _rest(value: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:

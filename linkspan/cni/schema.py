@@ -15,7 +15,7 @@ from linkspan.cni.errors import InvalidConfig
 
 Schema = Mapping[str, Any]
 #: Letters of a key: below the first it is never a slip for another, from the second on it may differ in two.
-_SHORTEST_SLIP, _TWO_SLIPS = 5, 8
+_SHORTEST_SLIP, _TWO_SLIPS = 4, 8
 
 
 @cache
@@ -60,7 +60,7 @@ def near_misses(document: Any, schema: Schema, *others: Schema) -> Iterator[tupl
     """(JSON path, known key) of each key that `schema` and `others` do not name, but would with few letters
     changed.
 
-    One letter, or two of a key of eight or more; shorter keys than five letters are never taken for others.
+    One letter, or two of a key of eight or more; shorter keys than four letters are never taken for others.
     """
     return _near_misses(document, schema, schema, "$", {key for each in others for key in each["properties"]})
 
@@ -91,13 +91,19 @@ def _is_slip(key: str, name: str) -> bool:
 
 
 def _distance(one: str, other: str) -> int:
-    """How many letters must be inserted, removed or replaced (Levenshtein)."""
+    """How many letters must be inserted, removed, replaced, or exchanged with the next one.
+
+    The optimal string alignment distance.
+    """
+    before: list[int] = []
     row = list(range(len(other) + 1))
     for at, letter in enumerate(one, 1):
-        previous, row[0] = row[0], at
+        earlier, before, row = before, row, [at]
         for column, another in enumerate(other, 1):
-            best = min(row[column] + 1, row[column - 1] + 1, previous + (letter != another))
-            previous, row[column] = row[column], best
+            best = min(before[column] + 1, row[-1] + 1, before[column - 1] + (letter != another))
+            if at > 1 and column > 1 and one[at - 2] + letter == another + other[column - 2]:
+                best = min(best, earlier[column - 2] + 1)
+            row.append(best)
     return row[-1]
 
 

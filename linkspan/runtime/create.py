@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Literal
 
+from linkspan.cni.addresses import LEAST_MTU
 from linkspan.runtime import lists, names, occupied, options, subnets
 from linkspan.runtime.catalogue import Catalogue
 from linkspan.runtime.compose import NewNetwork, compose, encode
@@ -132,7 +133,7 @@ def _families(given: CreateOptions, paired: Sequence[Subnet], chosen: Mapping[st
     if not families:
         raise Usage("IPv4 or IPv6 must be enabled", fix="add --ipv6")
     mtu = int(chosen.get(MTU_OPTION, "0"))
-    if ipv6 and 0 < mtu < options.LEAST_MTU[6]:
+    if ipv6 and 0 < mtu < LEAST_MTU[6]:
         raise Usage(f"MTU {mtu} is too small for IPv6", fix="at least 1280 bytes (RFC 8200)")
     return families
 
@@ -180,7 +181,7 @@ def _new_network(
 
 def _mtu(of_host: int, families: Sequence[int]) -> int:
     """The MTU for a host whose default route has that of `of_host`; 0 if it need not be set."""
-    least = options.LEAST_MTU[6 if 6 in families else 4]
+    least = LEAST_MTU[6 if 6 in families else 4]
     return 0 if of_host in (0, occupied.ETHERNET_MTU) else max(of_host, least)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address
 
+from linkspan.cni.addresses import LEAST_MTU
 from linkspan.runtime import names
 from linkspan.runtime.labels import parse_pairs
 from linkspan.runtime.network import (
@@ -15,8 +16,6 @@ from linkspan.runtime.network import (
     NAME_OPTION,
 )
 
-#: The least MTU of a link with IPv4 (RFC 791), and with IPv6 (RFC 8200, section 5).
-LEAST_MTU = {4: 68, 6: 1280}
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")  # Go, strconv.ParseBool, in lower case
 
 #: option -> further spellings

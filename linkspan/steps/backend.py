@@ -12,6 +12,12 @@ from linkspan.netfilter.backend import NAMES, Backend
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
+#: What makes a backend usable. Debian's package of the library is called otherwise than that of the program.
+PACKAGES = {
+    "iptables": "install the package iptables",
+    "nftables": "install the package libnftables1 (nftables elsewhere) on a kernel with nf_tables",
+}
+
 
 def choose(host: Host, configured: str | None, *, path: str = "$.backend", table: str = "nat") -> Backend:
     """The backend for a configuration's key at `path`; None and "" leave the choice to us.
@@ -28,7 +34,7 @@ def choose(host: Host, configured: str | None, *, path: str = "$.backend", table
         return "nftables"
     raise ToolMissing(
         "neither iptables nor nftables works on this host",
-        "install the package iptables, or libnftables1 on a kernel with nf_tables",
+        f"{PACKAGES['iptables']}, or {PACKAGES['nftables']}",
     )
 
 
@@ -37,5 +43,7 @@ def _configured(host: Host, name: str, path: str) -> Backend:
         raise InvalidConfig(f'{path}: unknown backend "{name}"', 'use "iptables" or "nftables"')
     usable = host.iptables.usable(4) if name == "iptables" else host.nftables.usable()
     if not usable:
-        raise ToolMissing(f'{path}: "{name}" does not work on this host', "install it, or remove the key")
+        raise ToolMissing(
+            f'{path}: "{name}" does not work on this host', f"{PACKAGES[name]}, or remove the key"
+        )
     return name

@@ -14,6 +14,7 @@ from linkspan.netfilter import isolation
 from linkspan.netfilter.rules import NftChange
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.nft_table import ApplyNftables
+from linkspan.steps.sysctls import harden, require
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
@@ -39,7 +40,7 @@ class Isolate:
             for family in iptables.usable_families(host):
                 host.iptables.apply(family, "filter", isolation.change(self.bridge))
         for version in ("ipv4", "ipv6"):
-            host.links().set_sysctl(f"{version}/conf/{self.bridge}/forwarding", "0")
+            harden(host, host.links(), f"{version}/conf/{self.bridge}/forwarding", "0")
         return keep
 
     def missing(self, host: Host) -> list[str]:
@@ -89,4 +90,4 @@ def _forward_as_the_host(host: Host, bridge: str) -> None:
     for version in ("ipv4", "ipv6"):
         value = links.sysctl(f"{version}/conf/all/forwarding")
         if value is not None:
-            links.set_sysctl(f"{version}/conf/{bridge}/forwarding", value)
+            require(links, f"{version}/conf/{bridge}/forwarding", value, f"{bridge} is isolated no longer")

@@ -385,14 +385,46 @@ def test_a_route_keeps_all_its_numbers(inside: Links, pair: Links) -> None:
     assert route not in inside.routes(4)
 
 
-def test_the_same_route_twice_is_refused_and_another_priority_is_not(inside: Links, pair: Links) -> None:
+@pytest.mark.parametrize(
+    ("dst", "gw", "second"),
+    [
+        ("0.0.0.0/0", "10.5.0.1", "10.5.0.1"),
+        ("::/0", "fd00:5::1", "fd00:5::1"),
+        ("::/0", "fd00:5::1", "fd00:5::9"),
+    ],
+    ids=["IPv4", "IPv6", "IPv6, another gateway"],
+)
+def test_the_same_route_twice_is_refused_and_another_priority_is_not(
+    inside: Links, pair: Links, dst: str, gw: str, second: str
+) -> None:
     furnished(inside)
-    inside.add_route("0.0.0.0/0", ifname="eth0", gw="10.5.0.1")
+    inside.add_route(dst, ifname="eth0", gw=gw)
     with pytest.raises(KernelRefused) as caught:
-        inside.add_route("0.0.0.0/0", ifname="eth0", gw="10.5.0.9")
+        inside.add_route(dst, ifname="eth0", gw=second)
     assert refused(caught) == "EEXIST"
-    inside.add_route("0.0.0.0/0", ifname="eth0", gw="10.5.0.9", priority=100)
-    assert len([each for each in routes(inside, 4) if each[0] == "0.0.0.0/0"]) == 2
+    inside.add_route(dst, ifname="eth0", gw=second, priority=100)
+    assert len([each for each in routes(inside, 6 if ":" in dst else 4) if each[0] == dst]) == 2
+
+
+def test_of_two_ipv4_routes_to_one_destination_the_later_comes_first(inside: Links, pair: Links) -> None:
+    furnished(inside)
+    inside.add_route("10.5.0.0/24", ifname="eth0", gw="10.5.0.1")
+    found = [each[:2] for each in routes(inside, 4)]
+    assert found == [("10.5.0.0/24", "10.5.0.1"), ("10.5.0.0/24", "")]
+
+
+def test_numbers_that_the_kernel_has_no_room_for_are_refused(inside: Links, pair: Links) -> None:
+    furnished(inside)
+    with pytest.raises(KernelRefused) as caught:
+        inside.add_route("10.9.0.0/16", ifname="eth0", priority=2**32)
+    assert refused(caught) == "ERANGE"
+
+
+def test_link_local_addresses_are_listed_if_asked_for(inside: Links, pair: Links) -> None:
+    furnished(inside)
+    inside.add_address("eth0", "fe80::7/64")
+    assert "fe80::7/64" not in inside.addresses("eth0")
+    assert "fe80::7/64" in inside.addresses("eth0", link_local=True)
 
 
 @pytest.mark.parametrize(

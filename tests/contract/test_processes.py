@@ -115,3 +115,9 @@ def test_a_program_that_is_still_open_for_writing_is_tried_again(tmp_path: Path)
     closing.start()
     assert LinuxProcesses().run([str(tool)], stdin=b"", env={}, cwd="/").status == 0
     closing.join()
+
+
+@pytest.mark.parametrize("word", ["a\0b", "\ud800"], ids=["NUL", "surrogate"])
+def test_an_argument_that_no_program_can_be_given_is_refused(desk: Desk, word: str) -> None:
+    with pytest.raises(IoFailure, match="no program can be given"):
+        desk.processes.run([desk.program("tool"), word], stdin=b"", env={}, cwd="/")

@@ -20,6 +20,8 @@ from linkspan.call.plugin import MODULES, load
 from linkspan.cni.schema import load as load_schema
 from tests.harness.memory import BOX, VERSIONS
 
+#: A foreign IPAM plugin that answers what its configuration says.
+ECHO = "echo-ipam"
 OTHER_BOX = "/run/netns/other"
 CONTAINERS = ("ctr-a", "ctr-b", "cnitool-77383ca0a0715733ca6f", "k8s-" + "ab" * 32)
 SUBNETS = (
@@ -39,13 +41,26 @@ IPS = (
     "fd00:5::1",
     "fd00:5::7",
     "::ffff:10.5.0.9",
+    "fe80::1",
+    "fe80::1%eth0",
+    "192.0.2.1",
     "10.5.0.7/24",
     "0.0.0.0",
     "::",
     "127.0.0.1",
     "::1",
 )
-ROUTES = ("0.0.0.0/0", "::/0", "10.9.0.0/16", "fd00:9::/48", "10.5.0.7/32")
+ROUTES = (
+    "0.0.0.0/0",
+    "::/0",
+    "10.9.0.0/16",
+    "fd00:9::/48",
+    "10.5.0.7/32",
+    "10.9.3.4/16",
+    "fd00:9::1/48",
+    "10.5.0.0/24",
+    "10.9.0.0/255.255.0.0",
+)
 #: A key's plausible values, where its type alone says too little.
 POOLS: Mapping[str, tuple[Any, ...]] = {
     "subnet": SUBNETS,
@@ -155,11 +170,25 @@ def of_object(schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.SearchSt
     return st.fixed_dictionaries(must, optional=may).map(lambda found: dict(found.values()))
 
 
+#: Elements of a result's `routes`.
+routes = st.fixed_dictionaries(
+    {"dst": st.sampled_from(ROUTES)},
+    optional={
+        "gw": st.sampled_from(IPS),
+        **dict.fromkeys(("mtu", "advmss", "priority", "table", "scope"), numbers),
+    },
+)
+
+
 @cache
 def results(version: str) -> st.SearchStrategy[Any]:
     """A previous result as a chain would have it, or nearly."""
+    texts_of_addresses = (
+        *("10.5.0.2/24", "10.5.0.7/24", "fd00:5::2/64", "FD00:5::0002/64", "::ffff:10.5.0.9/120"),
+        *("10.5.0.2", "10.5.0.2/255.255.255.0", "fe80::1%eth0/64", "127.0.0.1/8", "x"),
+    )
     address = st.fixed_dictionaries(
-        {"address": st.sampled_from(("10.5.0.2/24", "10.5.0.7/24", "fd00:5::2/64", "10.5.0.2", "x"))},
+        {"address": st.sampled_from(texts_of_addresses)},
         optional={
             "gateway": st.sampled_from(IPS),
             "interface": st.integers(-1, 3),
@@ -175,7 +204,7 @@ def results(version: str) -> st.SearchStrategy[Any]:
         {"cniVersion": st.just(version), "interfaces": st.sampled_from((interfaces, interfaces[2:], []))},
         optional={
             "ips": st.lists(address, max_size=3),
-            "routes": st.lists(st.fixed_dictionaries({"dst": st.sampled_from(ROUTES)}), max_size=2),
+            "routes": st.lists(routes, max_size=2),
             "dns": st.just({"nameservers": ["10.5.0.1"], "search": ["net"]}),
         },
     )
@@ -192,13 +221,14 @@ def configurations(plugin: str) -> st.SearchStrategy[dict[str, Any]]:
 
 @cache
 def ipams() -> st.SearchStrategy[dict[str, Any] | None]:
-    """What bridge leaves to the IPAM plugin: host-local nearly always, or none at all."""
+    """What bridge leaves to the IPAM plugin: to host-local, to a foreign one that answers anything, or none at all."""
     root = load_schema(load("host-local").schema)
     kinds = st.sampled_from(("host-local", "host-local", "host-local", "nobody"))
     ipam = st.tuples(of_object(root["properties"]["ipam"], root), kinds).map(
         lambda two: {**two[0], "type": two[1]}
     )
-    return st.one_of(ipam, ipam, st.none())
+    foreign = st.fixed_dictionaries({"type": st.just(ECHO), "answer": results("1.1.0")})
+    return st.one_of(ipam, ipam, foreign, st.none())
 
 
 @st.composite

@@ -19,10 +19,12 @@ from linkspan.call.plugin import load
 from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
 from linkspan.cni.versions import VERSIONS
+from linkspan.host.contract import Finished
 from linkspan.host.memory import MemoryHost
+from linkspan.host.memory.processes import Run
 from linkspan.netfilter.masquerade import chain_name
 from linkspan.paths import OWN_NETNS
-from tests.fuzz.strategies import OTHER_BOX, Case, cases
+from tests.fuzz.strategies import ECHO, OTHER_BOX, Case, cases
 from tests.harness.memory import BOX, FOREIGN, OURS, Desk
 from tests.harness.nameserver import serve_names_of
 from tests.harness.scale import SEED, scaled
@@ -130,6 +132,12 @@ def furnish(host: MemoryHost, environment: Mapping[str, str]) -> None:
             links.change(name, up=True)
 
 
+def echo(run: Run) -> Finished:
+    """The foreign IPAM plugin's answer to ADD is in its configuration."""
+    answered = json.loads(run.stdin)["ipam"]["answer"] if run.env["CNI_COMMAND"] == "ADD" else None
+    return Finished(0, b"" if answered is None else json.dumps(answered).encode())
+
+
 class Life:
     """An attachment on a host of its own."""
 
@@ -137,6 +145,7 @@ class Life:
         note(f"{case.plugin} got {case.document!r} in {dict(case.environment)!r}, refused {case.refuse}")
         self.case = case
         self.desk = Desk(MemoryHost())
+        self.desk.program(ECHO, echo)
         host = self.desk.host
         for box in (host.namespace(BOX), host.add_netns(OTHER_BOX)):
             box.change("lo", up=True)

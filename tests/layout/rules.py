@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tests.layout.tree import Module, Tree
 
@@ -290,3 +290,42 @@ def _identifiers(tree: ast.Module) -> Iterator[str]:
             yield node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr
+
+
+# --- advice -----------------------------------------------------------------------------------------------------
+
+#: Packages whose errors plugins answer with; the command's have a `fix` of their own.
+_ANSWERING = ("linkspan.runtime", "linkspan.cli", "linkspan.host.memory")
+#: Which argument the details are: the second, but of errors that are made of something else.
+_DETAILS = {"KernelRefused": 2}
+
+
+def advice(tree: Tree, errors: Collection[str]) -> set[str]:
+    """The texts of `details` in the sources, each with `{}` for what is put in. `errors` are the classes."""
+    return {
+        text
+        for module in tree.modules.values()
+        if not module.name.startswith(_ANSWERING)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and (text := _details_of(node, errors))
+    }
+
+
+def _details_of(call: ast.Call, errors: Collection[str]) -> str:
+    """The text of the details that an error is made with, "" for another call or details made elsewhere."""
+    made_of = isinstance(call.func, ast.Attribute) and call.func.attr == "of"
+    named = call.func.value if made_of and isinstance(call.func, ast.Attribute) else call.func
+    name = named.id if isinstance(named, ast.Name) else ""
+    if name not in errors:
+        return ""
+    at = _DETAILS.get(name, 1)
+    given = call.args[at] if len(call.args) > at else None
+    return _template(given or next((each.value for each in call.keywords if each.arg == "details"), None))
+
+
+def _template(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(each.value) if isinstance(each, ast.Constant) else "{}" for each in node.values)
+    return ""

@@ -121,4 +121,6 @@ def file(path: str, content: bytes) -> bytes:
         document = parse_json(content)
     except ValueError:
         return content
+    if not isinstance(document, Mapping):
+        return content
     return json.dumps({key: document[key] for key in _BUNDLE if key in document}).encode()

@@ -119,8 +119,8 @@ class Links(Protocol):
     def delete_vlans(self, name: str, vlans: PortVlans) -> None:
         """Delete VLANs from a bridge port."""
 
-    def addresses(self, name: str) -> tuple[str, ...]:
-        """The addresses of a link in CIDR form without link-local IPv6, in the kernel's order."""
+    def addresses(self, name: str, *, link_local: bool = False) -> tuple[str, ...]:
+        """The addresses of a link in CIDR form, in the kernel's order; link-local IPv6 ones if asked for."""
 
     def unsettled_addresses(self, name: str) -> Mapping[str, bool]:
         """IPv6 addresses (CIDR) that cannot be used yet -> whether that is because a duplicate was found."""
@@ -149,7 +149,11 @@ class Links(Protocol):
         table: int | None = None,
         scope: int | None = None,
     ) -> None:
-        """Add a route through `ifname`. EEXIST if there is one with this dst, table and priority."""
+        """Add a route through `ifname`.
+
+        EEXIST for one that is there. One with the same dst, table and priority but another gateway is EEXIST
+        for IPv6, and goes behind the new one for IPv4.
+        """
 
     def sysctl(self, key: str) -> str | None:
         """The value of a key below net, such as "ipv4/ip_forward"; None if this kernel has no such key."""

@@ -13,6 +13,11 @@ from linkspan.cni.errors import IoFailure, KernelRefused, NotAFile
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
+def advice(number: int) -> str:
+    """What to do about an error number: what an ordinary user is refused is root's; "" for any other."""
+    return "linkspan needs root" if number in (errno.EACCES, errno.EPERM) and os.geteuid() else ""
+
+
 @contextmanager
 def kernel_errors(request: str, absent: Collection[int] = ()) -> Iterator[None]:
     """Raise KernelRefused for an OSError inside; one whose number is in `absent` ends the block quietly.
@@ -25,7 +30,8 @@ def kernel_errors(request: str, absent: Collection[int] = ()) -> Iterator[None]:
         number = error.errno or errno.EIO
         if number not in absent:
             words = error.strerror or ""
-            raise KernelRefused(request, number, "" if words == os.strerror(number) else words) from error
+            details = advice(number) if words == os.strerror(number) else words
+            raise KernelRefused(request, number, details) from error
 
 
 @contextmanager
@@ -40,6 +46,6 @@ def file_errors(verb: str, path: str, absent: Collection[int] = ()) -> Iterator[
         number = error.errno or errno.EIO
         if number not in absent:
             failure = NotAFile if number in (errno.EISDIR, errno.ELOOP) else IoFailure
-            raise failure(f"cannot {verb} {path}: {error.strerror}", errno=number) from error
+            raise failure(f"cannot {verb} {path}: {error.strerror}", advice(number), number) from error
     except ValueError:  # a NUL or a lone surrogate, both of which JSON can express
         raise IoFailure(f"cannot {verb} {path!a}: no file can have that name") from None

@@ -140,9 +140,10 @@ class LinuxLinks:
 
     # --- addresses --------------------------------------------------------------------------------
 
-    def addresses(self, name: str) -> tuple[str, ...]:
+    def addresses(self, name: str, *, link_local: bool = False) -> tuple[str, ...]:
         """See contract.Links."""
-        return tuple(each.address for each in self._addresses(name) if not each.address.startswith("fe80:"))
+        found = (each.address for each in self._addresses(name))
+        return tuple(each for each in found if link_local or not each.startswith("fe80:"))
 
     def unsettled_addresses(self, name: str) -> Mapping[str, bool]:
         """See contract.Links."""

@@ -198,7 +198,7 @@ def _library() -> ctypes.CDLL:
     except OSError as error:
         raise ToolMissing(
             f"{_LIBRARY} is not installed on this host",
-            f'install libnftables1, or choose "iptables" as backend: {error}',
+            f"install the package libnftables1, called nftables on other distributions: {error}",
         ) from None
     library.nft_ctx_new.argtypes, library.nft_ctx_new.restype = [ctypes.c_uint32], ctypes.c_void_p
     library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]

@@ -67,6 +67,8 @@ class LinuxProcesses:
                 return Finished(finished.returncode, finished.stdout)
             except FileNotFoundError as error:
                 raise ToolMissing(f"{argv[0]} is not installed on this host") from error
+            except ValueError:  # a NUL or a lone surrogate, both of which JSON can express
+                raise IoFailure(f"cannot run {argv[0]}: an argument that no program can be given") from None
             except OSError as error:
                 if error.errno != errno.ETXTBSY or tries == _BUSY_TRIES:
                     failed = f"cannot run {argv[0]}: {error.strerror}"

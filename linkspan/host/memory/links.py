@@ -160,9 +160,11 @@ class MemoryLinks:
 
     # --- addresses and routes ---------------------------------------------------------------------
 
-    def addresses(self, name: str) -> tuple[str, ...]:
+    def addresses(self, name: str, *, link_local: bool = False) -> tuple[str, ...]:
         """See contract.Links."""
-        return tuple(self._known(name).addresses)
+        return tuple(
+            each for each in self._known(name).addresses if link_local or not each.startswith("fe80:")
+        )
 
     def unsettled_addresses(self, name: str) -> Mapping[str, bool]:
         """See contract.Links."""
@@ -172,8 +174,10 @@ class MemoryLinks:
         """See contract.Links."""
         device = self._known(name)
         text = str(ipaddress.ip_interface(address))
-        if ":" in text and self.sysctls[f"ipv6/conf/{name}/disable_ipv6"] == "1":
-            raise KernelRefused(f"add the address {address} to {name}", errno.EACCES)
+        disabled = self.sysctls.get(f"ipv6/conf/{name}/disable_ipv6")  # None on a kernel without IPv6
+        if ":" in text and disabled != "0":
+            number = errno.EOPNOTSUPP if disabled is None else errno.EACCES
+            raise KernelRefused(f"add the address {address} to {name}", number)
         if text in device.addresses:
             return False
         device.addresses.append(text)
@@ -288,6 +292,7 @@ class MemoryLinks:
         for port in self.ports(device):
             port.enslave(None)
         self._routes.drop_link(device.name)
+        self._unsettled = {key: failed for key, failed in self._unsettled.items() if key[0] != device.name}
         self.sysctls.drop_link(device.name)
 
     # --- underneath -------------------------------------------------------------------------------

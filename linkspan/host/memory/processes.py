@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from linkspan.cni.errors import ToolMissing
+from linkspan.cni.errors import IoFailure, ToolMissing
 from linkspan.host.contract import Finished
 
 
@@ -46,6 +47,16 @@ class MemoryProcesses:
         del merged
         if argv[0] not in self.programs:
             raise ToolMissing(f"{argv[0]} is not installed on this host")
+        if any("\0" in each or not _is_encodable(each) for each in argv):
+            raise IoFailure(f"cannot run {argv[0]}: an argument that no program can be given")
         run = Run(tuple(argv), stdin, dict(env), cwd)
         self.ran.append(run)
         return self.programs[argv[0]](run)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True

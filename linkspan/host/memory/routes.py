@@ -48,6 +48,8 @@ class Routes:
     ) -> None:
         """Add a route through a link that is up. Raises KernelRefused for `request`."""
         six = ":" in dst
+        if any(number is not None and number >= 2**32 for number in (mtu, advmss, priority, table)):
+            raise KernelRefused(request, errno.ERANGE)
         if gw and not self._is_on_link(ifname, gw):
             raise KernelRefused(request, errno.EHOSTUNREACH if six else errno.ENETUNREACH)
         route = KernelRoute(
@@ -60,9 +62,10 @@ class Routes:
             mtu=mtu or 0,
             advmss=advmss or 0,
         )
-        if any(_key(each) == _key(route) for each in self._routes):
+        alike = [at for at, each in enumerate(self._routes) if _key(each) == _key(route)]
+        if alike and (six or route in self._routes):
             raise KernelRefused(request, errno.EEXIST)
-        self._routes.append(route)
+        self._routes.insert(alike[0] if alike else len(self._routes), route)
 
     def connect(self, ifname: str, address: str) -> None:
         """Add the route to an address's own subnet, as the kernel does."""

@@ -78,7 +78,7 @@ def _missing_gateways(links: Links, config: Config, result: Result, ifname: str)
         return []
     if config.vlan and links.get(config.gateway_link) is None:
         return [f"the link {config.gateway_link} is missing"]
-    present = {without_prefix(each) for each in links.addresses(config.gateway_link)}
+    present = {without_prefix(each) for each in links.addresses(config.gateway_link, link_local=True)}
     return [
         f"{config.gateway_link} is missing the gateway address {each}" for each in sorted(gateways - present)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,11 @@ from cni_bridge.steps.mac_filter import FilterMac
 from cni_bridge.steps.pair import CreatePair, JoinBridge, SetVlans, ifname_taken
 from linkspan.call.records import WriteRecord
 from linkspan.call.transaction import Plan, Step
-from linkspan.cni.addresses import FAMILIES, Family
+from linkspan.cni.addresses import FAMILIES, LEAST_MTU, Family
 from linkspan.cni.errors import AlreadyAttached, InvalidConfig
 from linkspan.cni.model import NO_DNS, Address, Dns, Route
 from linkspan.netfilter.backend import Backend
+from linkspan.steps.extras import Warn
 from linkspan.steps.forwarding import accept_forwarding
 from linkspan.steps.isolation import AllowForwarding, Isolate
 from linkspan.steps.masquerade import Masquerade
@@ -39,7 +40,8 @@ class Layout:
     """What an attachment is to have: addresses with their gateways, routes, the interface's MAC address.
 
     `forwards` is the link that iptables sees the container's packets come from: that of the gateway if there
-    is one, else the bridge. `backend` is for masquerading, None without it. `dns` is IPAM's.
+    is one, else the bridge. `backend` is for masquerading, None without it. `dns` is IPAM's. `warnings` say
+    what is asked for and cannot be.
     """
 
     addresses: tuple[Address, ...]
@@ -48,6 +50,7 @@ class Layout:
     forwards: str
     backend: Backend | None
     dns: Dns = NO_DNS
+    warnings: tuple[str, ...] = ()
 
     @property
     def cidrs(self) -> tuple[str, ...]:
@@ -66,7 +69,7 @@ def refuse_second(request: Request, facts: Facts) -> None:
     attachment = request.attachment
     if facts.has_host_end:
         raise AlreadyAttached(
-            f"{attachment.ifname} of container {attachment.container_id[:24]} is attached already",
+            f"{attachment.ifname} of container {attachment.short_id} is attached already",
             f"{attachment} has the link {attachment.host_veth}; DEL it first",
         )
     if facts.has_interface:
@@ -87,10 +90,12 @@ def first_record(request: Request, config: Config, facts: Facts) -> WriteRecord:
 def layout_of(request: Request, config: Config, facts: Facts, ipam: Result) -> Layout:
     """What the result of IPAM means for this attachment.
 
-    Raises InvalidConfig for a route of a family without an address.
+    Raises InvalidConfig for an MTU that is too small for an address.
     """
     addresses = tuple(_with_gateway(config, each) for each in ipam.ips)
-    routes = _routes(config, addresses, ipam.routes)
+    _refuse_small_mtu(config, addresses)
+    families = {each.family for each in addresses}
+    routes = [each for each in _routes(config, addresses, ipam.routes) if each.family in families]
     return Layout(
         addresses=addresses,
         routes=tuple(_with_metric(each, facts.default_metrics) for each in routes),
@@ -98,21 +103,50 @@ def layout_of(request: Request, config: Config, facts: Facts, ipam: Result) -> L
         forwards=config.gateway_link if config.is_gateway and addresses else config.bridge,
         backend=facts.backend if addresses else None,
         dns=ipam.dns,
+        warnings=tuple(_impossible(config, families, ipam.routes)),
     )
+
+
+def _refuse_small_mtu(config: Config, addresses: Sequence[Address]) -> None:
+    if config.mtu and any(config.mtu < LEAST_MTU[each.family] for each in addresses):
+        raise InvalidConfig(
+            f"$.mtu: {config.mtu} is too small for IPv6, which needs {LEAST_MTU[6]} bytes (RFC 8200, 5)",
+            f"set mtu to {LEAST_MTU[6]} or more, or remove the IPv6 range",
+        )
+
+
+def _impossible(config: Config, families: Set[Family], routes: Sequence[Route]) -> Iterator[str]:
+    """What the configuration asks for that the addresses do not allow, as sentences."""
+    if config.ip_masq and not families:
+        yield "$.ipMasq: nothing is masqueraded, as there is no ipam and so no address"
+    for each in routes:
+        if each.family not in families:
+            yield f"$.ipam.routes: {each.dst} is left out, as the container has no IPv{each.family} address"
 
 
 def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
     """The bridge, the pair, the container's side, the gateway, packet rules; in this order."""
     attachment = request.attachment
     return (
-        EnsureBridge(config.bridge, config.mtu, promisc=config.promisc, vlan_filtering=config.has_vlans),
+        EnsureBridge(
+            config.bridge,
+            config.mtu,
+            promisc=config.promisc,
+            vlan_filtering=config.has_vlans,
+            ipv6=_has_ipv6_gateway(config, layout),
+        ),
         WriteRecord(NAME, attachment, _record(request, config, layout).to_record()),
         CreatePair(attachment, request.netns, layout.mac, config.mtu),
         *_port(attachment, config, layout),
         *_interface(request, config, layout),
         *_gateway(attachment, config, layout),
         *_rules(attachment, config, layout),
+        *(Warn(f"bridge: {each}") for each in layout.warnings),
     )
+
+
+def _has_ipv6_gateway(config: Config, layout: Layout) -> bool:
+    return config.is_gateway and 6 in layout.families
 
 
 def _record(request: Request, config: Config, layout: Layout) -> Record:
@@ -154,7 +188,8 @@ def _gateway(attachment: Attachment, config: Config, layout: Layout) -> Iterator
     if not config.is_gateway or not layout.addresses:
         return
     if config.vlan:
-        yield EnsureVlanLink(config.gateway_link, config.bridge, config.vlan)
+        ipv6 = _has_ipv6_gateway(config, layout)
+        yield EnsureVlanLink(config.gateway_link, config.bridge, config.vlan, ipv6=ipv6)
     yield AssignGateway(
         config.gateway_link,
         tuple(f"{each.gateway}/{each.address.partition('/')[2]}" for each in layout.addresses),
@@ -186,26 +221,29 @@ def _with_gateway(config: Config, address: Address) -> Address:
 
 
 def _routes(config: Config, addresses: Sequence[Address], routes: Sequence[Route]) -> list[Route]:
-    """IPAM's routes with a gateway each, without default routes if internal.
+    """IPAM's routes with a gateway each, each once, without default routes if internal.
 
     With isDefaultGateway each family has a default route.
     """
     gateways = {each.family: each.gateway for each in reversed(addresses)}
-    found = [
+    found = _each_once(
         each if each.gw or _is_on_link(each) else replace(each, gw=gateways.get(each.family, ""))
         for each in routes
-    ]
+    )
     if config.internal:
         return [each for each in found if not each.is_default]
     for family in sorted(gateways) if config.is_default_gateway else ():
         if not any(each.is_default and each.family == family for each in found):
             found.append(Route(dst=ANYWHERE[family], gw=gateways[family]))
-    for each in found:
-        if each.family not in gateways:
-            raise InvalidConfig(
-                f"$.ipam.routes: {each.dst}: the container has no address of this family",
-                "add a range of that family, or remove the route",
-            )
+    return found
+
+
+def _each_once(routes: Iterable[Route]) -> list[Route]:
+    """The routes without exact repetitions, in order."""
+    found: list[Route] = []
+    for each in routes:
+        if each not in found:
+            found.append(each)
     return found
 
 

@@ -92,7 +92,7 @@ def status(request: Request, host: Host) -> None:
     link = host.links().get(config.bridge)
     if link is not None and link.kind != "bridge":
         raise NotReady(
-            f"$.bridge: {config.bridge} is not a bridge", "name another bridge, or remove that link"
+            f"$.bridge: {config.bridge} is not a bridge", "name a bridge, or a link that does not exist yet"
         )
     read_backend(config, host)
     if config.ipam:

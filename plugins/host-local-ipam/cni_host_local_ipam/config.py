@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from posixpath import join, normpath
 from typing import TYPE_CHECKING, Any
 
-from linkspan.cni.addresses import Ip, Network, checked_cidr, checked_ip
+from linkspan.cni.addresses import Ip, Network, checked_cidr, checked_ip, masked
 from linkspan.cni.errors import InvalidConfig, InvalidEnvironment
 from linkspan.cni.model import NO_EXTRA, Route
 from linkspan.cni.versions import at_least
@@ -150,13 +150,10 @@ def lease_folder(request: Request) -> str:
 
 
 def _check_reportable(sets: Sequence[RangeSet], cni_version: str) -> None:
-    """A result has one address of a family up to version 0.2.0."""
+    """A result has one address of a family up to version 0.2.0. The reference's text, without details."""
     families = [one.family for one in sets]
     if not at_least(cni_version, "0.3.0") and len(set(families)) < len(families):
-        raise InvalidConfig(
-            f"CNI version {cni_version} does not support more than 1 address per family",
-            "use cniVersion 0.3.0 or later, or one range set of each family",
-        )
+        raise InvalidConfig(f"CNI version {cni_version} does not support more than 1 address per family")
 
 
 # --- requested addresses ------------------------------------------------------------------------------------
@@ -220,7 +217,7 @@ def _route(path: str, value: Mapping[str, Any]) -> Route:
     gw = str(checked_ip(f"{path}.gw", value["gw"])) if value.get("gw") else ""
     keys = ("mtu", "advmss", "priority", "table", "scope")
     numbers: dict[str, Any] = {key: _integer(f"{path}.{key}", value[key]) for key in keys if key in value}
-    return Route(dst=f"{ip}/{length}", gw=gw, **numbers)
+    return Route(dst=masked(f"{ip}/{length}"), gw=gw, **numbers)
 
 
 def _integer(path: str, value: Any) -> int:
@@ -341,7 +338,13 @@ def _bound(path: str, label: str, value: Mapping[str, Any], key: str, subnet: Ne
 
 
 def _gateway(path: str, value: Mapping[str, Any], subnet: Network) -> Ip | None:
-    given = _bound(f"{path}.gateway", "gateway", value, "gateway", subnet)
-    if given is not None or subnet.num_addresses == 1:
-        return given
-    return subnet.network_address + 1
+    """The gateway's address. It may be outside the subnet: link-local, or the one router of many subnets."""
+    if value.get("gateway") in (None, ""):
+        return None if subnet.num_addresses == 1 else subnet.network_address + 1
+    ip = checked_ip(f"{path}.gateway", value["gateway"])
+    if ip.version != subnet.version:
+        raise InvalidConfig(
+            f"{path}.gateway: gateway {ip} is of another address family than {subnet}",
+            f"give an IPv{subnet.version} address",
+        )
+    return ip

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from linkspan.cni.addresses import FAMILIES, Family, family_of
+from linkspan.cni.addresses import FAMILIES, Family, checked_ip, family_of
 from linkspan.cni.errors import InvalidConfig, UnsupportedField
 from linkspan.cni.model import strings
 
@@ -182,12 +182,7 @@ def _host_ip(document: Mapping[str, Any], path: str, localhost: Localhost) -> st
     value = document.get("hostIP") or ""
     if not value:
         return ""
-    try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        raise InvalidConfig(
-            f"{path}.hostIP: {value[:40]!r} is not an IP address", "an IPv4 or IPv6 address of the host"
-        ) from None
+    address = checked_ip(f"{path}.hostIP", value, "an IPv4 or IPv6 address of the host")
     if address.version == 6 and address.is_loopback and not localhost:
         raise UnsupportedField(
             f"{path}.hostIP: {value} cannot be published on",

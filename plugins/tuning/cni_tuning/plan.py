@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cni_tuning import NAME
@@ -11,7 +11,10 @@ from cni_tuning.config import Attributes, Config, Sysctl, backup_path
 from cni_tuning.facts import ALLOWLIST, Facts
 from cni_tuning.steps import ChangeInterface, SetSysctl, WriteBackup
 from linkspan.call.records import WriteRecord
+from linkspan.cni.addresses import LEAST_MTU
 from linkspan.cni.errors import InvalidConfig, UnsupportedField, shortened
+from linkspan.cni.model import Result
+from linkspan.steps.extras import Warn
 
 if TYPE_CHECKING:
     from linkspan.call.transaction import Plan, Step
@@ -21,10 +24,40 @@ if TYPE_CHECKING:
 def plan_for(request: Request, config: Config, facts: Facts) -> Plan:
     """Set the sysctls in the order of the configuration, back up the interface's properties, change them.
 
-    Raises InvalidConfig for a sysctl that is not allowed, UnsupportedField for one that this kernel lacks.
+    Raises InvalidConfig for a sysctl that is not allowed and an MTU that is too small for an address,
+    UnsupportedField for a sysctl that this kernel lacks.
     """
     refuse_unlisted(config.sysctls, facts.allowlist)
-    return (*_sysctl_steps(request, config, facts), *_interface_steps(request, config, facts))
+    ipv6 = _ipv6_addresses(request)
+    _refuse_small_mtu(config, ipv6)
+    return (
+        *_sysctl_steps(request, config, facts),
+        *_interface_steps(request, config, facts),
+        *(Warn(f"tuning: {each}") for each in _losses(request, config, ipv6)),
+    )
+
+
+def _ipv6_addresses(request: Request) -> tuple[str, ...]:
+    found = (request.prev_result or Result()).addresses_of(request.ifname)
+    return tuple(each.address for each in found if each.family == 6)
+
+
+def _refuse_small_mtu(config: Config, ipv6: Sequence[str]) -> None:
+    """The kernel takes all IPv6 addresses from an interface with such an MTU."""
+    mtu, least = config.attributes.mtu, LEAST_MTU[6]
+    if ipv6 and mtu and mtu < least:
+        raise InvalidConfig(
+            f"$.mtu: {mtu} is too small for {ipv6[0]}: IPv6 needs {least} bytes (RFC 8200, 5)",
+            f"set mtu to {least} or more, or remove the IPv6 range",
+        )
+
+
+def _losses(request: Request, config: Config, ipv6: Sequence[str]) -> Iterator[str]:
+    """What the interface loses by a sysctl although prevResult has it, as sentences."""
+    paths = [f"ipv6/conf/{each}/disable_ipv6" for each in ("all", request.ifname)]
+    for each in config.sysctls:
+        if ipv6 and each.path in paths and each.value.strip() != "0":
+            yield f"$.sysctl: {each.key} removes {', '.join(ipv6)} from {request.ifname}"
 
 
 def refuse_unlisted(sysctls: Iterable[Sysctl], allowlist: bytes | None) -> None:

@@ -16,6 +16,7 @@ from linkspan.call.plugin import Plugin
 from linkspan.call.transaction import Transaction
 from linkspan.cni.errors import InvalidConfig, ToolMissing
 from linkspan.cni.model import Address, Request, Result
+from tests.harness import memory
 
 ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/a", "CNI_IFNAME": "eth0"}
 
@@ -179,3 +180,30 @@ def test_add_whose_result_the_version_cannot_say_is_undone(desk: Desk) -> None:
     desk.result = Result()
     status, error = desk.call(cniVersion="0.2.0")
     assert (status, error["code"], desk.asked) == (1, 1, ["ADD", "undo"])
+
+
+SLIPS: dict[str, dict[str, Any]] = {
+    "top": {"type": "bridge", "bridge": "br0", "isDefaultGatway": True},
+    "ipam, of the IPAM plugin": {
+        "type": "bridge",
+        "bridge": "br0",
+        "ipam": {"type": "host-local", "subnet": "10.5.0.0/24", "rangeStrat": "10.5.0.9"},
+    },
+    "ipam itself": {"type": "bridge", "bridge": "br0", "ipan": {"type": "host-local"}},
+    "dns": {"type": "bridge", "bridge": "br0", "dns": {"nameserver": ["192.0.2.1"]}},
+    "a list": {"type": "bridge", "bridge": "br0", "vlanTrunk": [{"minID": 1, "maxIDs": 2, "maxID": 2}]},
+}
+
+
+@pytest.mark.parametrize("verb", ["ADD", "CHECK", "DEL", "STATUS", "GC"])
+@pytest.mark.parametrize("place", SLIPS)
+def test_a_slip_is_told_by_add_alone_wherever_it_is(place: str, verb: str) -> None:
+    """The other verbs read the same list again."""
+    desk = memory.Desk()
+    config = SLIPS[place]
+    assert desk.call("ADD", config).status == 0
+    assert len([each for each in desk.host.warnings if "did you mean" in each]) == 1
+    desk.host.warnings.clear()
+    if verb != "ADD":
+        desk.call(verb, config)
+        assert not [each for each in desk.host.warnings if "did you mean" in each]

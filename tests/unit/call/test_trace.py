@@ -12,6 +12,7 @@ import pytest
 from linkspan.call.plugin import load
 from linkspan.call.trace import mask, switch
 from linkspan.call.trace.codec import decoded, encoded
+from linkspan.call.trace.record import Recorder
 from linkspan.call.trace.replay import Diverged, NotATrace, read, replay
 from linkspan.cni.errors import KernelRefused
 from linkspan.cni.schema import load as load_schema
@@ -182,3 +183,22 @@ def test_an_error_comes_back_with_what_a_plugin_looks_at() -> None:
         "the kernel refused to add: File exists",
         "d",
     )
+
+
+@pytest.mark.parametrize("content", [b"7", b'"annotations"', b"null", b"[]"])
+def test_a_bundle_that_is_no_object_stops_no_call(content: bytes) -> None:
+    assert mask.file("/run/containerd/b/config.json", content) == content
+
+
+@pytest.mark.parametrize("method", ["__init__", "write"])
+def test_a_call_that_cannot_be_traced_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("odd input")
+
+    monkeypatch.setattr(Recorder, method, fail)
+    desk = Desk()
+    answer = desk.call("ADD", {"type": "loopback"}, ifname="lo", env={switch.VARIABLE: str(tmp_path)})
+    assert answer.status == 0
+    assert "the call is not traced" in desk.host.warnings[0]

@@ -10,11 +10,14 @@ from linkspan.cni.addresses import (
     ANY_LINK_LAYER,
     addresses_among,
     by_family,
+    canonical_cidr,
     checked_cidr,
     checked_ip,
     family_of,
+    host_prefix,
     is_unicast,
     local_mac,
+    masked,
     parse_cidr,
     parse_ip,
     parse_mac,
@@ -131,3 +134,33 @@ def test_a_prefix_longer_than_the_address_is_refused(text: str, longest: int) ->
 def test_only_canonical_texts_are_taken_for_addresses() -> None:
     texts = ["10.5.0.2", "fd00::2", "FD00::2", "010.5.0.2", "x", "10.5.0.10"]
     assert [str(ip) for ip in addresses_among(texts)] == ["10.5.0.10", "10.5.0.2", "fd00::2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("10.5.0.2/24", "10.5.0.2/24"),
+        ("FD00:5::0002/64", "fd00:5::2/64"),
+        ("::ffff:10.5.0.2/120", "10.5.0.2/24"),
+        ("::ffff:10.5.0.2/64", "::ffff:a05:2/64"),
+        ("10.5.0.2/255.255.255.0", None),
+        ("10.5.0.2/33", None),
+        ("fe80::1%eth0/64", None),
+        ("10.5.0.2", None),
+        (7, None),
+    ],
+)
+def test_an_address_in_cidr_notation_has_one_text_form(text: object, canonical: str | None) -> None:
+    assert canonical_cidr(text) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [("10.9.3.4/16", "10.9.0.0/16"), ("fd00:5::1/64", "fd00:5::/64"), ("10.1.2.3/0", "0.0.0.0/0")],
+)
+def test_a_destination_has_no_host_bits(text: str, network: str) -> None:
+    assert masked(text) == network
+
+
+def test_the_network_of_one_address_has_its_full_length() -> None:
+    assert (host_prefix("10.5.0.1"), host_prefix("fe80::1")) == ("10.5.0.1/32", "fe80::1/128")

@@ -95,7 +95,8 @@ def test_ill_formed_network_name_is_an_invalid_config(name: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "stdin", [b"", b"{", b"[]", b'"x"', b"{} x", b'{"a": NaN}', b'{"a": Infinity}', b"[" * 20000]
+    "stdin",
+    [b"", b"{", b"[]", b'"x"', b"{} x", b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -1e400}', b"[" * 20000],
 )
 def test_stdin_that_is_no_json_object_is_undecodable(stdin: bytes) -> None:
     with pytest.raises(UndecodableInput):
@@ -118,6 +119,13 @@ def test_absent_version_is_the_first(version: str | None) -> None:
 def test_verb_its_version_lacks_is_incompatible(verb: str, version: str) -> None:
     with pytest.raises(IncompatibleVersion, match=verb):
         request({"CNI_COMMAND": verb}, cniVersion=version)
+
+
+def test_errors_that_callers_compare_have_no_details() -> None:
+    """libcni prints "msg; details", and suites compare the whole with the reference's text."""
+    with pytest.raises(IncompatibleVersion) as caught:
+        request({"CNI_COMMAND": "CHECK"}, cniVersion="0.3.1")
+    assert (caught.value.msg, caught.value.details) == ("config version does not allow CHECK", "")
 
 
 def test_keys_the_schema_names_are_matched_without_regard_to_case() -> None:
@@ -160,6 +168,16 @@ def test_a_slip_in_a_list_below_is_reported_with_its_path(tmp_path: Path) -> Non
     assert found == [
         "$.runtimeConfig.portMappings[0].hostPrt: the unknown key is ignored; did you mean 'hostPort'?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("nome", "name"), ("nmae", "name"), ("nam", None), ("names", "name")]
+)
+def test_a_short_key_is_a_slip_if_one_letter_differs_or_two_are_exchanged(
+    tmp_path: Path, key: str, meant: str | None
+) -> None:
+    found = questionable(request(None, **{key: {}}), schema_file(tmp_path))
+    assert found == ([f"$.{key}: the unknown key is ignored; did you mean {meant!r}?"] if meant else [])
 
 
 @pytest.mark.parametrize("key", ["vendor.example/x", "capabilities", "mtu", "isDefaultGateway", "typ"])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from linkspan.cni.errors import CniError, IncompatibleVersion
+from linkspan.cni.errors import CniError, IncompatibleVersion, InvalidConfig
 from linkspan.cni.model import Address, Dns, Interface, Result, Route
 from linkspan.cni.result import decode_result, encode_error, encode_result, result_document
 from linkspan.cni.versions import VERSIONS
@@ -79,3 +79,35 @@ def test_error_has_version_code_and_message() -> None:
     assert json.loads(encode_error(Odd("m", "d"), "0.4.0")) == {
         "cniVersion": "0.4.0", "code": 7, "msg": "m", "details": "d",
     }  # fmt: skip
+
+
+def result_with(**lists: object) -> Result:
+    return decode_result({"cniVersion": "1.1.0", **lists}, "1.1.0")
+
+
+def test_a_route_with_host_bits_is_read_as_one_to_its_network() -> None:
+    found = result_with(routes=[{"dst": "10.9.3.4/16"}, {"dst": "fd00:9::1/48", "gw": "FE80::1"}])
+    assert found.routes == (Route(dst="10.9.0.0/16"), Route(dst="fd00:9::/48", gw="fe80::1"))
+
+
+def test_addresses_are_read_in_their_usual_text_form() -> None:
+    (ip,) = result_with(ips=[{"address": "FD00:5::0002/64", "gateway": "FD00:5::0001"}]).ips
+    assert (ip.address, ip.gateway) == ("fd00:5::2/64", "fd00:5::1")
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        ({"ips": [{"address": "10.5.0.2"}]}, "has no prefix length"),
+        ({"ips": [{"address": "10.5.0.2/255.255.255.0"}]}, "not in CIDR notation"),
+        ({"ips": [{"address": "fe80::1%eth0/64"}]}, "not in CIDR notation"),
+        ({"ips": [{"address": "10.5.0.2/24", "gateway": "fe80::1%eth0"}]}, "not an IP address"),
+        ({"routes": [{"dst": "10.9.0.0/16", "scope": 256}]}, "not 0 to 255"),
+        ({"routes": [{"dst": "10.9.0.0/16", "priority": 2**32}]}, "not 0 to 4294967295"),
+        ({"routes": [{"dst": "10.9.0.0/16", "mtu": -1}]}, "not 0 to 4294967295"),
+    ],
+    ids=str,
+)
+def test_what_the_kernel_could_not_be_asked_for_is_no_result(lists: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidConfig, match=words):
+        result_with(**lists)

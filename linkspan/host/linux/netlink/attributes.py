@@ -49,19 +49,27 @@ def text(kind: int, value: str) -> bytes:
     return attribute(kind, encoded + b"\0")
 
 
+def packed(layout: str, *values: int) -> bytes:
+    """The values in a structure of the kernel. Raises OSError(ERANGE) for one that its field cannot hold."""
+    try:
+        return struct.pack(layout, *values)
+    except struct.error:
+        raise OSError(errno.ERANGE, os.strerror(errno.ERANGE)) from None
+
+
 def u8(kind: int, value: int) -> bytes:
     """A number of 8 bits."""
-    return attribute(kind, struct.pack("=B", value))
+    return attribute(kind, packed("=B", value))
 
 
 def u16(kind: int, value: int) -> bytes:
     """A number of 16 bits in host byte order."""
-    return attribute(kind, struct.pack("=H", value))
+    return attribute(kind, packed("=H", value))
 
 
 def u32(kind: int, value: int) -> bytes:
     """A number of 32 bits in host byte order."""
-    return attribute(kind, struct.pack("=I", value))
+    return attribute(kind, packed("=I", value))
 
 
 def parse(data: bytes, at: int = 0) -> Attributes:

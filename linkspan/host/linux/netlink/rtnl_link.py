@@ -18,6 +18,7 @@ from linkspan.host.linux.netlink.attributes import (
     attribute,
     nest,
     number,
+    packed,
     pairs,
     parse,
     string,
@@ -137,7 +138,7 @@ def _port_vlans(index: int, vlans: PortVlans, *, on_bridge: bool = False) -> byt
         infos = [(flags | (_VLAN_PVID if vlans.untagged else 0), vlans.first)]
     else:
         infos = [(flags | _VLAN_BEGIN, vlans.first), (flags | _VLAN_END, vlans.last)]
-    spec = [attribute(_IFLA_BRIDGE_VLAN_INFO, _VLAN_INFO.pack(*each)) for each in infos]
+    spec = [attribute(_IFLA_BRIDGE_VLAN_INFO, packed(_VLAN_INFO.format, *each)) for each in infos]
     where = [u16(_IFLA_BRIDGE_FLAGS, _BRIDGE_FLAGS_SELF)] if on_bridge else []
     return _ifinfo(index, family=socket.AF_BRIDGE) + nest(_IFLA_AF_SPEC, *where, *spec)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from linkspan.cni.addresses import Family
 from linkspan.host.contract import KernelRoute
-from linkspan.host.linux.netlink.attributes import attribute, nest, number, parse, u32
+from linkspan.host.linux.netlink.attributes import attribute, nest, number, packed, parse, u32
 from linkspan.host.linux.netlink.client import NLM_F_CREATE, NLM_F_EXCL, Request
 
 MAIN_TABLE, LOCAL_TABLE = 254, 255  # rt_class_t
@@ -91,16 +91,17 @@ def new_route(
     if scope is None:
         scope = _RT_SCOPE_LINK if not gw and network.version == 4 else 0
     where = _byte(MAIN_TABLE if table is None else table)
-    payload = _RTMSG.pack(
-        _FAMILY[network.version], network.prefixlen, 0, 0, where, _RTPROT_BOOT, scope, _RTN_UNICAST, 0
-    )
+    head = (_FAMILY[network.version], network.prefixlen, 0, 0, where, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
+    payload = packed(_RTMSG.format, *head)
     metrics = [u32(kind, value) for kind, value in ((_RTAX_MTU, mtu), (_RTAX_ADVMSS, advmss)) if value]
     payload += attribute(_RTA_GATEWAY, ipaddress.ip_address(gw).packed) if gw else b""
     payload += nest(_RTA_METRICS, *metrics) if metrics else b""
     payload += u32(_RTA_PRIORITY, priority) if priority else b""
     payload += u32(_RTA_TABLE, table) if table else b""
     payload += attribute(_RTA_DST, network.network_address.packed) if network.prefixlen else b""
-    return Request(_RTM_NEWROUTE, payload + u32(_RTA_OIF, index), _NEW)
+    # Of several IPv6 routes to one destination the kernel would make a single one with several next hops.
+    flags = _NEW if network.version == 6 else NLM_F_CREATE
+    return Request(_RTM_NEWROUTE, payload + u32(_RTA_OIF, index), flags)
 
 
 def _address(index: int, interface: Interface) -> bytes:

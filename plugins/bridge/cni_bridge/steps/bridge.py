@@ -6,11 +6,13 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cni_bridge.steps.addresses import enable_ipv6
 from cni_bridge.steps.links import create
 from linkspan.call.transaction import Transaction, Undo, keep
 from linkspan.cni.addresses import bridge_mac
 from linkspan.cni.errors import InvalidConfig, KernelRefused, UnsupportedField
 from linkspan.host.contract import PortVlans
+from linkspan.steps.sysctls import harden
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Link, Links
@@ -23,12 +25,16 @@ _NO_VLANS = (
 
 @dataclass(frozen=True, slots=True)
 class EnsureBridge:
-    """Ensure that a bridge of that name exists and is up."""
+    """Ensure that a bridge of that name exists and is up.
+
+    With `ipv6` one that is created can have IPv6 addresses, also on a host that has IPv6 switched off.
+    """
 
     name: str
     mtu: int
     promisc: bool = False
     vlan_filtering: bool = False
+    ipv6: bool = False
 
     def do(self, host: Host) -> Undo:
         links = host.links()
@@ -49,7 +55,7 @@ class EnsureBridge:
         if link.kind != "bridge":
             raise InvalidConfig(
                 f"$.bridge: {self.name} already exists but is not a bridge (it is a {link.kind or 'device'})",
-                "name another bridge, or remove that link",
+                "name a bridge, or a link that does not exist yet",
             )
         if self.vlan_filtering and link.vlan_filtering is None:
             raise UnsupportedField(*_NO_VLANS)
@@ -60,9 +66,11 @@ class EnsureBridge:
         if undo is not None:
             transaction.on_failure(undo)
         # The host ignores router advertisements of containers (CVE-2020-10749).
-        links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+        harden(host, links, f"ipv6/conf/{self.name}/accept_ra", "0")
         # Its link-local address is usable at once: while it is tentative the kernel solicits no neighbour.
-        links.set_sysctl(f"ipv6/conf/{self.name}/accept_dad", "0")
+        harden(host, links, f"ipv6/conf/{self.name}/accept_dad", "0")
+        if self.ipv6:
+            enable_ipv6(links, self.name)
         link = links.get(self.name)
         if link is None:
             raise KernelRefused(f"find the bridge {self.name} that was just created", errno.ENODEV)
@@ -91,6 +99,7 @@ class EnsureVlanLink:
     name: str
     bridge: str
     vlan: int
+    ipv6: bool = False
 
     def do(self, host: Host) -> Undo:
         links = host.links()
@@ -99,7 +108,7 @@ class EnsureVlanLink:
             if links.get(self.name) is None:
                 self._create(host, transaction)
             # As on the bridge itself.
-            links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+            harden(host, links, f"ipv6/conf/{self.name}/accept_ra", "0")
             links.change(self.name, up=True)
         return keep
 
@@ -112,3 +121,5 @@ class EnsureVlanLink:
         )
         if undo is not None:
             transaction.on_failure(undo)
+        if self.ipv6:
+            enable_ipv6(links, self.name)

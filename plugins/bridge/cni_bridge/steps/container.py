@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cni_bridge.steps.addresses import add_address, enable_ipv6
 from linkspan.call.transaction import Undo, keep
-from linkspan.cni.errors import AlreadyAttached
+from linkspan.cni.addresses import host_prefix
+from linkspan.cni.errors import AlreadyAttached, KernelRefused
 from linkspan.cni.model import Address, Route
+from linkspan.steps.sysctls import harden
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Links
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 CARRIER_TIMEOUT = 1.0
 #: Seconds until duplicate address detection must end; the kernel needs one to two.
 DETECTION_TIMEOUT = 5.0
+#: What the kernel says to a route whose gateway nothing leads to: of IPv4, of IPv6.
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,10 @@ class ConfigureInterface:
 
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
-        self._set_sysctls(links)
+        self._set_sysctls(host, links)
         links.change(self.ifname, up=True)
         for address in self.addresses:
-            links.add_address(self.ifname, address.address, nodad=self.nodad)
+            add_address(links, self.ifname, address.address, nodad=self.nodad)
         for route in self.routes:
             self._add(links, route)
         self._await_carrier(links)
@@ -46,29 +52,37 @@ class ConfigureInterface:
             links.announce(self.ifname)
         return keep
 
-    def _set_sysctls(self, links: Links) -> None:
+    def _set_sysctls(self, host: Host, links: Links) -> None:
+        folder = f"ipv6/conf/{self.ifname}"
         has_ipv6 = any(each.family == 6 for each in self.addresses)
-        values = {"disable_ipv6": "0"} if has_ipv6 else {}
+        if has_ipv6:
+            enable_ipv6(links, self.ifname)
         if has_ipv6 or not self.accept_ra:
             # Addresses and routes come from IPAM only: whoever is on the bridge can send router
             # advertisements.
-            values |= {"accept_ra": "0", "autoconf": "0"}
-        for key, value in values.items():
-            links.set_sysctl(f"ipv6/conf/{self.ifname}/{key}", value)
+            harden(host, links, f"{folder}/accept_ra", "0")
+            harden(host, links, f"{folder}/autoconf", "0")
         if self.nodad:
-            links.set_sysctl(f"ipv6/conf/{self.ifname}/accept_dad", "0")
+            harden(host, links, f"{folder}/accept_dad", "0")
 
     def _add(self, links: Links, route: Route) -> None:
-        links.add_route(
-            route.dst,
-            ifname=self.ifname,
-            gw=route.gw,
-            mtu=route.mtu,
-            advmss=route.advmss,
-            priority=route.priority,
-            table=route.table,
-            scope=route.scope,
-        )
+        try:
+            links.add_route(
+                route.dst,
+                ifname=self.ifname,
+                gw=route.gw,
+                mtu=route.mtu,
+                advmss=route.advmss,
+                priority=route.priority,
+                table=route.table,
+                scope=route.scope,
+            )
+        except KernelRefused as error:
+            if not route.gw or error.errno not in _UNREACHABLE:
+                raise
+            to_it = f'{{"dst": "{host_prefix(route.gw)}", "scope": 253}}'
+            advice = f"nothing leads to {route.gw}: put the route {to_it} before it"
+            raise KernelRefused(error.request, error.errno, advice) from None
 
     def _await_carrier(self, links: Links) -> None:
         deadline = time.monotonic() + CARRIER_TIMEOUT

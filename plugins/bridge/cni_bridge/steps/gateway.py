@@ -7,21 +7,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cni_bridge.steps.addresses import add_address
 from linkspan.call.transaction import Undo, attempt, carry_out, keep
+from linkspan.cni.addresses import bridge_mac
 from linkspan.cni.errors import InvalidConfig
+from linkspan.steps.sysctls import harden, require
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Links
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+_PURPOSE = "packets of containers are to be forwarded"
 
 
 @dataclass(frozen=True, slots=True)
 class AssignGateway:
     """Assign the gateways' addresses (CIDR) to `link`, which is the bridge or its link in a VLAN.
 
-    `port` is the attachment's. `force` replaces conflicting addresses, which otherwise are an error. An IPv4
-    address in another of the network's `subnets` is the gateway of its containers there, and no conflict.
+    `port` is the attachment's. `force` replaces conflicting addresses, which otherwise are an error, unless
+    the bridge is one that we made and has no other port: then its list was edited since. An IPv4 address in
+    another of the network's `subnets` is the gateway of its containers there, and no conflict.
     """
 
     link: str
@@ -32,20 +37,28 @@ class AssignGateway:
     subnets: tuple[str, ...] = ()
 
     def do(self, host: Host) -> Undo:
-        present = [ipaddress.ip_interface(each) for each in host.links().addresses(self.link)]
-        return carry_out((*self._removals(present), *self._additions(present)), host)
+        found = host.links().addresses(self.link, link_local=True)
+        present = [ipaddress.ip_interface(each) for each in found]
+        outdated = self._outdated(present)
+        if outdated and not self.force and not _is_abandoned(host.links(), self.bridge, self.port):
+            gateways = ", ".join(self.gateways)
+            raise InvalidConfig(
+                f"$.bridge: {self.link} already has the address {outdated[0]}, not {gateways}",
+                "name another bridge, use that subnet, or set forceAddress to replace the address",
+            )
+        removals = (
+            ChangeGatewayAddress(self.link, each, self.bridge, self.port, present=False) for each in outdated
+        )
+        return carry_out((*removals, *self._additions(present)), host)
 
-    def _removals(self, present: list[Interface]) -> Iterator[ChangeGatewayAddress]:
+    def _outdated(self, present: list[Interface]) -> list[str]:
+        """The addresses that cannot be on the link together with the gateways'."""
         gateways = [ipaddress.ip_interface(each) for each in self.gateways]
-        for each in present:
-            if each in gateways or not any(self._conflict(each, gateway) for gateway in gateways):
-                continue
-            if not self.force:
-                raise InvalidConfig(
-                    f"$.bridge: {self.link} already has the address {each}, not {', '.join(self.gateways)}",
-                    "name another bridge, use that subnet, or set forceAddress to replace the address",
-                )
-            yield ChangeGatewayAddress(self.link, str(each), self.bridge, self.port, present=False)
+        return [
+            str(each)
+            for each in present
+            if each not in gateways and any(self._conflict(each, gateway) for gateway in gateways)
+        ]
 
     def _additions(self, present: list[Interface]) -> Iterator[ChangeGatewayAddress]:
         for each in self.gateways:
@@ -56,7 +69,7 @@ class AssignGateway:
         """Whether both cannot be on the link: two addresses of one subnet, or IPv4 addresses of two
         networks.
         """
-        if present.version != gateway.version:
+        if present.version != gateway.version or present.is_link_local:
             return False
         if present.ip in gateway.network:
             return True
@@ -81,21 +94,31 @@ class ChangeGatewayAddress:
         return attempt(host, lambda: self._set(links, present=self.present), lambda: self._revert(links))
 
     def _set(self, links: Links, *, present: bool) -> None:
-        change = links.add_address if present else links.delete_address
-        change(self.link, self.address)
+        if present:
+            add_address(links, self.link, self.address)
+        else:
+            links.delete_address(self.link, self.address)
 
     def _revert(self, links: Links) -> None:
-        if self._is_shared(links):
+        if _is_shared(links, self.bridge, self.port):
             return
         self._set(links, present=not self.present)
         # A port that joined between the check and the change relies on the gateway.
-        if self._is_shared(links):
+        if _is_shared(links, self.bridge, self.port):
             self._set(links, present=self.present)
 
-    def _is_shared(self, links: Links) -> bool:
-        bridge = links.get(self.bridge)
-        ports = links.all(master=bridge.index) if bridge is not None else ()
-        return any(each.name != self.port for each in ports)
+
+def _is_shared(links: Links, bridge: str, port: str) -> bool:
+    """Whether a bridge has other ports than one."""
+    found = links.get(bridge)
+    ports = links.all(master=found.index) if found is not None else ()
+    return any(each.name != port for each in ports)
+
+
+def _is_abandoned(links: Links, bridge: str, port: str) -> bool:
+    """Whether we made a bridge, as its MAC address shows, and it has no port but the attachment's."""
+    found = links.get(bridge)
+    return found is not None and found.mac == bridge_mac(bridge) and not _is_shared(links, bridge, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +130,11 @@ class EnableForwarding:
     def do(self, host: Host) -> Undo:
         links = host.links()
         if 4 in self.families:
-            links.set_sysctl("ipv4/ip_forward", "1")
+            require(links, "ipv4/ip_forward", "1", _PURPOSE)
         if 6 in self.families and links.sysctl("ipv6/conf/all/forwarding") == "0":
             # A router ignores router advertisements unless accept_ra is 2; the host keeps its default route.
             for link in links.all():
                 if links.sysctl(f"ipv6/conf/{link.name}/accept_ra") == "1":
-                    links.set_sysctl(f"ipv6/conf/{link.name}/accept_ra", "2")
-            links.set_sysctl("ipv6/conf/all/forwarding", "1")
+                    harden(host, links, f"ipv6/conf/{link.name}/accept_ra", "2")
+            require(links, "ipv6/conf/all/forwarding", "1", _PURPOSE)
         return keep

@@ -11,6 +11,7 @@ from cni_bridge.steps.links import create
 from linkspan.call.transaction import Undo, keep
 from linkspan.cni.errors import AlreadyAttached
 from linkspan.host.contract import PortVlans
+from linkspan.steps.sysctls import harden
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
@@ -55,7 +56,7 @@ class JoinBridge:
 
     def do(self, host: Host) -> Undo:
         links = host.links()
-        links.set_sysctl(f"ipv6/conf/{self.name}/accept_ra", "0")
+        harden(host, links, f"ipv6/conf/{self.name}/accept_ra", "0")
         links.change(self.name, master=self.bridge, up=True)
         if self.hairpin or self.isolated:
             links.change_port(self.name, hairpin=self.hairpin or None, isolated=self.isolated or None)

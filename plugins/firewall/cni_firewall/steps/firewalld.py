@@ -68,7 +68,8 @@ def _call(host: Host, words: tuple[str, ...]) -> Finished:
     busctl = host.processes.find("busctl", FOLDERS)
     if busctl is None:
         raise ToolMissing(
-            "busctl is not installed on this host", "it is needed for firewalld; install systemd"
+            "busctl is not installed on this host",
+            "firewalld is reached with it: install the package systemd",
         )
     options = ("--system", f"--timeout={TIMEOUT}", "--auto-start=no", "call", "--")
     return host.processes.run(

@@ -8,7 +8,7 @@ import pytest
 
 from cni_bridge.config import subnets_of
 from linkspan.cni.model import Request
-from tests.harness.bridge import IPAM, PLAIN, TAGGED, links, own_objects
+from tests.harness.bridge import PLAIN, TAGGED, links, own_objects
 from tests.harness.memory import Desk
 
 
@@ -46,11 +46,6 @@ def test_the_mac_address_is_taken_from_its_sources_in_their_order(
         ({"ipMasq": True, "ipMasqBackend": "ebtables"}, 7, "$.ipMasqBackend"),
         ({"ipam": {"type": "nobody"}}, 106, "nobody"),
         ({"ipam": {"type": "../bin/sh"}}, 7, "$.ipam.type"),
-        (
-            {"ipam": {**IPAM, "routes": [{"dst": "fd00::/8"}], "ranges": IPAM["ranges"][:1]}},
-            7,
-            "$.ipam.routes",
-        ),
     ],
     ids=lambda value: ascii(value)[:40],
 )

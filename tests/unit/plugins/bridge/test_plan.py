@@ -131,3 +131,91 @@ def test_each_family_has_a_gateway_and_a_default_route_and_ipv4_stays_behind_the
 def test_a_second_attachment_is_refused(taken: str) -> None:
     with pytest.raises(AlreadyAttached):
         refuse_second(request(), replace(FACTS, **{taken: True}))  # type: ignore[arg-type]
+
+
+def test_a_route_that_is_listed_twice_is_added_once(desk: Desk) -> None:
+    listed = [{"dst": "10.9.0.0/16"}, {"dst": "10.9.3.4/16"}, {"dst": "10.9.0.0/16", "gw": "10.5.0.9"}]
+    answer = desk.call("ADD", {**PLAIN, "ipam": {**IPAM, "routes": listed}})
+    added = [each[:2] for each in routes(desk) if each[0] == "10.9.0.0/16"]
+    assert added == [("10.9.0.0/16", "10.5.0.9"), ("10.9.0.0/16", "10.5.0.1")]
+    assert len([each for each in answer.document["routes"] if each["dst"] == "10.9.0.0/16"]) == 2
+    assert desk.call("CHECK", {**PLAIN, "ipam": {**IPAM, "routes": listed}}).status == 0
+
+
+def test_a_route_to_the_container_s_own_subnet_is_added(desk: Desk) -> None:
+    own = {**PLAIN, "ipam": {**IPAM, "routes": [{"dst": "10.5.0.0/24"}]}}
+    assert desk.call("ADD", own).status == 0
+    assert ("10.5.0.0/24", "10.5.0.1", 0) in routes(desk)
+
+
+def test_a_route_of_a_family_without_an_address_is_left_out_with_a_warning(desk: Desk) -> None:
+    ipam = {"type": "host-local", "subnet": "10.5.0.0/24", "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}
+    answer = desk.call("ADD", {**PLAIN, "ipam": ipam})
+    assert [each["dst"] for each in answer.document["routes"]] == ["0.0.0.0/0"]
+    assert desk.host.warnings == [
+        "bridge: $.ipam.routes: ::/0 is left out, as the container has no IPv6 address"
+    ]
+
+
+def test_masquerading_without_addresses_is_a_warning(desk: Desk) -> None:
+    assert desk.call("ADD", {"type": "bridge", "bridge": "br0", "ipMasq": True}).status == 0
+    assert "$.ipMasq: nothing is masqueraded" in desk.host.warnings[0]
+
+
+@pytest.mark.parametrize(("mtu", "code"), [(1279, 7), (1280, 0), (0, 0)])
+def test_an_mtu_that_is_too_small_for_ipv6_is_refused_and_leaves_nothing(
+    desk: Desk, mtu: int, code: int
+) -> None:
+    before = desk.host.state()
+    answer = desk.call("ADD", {**PLAIN, "mtu": mtu})
+    assert answer.code == code
+    if code:
+        assert answer.msg.startswith("$.mtu: 1279 is too small for IPv6")
+        assert {line for line in desk.host.state() - before if "br0" in line or "c1" in line} == set()
+
+
+def test_a_small_mtu_is_fine_without_ipv6(desk: Desk) -> None:
+    ipam = {"type": "host-local", "subnet": "10.5.0.0/24"}
+    assert desk.call("ADD", {**PLAIN, "mtu": 1200, "ipam": ipam}).status == 0
+
+
+ROUTERS = [
+    ({"subnet": "fd00:7::/64", "gateway": "fe80::1"}, [{"dst": "::/0"}], ("::/0", "fe80::1")),
+    (
+        {"subnet": "10.5.0.0/24", "gateway": "192.0.2.1"},
+        [{"dst": "192.0.2.1/32", "scope": 253}, {"dst": "0.0.0.0/0"}],
+        ("0.0.0.0/0", "192.0.2.1"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "listed", "default"), ROUTERS, ids=["link-local", "on-link"])
+@pytest.mark.parametrize("gateway", [False, True])
+def test_a_gateway_may_be_outside_the_subnet(
+    desk: Desk, one: dict[str, str], listed: list[dict[str, Any]], default: tuple[str, str], gateway: bool
+) -> None:
+    ipam = {"type": "host-local", "ranges": [[one]], "routes": listed}
+    config = {"type": "bridge", "bridge": "br0", "isGateway": gateway, "ipam": ipam}
+    assert desk.call("ADD", config).status == 0
+    assert default in [each[:2] for each in routes(desk, 6 if ":" in default[0] else 4)]
+    assert desk.call("CHECK", config).status == 0
+    desk.host.add_netns("/run/netns/second")
+    assert desk.call("ADD", config, container_id="c2", netns="/run/netns/second").status == 0
+
+
+def test_a_gateway_to_which_nothing_leads_is_an_error_with_the_route_that_is_missing(desk: Desk) -> None:
+    ipam = {"type": "host-local", "subnet": "10.5.0.0/24", "gateway": "192.0.2.1"}
+    routed = {**ipam, "routes": [{"dst": "0.0.0.0/0"}]}
+    answer = desk.call("ADD", {"type": "bridge", "bridge": "br0", "ipam": routed})
+    assert answer.code == 101
+    assert '{"dst": "192.0.2.1/32", "scope": 253}' in answer.document["details"]
+
+
+def test_addresses_of_loopback_come_after_the_container_s_own(desk: Desk) -> None:
+    """Nomad lists loopback first."""
+    lo = {"name": "lo", "mac": "00:00:00:00:00:00", "sandbox": "/run/netns/box"}
+    ips = [{"address": "127.0.0.1/8", "interface": 0}, {"address": "::1/128", "interface": 0}]
+    before = {"cniVersion": "1.1.0", "interfaces": [lo], "ips": ips}
+    found = desk.call("ADD", {**PLAIN, "prevResult": before}).document["ips"]
+    assert [each["address"] for each in found] == ["10.5.0.2/24", "fd00:5::2/64", "127.0.0.1/8", "::1/128"]
+    assert [each["interface"] for each in found] == [3, 3, 0, 0]

@@ -24,6 +24,8 @@ def texts(ips: Any) -> list[str]:
     [
         ({"subnet": "10.5.0.0/29"}, [f"10.5.0.{each}" for each in (2, 3, 4, 5, 6)]),
         ({"subnet": "10.5.0.0/29", "gateway": "10.5.0.3"}, [f"10.5.0.{each}" for each in (1, 2, 4, 5, 6)]),
+        ({"subnet": "10.5.0.0/29", "gateway": "10.6.0.1"}, [f"10.5.0.{each}" for each in range(1, 7)]),
+        ({"subnet": "fd00::/126", "gateway": "fe80::1"}, ["fd00::1", "fd00::2", "fd00::3"]),
         ({"subnet": "10.5.0.0/24", "rangeStart": "10.5.0.9", "rangeEnd": "10.5.0.10"},
          ["10.5.0.9", "10.5.0.10"]),
         ({"subnet": "10.5.0.0/30", "rangeStart": "10.5.0.0", "rangeEnd": "10.5.0.3"}, ["10.5.0.2"]),
@@ -72,7 +74,7 @@ def test_a_last_address_that_is_of_no_range_any_more_begins_anew() -> None:
         ([{"subnet": "10.5.0.0/24", "rangeStart": "10.6.0.1"}], "RangeStart 10.6.0.1 not in network"),
         ([{"subnet": "10.5.0.0/24", "rangeEnd": "10.6.0.1"}], "RangeEnd 10.6.0.1 not in network"),
         ([{"subnet": "10.5.0.0/24", "rangeStart": "10.5.0.9", "rangeEnd": "10.5.0.8"}], "no address between"),
-        ([{"subnet": "10.5.0.0/24", "gateway": "10.6.0.1"}], "gateway 10.6.0.1 not in network"),
+        ([{"subnet": "10.5.0.0/24", "gateway": "fd00::1"}], "gateway fd00::1 is of another address family"),
         ([{"subnet": "10.5.0.0/24", "rangeStart": "10.5.0.1", "rangeEnd": "10.5.0.1"}],
          "no address to allocate"),
     ],

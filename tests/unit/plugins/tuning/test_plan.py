@@ -13,7 +13,8 @@ from cni_tuning.plan import plan_for, refuse_unlisted
 from cni_tuning.steps import ChangeInterface, SetSysctl, WriteBackup
 from linkspan.call.records import WriteRecord
 from linkspan.cni.errors import InvalidConfig, UnsupportedField
-from linkspan.cni.model import Request
+from linkspan.cni.model import Address, Interface, Request, Result
+from linkspan.steps.extras import Warn
 
 REQUEST = Request(
     verb="ADD",
@@ -78,3 +79,37 @@ def test_absent_allowlist_allows_all_and_an_empty_one_nothing() -> None:
 def test_invalid_expression_in_the_allowlist_is_quoted() -> None:
     with pytest.raises(InvalidConfig, match=r"'\(' is not a valid regular expression"):
         refuse_unlisted(sysctls("net.core.somaxconn"), b"(")
+
+
+DUAL = replace(
+    REQUEST,
+    prev_result=Result(
+        interfaces=(Interface(name="eth0", sandbox="/run/netns/a"),),
+        ips=(Address(address="10.5.0.2/24", interface=0), Address(address="fd00:5::2/64", interface=0)),
+    ),
+)
+
+
+def test_an_mtu_at_which_the_kernel_takes_the_ipv6_addresses_away_is_refused() -> None:
+    small = replace(CONFIG, attributes=Attributes(mtu=1279))
+    with pytest.raises(InvalidConfig, match=r"\$\.mtu: 1279 is too small for fd00:5::2/64"):
+        plan_for(DUAL, small, FACTS)
+    assert plan_for(REQUEST, small, FACTS)
+    assert plan_for(DUAL, replace(CONFIG, attributes=Attributes(mtu=1280)), FACTS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "lost"),
+    [
+        ("net.ipv6.conf.IFNAME.disable_ipv6", "1", True),
+        ("net/ipv6/conf/all/disable_ipv6", "1", True),
+        ("net.ipv6.conf.IFNAME.disable_ipv6", "0", False),
+        ("net.ipv6.conf.eth1.disable_ipv6", "1", False),
+    ],
+)
+def test_a_sysctl_that_takes_the_ipv6_addresses_away_is_a_warning(key: str, value: str, lost: bool) -> None:
+    path = sysctl_path(key, "eth0")
+    config = replace(CONFIG, sysctls=(Sysctl(key, path, value),))
+    steps = plan_for(DUAL, config, replace(FACTS, sysctls={path: "0"}))
+    found = [each.message for each in steps if isinstance(each, Warn)]
+    assert found == ([f"tuning: $.sysctl: {key} removes fd00:5::2/64 from eth0"] if lost else [])

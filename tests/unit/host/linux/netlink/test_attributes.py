@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from linkspan.host.linux.netlink.attributes import (
@@ -45,6 +47,16 @@ def test_a_nested_attribute_reads_alike_with_and_without_its_flag(wrap: object) 
 def test_numbers_are_in_host_byte_order() -> None:
     written = u8(1, 200) + u16(2, 60000) + u32(3, 4_000_000_000)
     assert [number(each) for each in parse(written).values()] == [200, 60000, 4_000_000_000]
+
+
+@pytest.mark.parametrize(("write", "most"), [(u8, 2**8 - 1), (u16, 2**16 - 1), (u32, 2**32 - 1)])
+def test_a_number_that_does_not_fit_is_refused_as_the_kernel_refuses(
+    write: Callable[[int, int], bytes], most: int
+) -> None:
+    assert write(1, most)
+    for value in (-1, most + 1):
+        with pytest.raises(OSError, match="out of range"):
+            write(1, value)
 
 
 def test_what_is_absent_is_zero_or_empty() -> None:

@@ -20,6 +20,7 @@ from linkspan.host.linux.netlink.client import Request
 
 MAC, OTHER_MAC = "02:42:0a:00:00:01", "02:42:0a:00:00:02"
 CREATE = 0x600  # NLM_F_CREATE | NLM_F_EXCL
+CREATE_FURTHER = 0x400  # NLM_F_CREATE
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR, NEWROUTE, GETROUTE = 20, 21, 22, 24, 26
 
@@ -179,14 +180,14 @@ ROUTES: dict[str, tuple[Request, int, int, Mapping[str, int], Mapping[str, Any]]
     "a default route": (
         rtnl_route.new_route("0.0.0.0/0", index=7, gw="10.5.0.1"),
         NEWROUTE,
-        CREATE,
+        CREATE_FURTHER,
         {**ROUTE, "dst_len": 0, "table": 254, "scope": 0},
         {"RTA_GATEWAY": "10.5.0.1", "RTA_OIF": 7},
     ),
     "an on-link route": (
         rtnl_route.new_route("10.9.0.0/16", index=7),
         NEWROUTE,
-        CREATE,
+        CREATE_FURTHER,
         {**ROUTE, "dst_len": 16, "table": 254, "scope": 253},
         {"RTA_DST": "10.9.0.0", "RTA_OIF": 7},
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkspan.host.contract import PortVlans
-from tests.harness.bridge import TAGGED, links
+from tests.harness.bridge import PLAIN, TAGGED, links
 from tests.harness.memory import Desk
 
 
@@ -42,3 +42,18 @@ def test_a_bridge_without_vlan_filtering_is_used_with_a_warning(desk: Desk) -> N
     assert desk.call("ADD", TAGGED).status == 0
     assert len(desk.host.warnings) == 1
     assert "without VLAN filtering" in desk.host.warnings[0]
+
+
+def test_a_new_bridge_has_ipv6_also_on_a_host_that_has_it_switched_off(desk: Desk) -> None:
+    host = links(desk)
+    for key in ("all", "default"):
+        host.set_sysctl(f"ipv6/conf/{key}/disable_ipv6", "1")
+    assert desk.call("ADD", PLAIN).status == 0
+    assert "fd00:5::1/64" in host.addresses("br0")
+
+
+def test_a_new_bridge_without_ipv6_has_it_switched_off_like_the_host(desk: Desk) -> None:
+    host = links(desk)
+    host.set_sysctl("ipv6/conf/default/disable_ipv6", "1")
+    desk.call("ADD", {**PLAIN, "ipam": {"type": "host-local", "subnet": "10.5.0.0/24"}})
+    assert host.sysctl("ipv6/conf/br0/disable_ipv6") == "1"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Any
+
 import pytest
 
 from linkspan.host.memory import Killed, MemoryHost
@@ -34,3 +37,36 @@ def test_with_accept_ra_false_a_container_without_ipv6_ignores_them_too(desk: De
 def test_neighbours_are_notified_of_the_addresses(desk: Desk) -> None:
     desk.call("ADD", PLAIN)
     assert desk.host.namespace(BOX).announced == [("eth0", "10.5.0.2/24"), ("eth0", "fd00:5::2/64")]
+
+
+HARDENING = ("accept_ra", "autoconf", "accept_dad")
+
+
+def test_hardening_that_cannot_be_had_is_said_and_the_container_is_attached(desk: Desk) -> None:
+    """As in a container whose /proc/sys is read-only."""
+    desk.host.refuse = {"links.set_sysctl": errno.EROFS}
+    ipam = {"type": "host-local", "subnet": "10.5.0.0/24"}
+    answer = desk.call("ADD", {"type": "bridge", "bridge": "br0", "acceptRA": False, "ipam": ipam})
+    assert answer.status == 0
+    for key in HARDENING:
+        assert any(f"net.ipv6.conf.eth0.{key} is not set" in each for each in desk.host.warnings)
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"ipam": {"type": "host-local", "subnet": "fd00:5::/64"}}, "net.ipv6.conf.eth0.disable_ipv6"),
+        ({"isGateway": True, "ipam": {"type": "host-local", "subnet": "10.5.0.0/24"}}, "net.ipv4.ip_forward"),
+        (
+            {"isGateway": True, "ipam": {"type": "host-local", "subnet": "fd00:5::/64"}},
+            "net.ipv6.conf.br0.disable_ipv6",
+        ),
+    ],
+)
+def test_a_sysctl_without_which_the_container_does_not_work_is_named(
+    desk: Desk, config: dict[str, Any], name: str
+) -> None:
+    desk.host.refuse = {"links.set_sysctl": errno.EROFS}
+    answer = desk.call("ADD", {"type": "bridge", "bridge": "br0", **config})
+    assert answer.code == 101
+    assert name in answer.document["details"]

@@ -57,6 +57,23 @@ def test_an_address_that_is_not_the_gateway_of_a_subnet_of_the_list_is_an_error(
     assert 7 in answers
 
 
+EDITED = {**PLAIN, "ipam": {"type": "host-local", "subnet": "10.9.0.0/24"}}
+
+
+def test_an_edited_list_replaces_the_address_of_its_bridge_once_no_container_is_left(desk: Desk) -> None:
+    add(desk, "c1", PLAIN)
+    assert add(desk, "c2", EDITED).code == 7
+    desk.call("DEL", PLAIN, container_id="c1", netns="/run/netns/c1")
+    assert add(desk, "c2", EDITED).code == 0
+    assert [each for each in links(desk).addresses("br0") if ":" not in each] == ["10.9.0.1/24"]
+
+
+def test_the_address_of_a_bridge_that_an_administrator_made_is_not_replaced(desk: Desk) -> None:
+    links(desk).create_bridge("br0", mac="02:00:00:00:00:77")
+    links(desk).add_address("br0", "10.5.0.1/24")
+    assert add(desk, "c2", EDITED).code == 7
+
+
 @pytest.mark.parametrize("used", [False, True])
 def test_a_failed_add_removes_its_gateway_address_unless_another_port_uses_it(desk: Desk, used: bool) -> None:
     host = links(desk)
