@@ -62,7 +62,8 @@ def find(cni_type: str, request: Request, host: Host) -> str:
     executable = host.processes.find(cni_type, request.path)
     if executable is None:
         raise ToolMissing(
-            f"the plugin {cni_type!r} is not in CNI_PATH", f"CNI_PATH is {':'.join(request.path) or 'empty'}"
+            f"the plugin {cni_type!r} is not in CNI_PATH",
+            f"install it in a directory of CNI_PATH, which is {':'.join(request.path) or 'empty'}",
         )
     return executable
 

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Iterable
 
 from linkspan.cni.errors import CniError
+from linkspan.host.linux.errors import NEEDS_ROOT
 from linkspan.runtime.errors import CommandError, NeedsRoot
 
 
@@ -36,7 +37,11 @@ def described(error: Exception) -> CommandError:
     if isinstance(error, CommandError):
         return error
     if isinstance(error, CniError):
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EACCES, errno.EPERM):
+        refused = isinstance(error.__cause__, OSError) and error.__cause__.errno in (
+            errno.EACCES,
+            errno.EPERM,
+        )
+        if refused or error.details == NEEDS_ROOT:
             return NeedsRoot(error.msg, fix="run it as root")
         return CommandError(error.msg, fix=error.details)
     if isinstance(error, PermissionError):

@@ -233,6 +233,29 @@ def test_an_undocumented_function_is_found() -> None:
     assert rules.undocumented(tree(linkspan__a="def f():\n    return 1")) == ["linkspan/a.py:1 f"]
 
 
+# --- advice -----------------------------------------------------------------------------------------------------
+
+
+def test_the_texts_of_details_are_found_wherever_they_are_given() -> None:
+    made = tree(
+        linkspan__a="""
+            InvalidConfig("what", f"set {key} to {value}")
+            IoFailure("what", details="free " "space")
+            KernelRefused("do it", 1, "load a module")
+            AttachmentWrong.of(found, "add it again")
+            InvalidConfig("what", passed_on)
+            Other("what", "not an error")
+        """.replace("            ", "")
+    )
+    kinds = ("InvalidConfig", "IoFailure", "KernelRefused", "AttachmentWrong")
+    assert rules.advice(made, kinds) == {
+        "set {} to {}",
+        "free space",
+        "load a module",
+        "add it again",
+    }
+
+
 # --- names ------------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from linkspan.host.contract import Finished
 from linkspan.host.memory import MemoryHost
 from linkspan.netfilter.rules import Change
 from linkspan.paths import OWN_NETNS
-from tests.harness.memory import BOX, OURS, Desk
+from tests.harness.memory import BOX, OURS, Desk, SpyIpam
 from tests.harness.nameserver import serve_names_of
 from tests.layout import rules
 from tests.layout.tree import ROOT, Tree
@@ -199,6 +199,12 @@ ADVICE = [
         "name the plugin; it is searched in CNI_PATH",
         bridge(ipam={**POOL, "type": "./host-local"}),
         bridge(ipam=POOL),
+    ),
+    Advice(
+        "install it in a directory of CNI_PATH, which is {}",
+        bridge(ipam={"type": "spy"}),
+        bridge(ipam={"type": "spy"}),
+        cure=lambda desk: desk.program("spy", SpyIpam()),
     ),
     Advice("for example 10.1.0.0/24", pool({"subnet": "10.1.0.0"}), pool({"subnet": "10.1.0.0/24"})),
     Advice("use a shorter prefix", pool({"subnet": "10.1.0.0/33"}), pool({"subnet": "10.1.0.0/24"})),
@@ -581,7 +587,7 @@ ELSEWHERE = {
     "choose another host port, or stop that program": "tests/system/test_advice.py::test_a_port_that_cannot_be_held_is_held_once_it_is_free",
     "{} holds it; choose another host port, or remove that container": "tests/system/test_advice.py::test_a_port_that_cannot_be_held_is_held_once_it_is_free",
     "give a path like /run/netns/NAME": "tests/system/test_advice.py::test_a_namespace_is_given_by_its_path",
-    "install dnspython": "tests/unit/test_advice.py::test_names_are_served_with_dnspython",
+    "install the Python package dnspython": "tests/unit/test_advice.py::test_names_are_served_with_dnspython",
     "install the package libnftables1, called nftables on other distributions: {}": "tests/system/test_advice.py::test_a_library_that_is_missing_is_installed_or_not_needed",
     "install the package iptables": "tests/system/test_advice.py::test_programs_that_are_missing_are_installed_or_not_needed",
     'install the package iptables, or choose "nftables" as backend': "tests/system/test_advice.py::test_programs_that_are_missing_are_installed_or_not_needed",
@@ -596,7 +602,6 @@ ELSEWHERE = {
 STATEMENTS = {
     "CNI_COMMAND is {}",
     "CNI_NETNS is {}",
-    "CNI_PATH is {}",
     "container {} holds it on network {}",
     "it does not use the lock of this directory",
     "it may be in use by {}; see {}",
@@ -639,7 +644,7 @@ def test_names_are_served_with_dnspython(desk: Desk, monkeypatch: pytest.MonkeyP
         with monkeypatch.context() as without:
             without.setattr("cni_dns.check.find_spec", lambda _: None)
             refused = desk.call("STATUS", {"type": "dns"})
-        assert (refused.code, refused.document["details"]) == (50, "install dnspython")
+        assert (refused.code, refused.document["details"]) == (50, "install the Python package dnspython")
         assert desk.call("STATUS", {"type": "dns"}).status == 0
 
 

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 
 from linkspan.cni.errors import IoFailure, KernelRefused, NotAFile
 
+#: The advice to an ordinary user.
+NEEDS_ROOT = "linkspan needs root"
 #: No file of that name can be there; any other error says nothing about what is.
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def advice(number: int) -> str:
     """What to do about an error number: what an ordinary user is refused is root's; "" for any other."""
-    return "linkspan needs root" if number in (errno.EACCES, errno.EPERM) and os.geteuid() else ""
+    return NEEDS_ROOT if number in (errno.EACCES, errno.EPERM) and os.geteuid() else ""
 
 
 @contextmanager

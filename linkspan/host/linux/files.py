@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from linkspan import paths
 from linkspan.cni.errors import IoFailure, NotAFile
 from linkspan.cni.model import Attachment
-from linkspan.host.linux.errors import ABSENT, file_errors
+from linkspan.host.linux.errors import ABSENT, NEEDS_ROOT, file_errors
 
 #: What follows a file's name while it is being written, until it replaces the one that is there.
 _TEMPORARY = ".linkspan~"
@@ -170,7 +170,7 @@ def _check_owner(path: str) -> None:
     with file_errors("read", path):
         status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        advice = "linkspan needs root" if os.geteuid() else "remove it; linkspan makes it again"
+        advice = NEEDS_ROOT if os.geteuid() else "remove it; linkspan makes it again"
         raise IoFailure(f"{path} is not a folder of our own", advice)
 
 

@@ -59,7 +59,9 @@ def _unanswered(entry: Entry, host: Host) -> Iterator[str]:
 def refuse_unready(host: Host) -> None:
     """Raise NotReady if no name could be served now, NotReadyDegraded if some names are not served."""
     if find_spec("dns") is None:
-        raise NotReady("dnspython is not installed; names cannot be served", "install dnspython")
+        raise NotReady(
+            "dnspython is not installed; names cannot be served", "install the Python package dnspython"
+        )
     entries = read_entries(host)
     if entries:
         _refuse_unserved(entries, host)

@@ -20,7 +20,7 @@ def problems(request: Request, config: Config, host: Host) -> list[str]:
         return [f"host-local: {request.attachment} has no lease"]
     stated = (parse_ip(each.ip) for each in (request.prev_result.ips if request.prev_result else ()))
     return [
-        f"host-local: {ip} is not leased to {request.container_id}"
+        f"host-local: {ip} is not leased to container {request.attachment.short_id}"
         for ip in stated
         if ip is not None and any(ip in one for one in config.sets) and ip not in held
     ]

@@ -8,6 +8,7 @@ import pytest
 
 from linkspan.cli.failures import Failed, described
 from linkspan.cni.errors import IoFailure, KernelRefused
+from linkspan.host.linux.errors import NEEDS_ROOT
 from linkspan.runtime.errors import NetworkExists, NoSuchNetwork, Usage
 
 
@@ -22,6 +23,7 @@ def denied() -> IoFailure:
     [
         (NetworkExists("network with name x already exists", fix="choose"), 4, "(LS-N001)\n  fix: choose"),
         (KernelRefused("delete the link x", errno.EBUSY, "wait"), 1, "Device or resource busy (LS-G001)"),
+        (IoFailure("/run/x is not a folder of our own", NEEDS_ROOT), 5, "(LS-G003)\n  fix: run it as root"),
         (denied(), 5, "Permission denied (LS-G003)\n  fix: run it as root"),
         (
             PermissionError(errno.EACCES, "Permission denied", "/etc/x"),

@@ -20,7 +20,6 @@ from linkspan import paths
 from linkspan.call.records import discard, read_json
 from linkspan.cni.errors import PortTaken
 from linkspan.cni.model import Attachment
-from linkspan.steps.containers import described
 
 if TYPE_CHECKING:
     from cni_portmap.facts import Entry, Publication
@@ -127,6 +126,8 @@ def _owner(host: Host, path: str) -> Owner | None:
 
 
 def _taken(host: Host, entry: Entry, by: Attachment) -> PortTaken:
+    from linkspan.steps.containers import described
+
     where = f" on {entry.host_ip}" if entry.host_ip else ""
     port = f"{entry.host_port}/{entry.protocol}{where}"
     return PortTaken(
