@@ -4,6 +4,7 @@ Nothing else knows these paths.
 
     /run/linkspan/COOKIE/          state that must outlive neither this boot nor this network namespace
         records/PLUGIN/KEY.json    what a plugin did for an attachment
+        records/warnings/PLUGIN/   what it warned of
         locks/NAME                 locks of attachments (one file a plugin), port claims, address owners
         ports/PROTOCOL/PORT/       claims of one host port
         firewall/ADDRESS           the attachment that an address's firewall rules belong to

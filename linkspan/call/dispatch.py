@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from linkspan.call import kept_warnings
 from linkspan.call.trace.switch import folder_for
 from linkspan.call.transaction import INTERRUPTIONS, Observer, Transaction, as_cni_error
 from linkspan.cni.errors import Bug, InvalidConfig, InvalidNetns, NotReady, ToolMissing, TryAgain
@@ -134,9 +135,13 @@ def _served(plugin: Plugin, request: Request, host: Host, caller: Caller, observ
     addresses.
     """
     request = configured(request, plugin.type, plugin.schema)
+    earlier = len(host.warnings)
     with _exclusive(plugin, request, host, observer) as transaction:
         result = _performed(plugin, request, host, transaction, caller)
-        return b"" if result is None else encode_result(result, request.cni_version)
+        encoded = b"" if result is None else encode_result(result, request.cni_version)
+        if request.verb in kept_warnings.VERBS:
+            kept_warnings.keep(host, plugin.type, request, host.warnings[earlier:])
+        return encoded
 
 
 @contextmanager
@@ -173,6 +178,8 @@ def _performed(
     else:
         act = {"DEL": plugin.delete, "CHECK": plugin.check, "GC": plugin.gc}
         act[request.verb](request, host)
+        if request.verb != "CHECK":
+            kept_warnings.forget(host, plugin.type, request)
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from linkspan.cni.errors import CniError, DelegateFailed, PortTaken, TryAgain, shortened
 from linkspan.cni.json_value import parse_json
 from linkspan.daemon.loop import READ, Loop
-from linkspan.daemon.procfs import listeners_at, process_with_socket
+from linkspan.host.linux.procfs import listeners_at, process_with_socket
 
 #: The longest message, in bytes.
 LIMIT = 1 << 24

@@ -27,6 +27,14 @@ class LinuxServices:
         """See contract.Services."""
         return ask(SERVICES[service], message, start=start)
 
+    def pid(self, service: str) -> int:
+        """See contract.Services."""
+        client = reach(paths.socket(paths.state_dir(), service), REPLY)
+        if client is None:
+            return 0
+        with closing(client):
+            return client.pid
+
 
 def ask(service: Service, message: Mapping[str, Any], *, start: bool) -> Message | None:
     """See contract.Services."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused, PortTaken
 from linkspan.cni.model import Attachment
-from linkspan.daemon.procfs import owner_of
+from linkspan.host.linux.procfs import owner_of
 from linkspan.ports.sockets import Sockets
 from linkspan.ports.table import HeldPort
 

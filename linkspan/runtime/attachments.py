@@ -4,8 +4,9 @@ Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from linkspan.runtime.lists import InvalidList, NetworkList, parse
 from linkspan.runtime.owners import Owner, owner_of
 
 if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
     from linkspan.runtime.network import Network
 
@@ -39,7 +41,11 @@ class Attachments:
         if self._found is None:
             nerdctl_names = _nerdctl_names(self._host)
             endpoints = merged(self._recorded(), self._cached(lambda _: True))
-            self._found = tuple((each, owner_of(each, nerdctl_names)) for each in self._existing(endpoints))
+            warnings = self._warnings()
+            self._found = tuple(
+                (replace(each, warnings=warnings.get(each.attachment, ())), owner_of(each, nerdctl_names))
+                for each in self._existing(endpoints)
+            )
         return self._found
 
     def of(self, network: Network) -> tuple[tuple[Endpoint, Owner], ...]:
@@ -83,6 +89,13 @@ class Attachments:
         with self._tolerating_missing_rights():
             for attachment, record in Records(self._host, "bridge").all():
                 yield from_record(attachment, record)
+
+    def _warnings(self) -> Mapping[Attachment, tuple[str, ...]]:
+        from linkspan.call.kept_warnings import kept
+
+        with self._tolerating_missing_rights():
+            return kept(self._host)
+        return {}
 
     def _cached(self, chosen: Callable[[str], bool]) -> Iterator[Endpoint]:
         """What libcni's cache has, of the files whose names are chosen."""

@@ -32,6 +32,7 @@ PORTMAP: Mapping[str, Any] = {
     "type": "portmap",
     "backend": "nftables",
     "dropDirectAccess": True,
+    "refuseTakenPorts": True,
     "capabilities": {"portMappings": True},
 }
 DNS: Mapping[str, Any] = {"type": "dns", "capabilities": {"aliases": True}}

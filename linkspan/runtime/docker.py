@@ -219,6 +219,7 @@ def _endpoint(endpoint: Endpoint, owner: Owner) -> dict[str, Any]:
         "HostLink": next(iter(endpoint.host_links), ""),
         "Addresses": list(endpoint.addresses),
         "Ports": [_port(each) for each in endpoint.ports],
+        "Warnings": list(endpoint.warnings),
     }
 
 

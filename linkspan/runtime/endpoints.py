@@ -33,7 +33,8 @@ class Endpoint:
     """One container interface on one network.
 
     `addresses` are in CIDR notation; `host_links` the host's ends by which the attachment is known to exist;
-    `args` CNI_ARGS; `list_text` the list that it was attached by, if libcni kept it.
+    `args` CNI_ARGS; `list_text` the list that it was attached by, if libcni kept it; `warnings` what the
+    plugins warned of.
     """
 
     attachment: Attachment
@@ -45,6 +46,7 @@ class Endpoint:
     ports: tuple[Port, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
     list_text: bytes = b""
+    warnings: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

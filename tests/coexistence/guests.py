@@ -30,11 +30,12 @@ _ASK_NAME = (
 )
 
 
-def conflist(backend: str, *, firewall: bool = True) -> dict[str, Any]:
+def conflist(backend: str, *, firewall: bool = True, **portmap_keys: Any) -> dict[str, Any]:
     """The sample list with names, on one back end; with `firewall` in front of the names, which chooses its own."""
     listed = ours.conflist("custom")
     bridge, portmap, dns = listed["plugins"]
     bridge["ipMasqBackend"] = portmap["backend"] = backend
+    portmap.update(portmap_keys)
     between = [{"type": "firewall"}] if firewall else []
     return {**listed, "cniVersion": "1.1.0", "name": "guests", "plugins": [bridge, portmap, *between, dns]}
 
@@ -48,9 +49,12 @@ class _Guest:
 class Guests:
     """Containers `web`, which serves port 80 and publishes it, and `peer`; a server outside stands for the internet."""
 
-    def __init__(self, host: PrivateHost, backend: str, *, firewall: bool = True) -> None:
+    def __init__(
+        self, host: PrivateHost, backend: str, *, firewall: bool = True, **portmap_keys: Any
+    ) -> None:
         self.host = host
-        self._chain = Chain(conflist(backend, firewall=firewall), ours.BIN, host=host, env=ours.RESIDENT)
+        listed = conflist(backend, firewall=firewall, **portmap_keys)
+        self._chain = Chain(listed, ours.BIN, host=host, env=ours.RESIDENT)
         self._servers = ExitStack()
         self._there: list[_Guest] = []
         self._web = self._add("web", PORT)

@@ -13,6 +13,7 @@ import pytest
 from tests.coexistence.guests import PORT, Guests, settle, taken
 from tests.coexistence.theirs import Theirs, page_at, published_by_docker
 from tests.harness import ours, tools
+from tests.harness.chain import ChainError
 from tests.harness.containerd import BOX, Containerd
 from tests.harness.docker import Docker
 from tests.harness.image import write_image
@@ -107,8 +108,18 @@ def test_a_port_that_docker_published_before_is_told_by_ours_and_is_docker_s_aft
     host: PrivateHost, start_docker: StartDocker, backend: str
 ) -> None:
     with start_docker() as theirs, published_by_docker(theirs.docker, PORT):
-        guests = Guests(host, backend)
+        guests = Guests(host, backend, refuseTakenPorts=False)
         assert any(f"a process of the host listens on {PORT}/tcp" in each for each in guests.warnings())
         assert str(ask(host, HOST_V4, PORT, netns=OUTSIDE)).startswith("web ")
         guests.close()
+        assert page_at(theirs.docker, PORT)
+
+
+def test_a_port_that_docker_published_before_is_refused_by_our_lists_with_the_name_of_its_proxy(
+    host: PrivateHost, start_docker: StartDocker, backend: str
+) -> None:
+    with start_docker() as theirs, published_by_docker(theirs.docker, PORT):
+        with pytest.raises(ChainError) as raised:
+            Guests(host, backend)
+        assert f"host port {PORT}/tcp is in use by docker-proxy (pid " in str(raised.value)
         assert page_at(theirs.docker, PORT)

@@ -13,6 +13,7 @@ from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.contract import Finished, Iptables
 from linkspan.host.linux.iptables.tables import LinuxIptables
 from linkspan.host.linux.netlink.netfilter import NfTables
+from linkspan.host.linux.processes import LinuxProcesses
 from linkspan.host.memory.netfilter import MemoryIptables
 from linkspan.netfilter.rules import Change, Jump, Match, Rule
 from tests.harness import tools
@@ -22,10 +23,11 @@ ADDRESS: dict[Family, str] = {4: "10.5.0.2", 6: "fd00:5::2"}
 LOCAL = Rule(matches=(Match("addrtype", (("dst-type", "LOCAL"),)),), target="SHARED")
 
 
-class Programs:
+class Programs(LinuxProcesses):
     """The host's programs, with the iptables of one variant under the plain names."""
 
     def __init__(self, variant: str) -> None:
+        super().__init__()
         self.variant = variant
         self.started: list[str] = []
 
@@ -33,10 +35,6 @@ class Programs:
         tool, _, action = name.partition("-")
         found = f"/usr/sbin/{tool}-{self.variant}" + (f"-{action}" if action else "")
         return found if os.path.exists(found) and "/usr/sbin" in folders else None
-
-    def own_type(self, path: str) -> str:
-        del path
-        return ""
 
     def run(
         self, argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: str, merged: bool = False

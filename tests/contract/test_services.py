@@ -69,3 +69,10 @@ def test_attachments_do_not_share_what_is_relayed(any_host: Host) -> None:
     relay(any_host, DB, PORTS[:1])
     relay(any_host, WEB, [])
     assert (relayed(any_host, WEB), len(relayed(any_host, DB))) == ((), 1)
+
+
+def test_service_that_runs_has_a_process_and_one_that_does_not_has_none(any_host: Host) -> None:
+    before = any_host.services.pid("ports")
+    relay(any_host, WEB, PORTS)
+    assert (before, any_host.services.pid("dns")) == (0, 0)
+    assert any_host.services.pid("ports") > 0

@@ -70,6 +70,10 @@ class PortsProcess:
         """What the process says of itself."""
         return self._ask(client.state)
 
+    def redirects(self) -> set[int]:
+        """The ports that it listens on for what is relayed."""
+        return {port["redirect"] for each in self._ask(client.state)["relayed"] for port in each["ports"]}
+
     def ensure(self) -> None:
         """Start it if it is needed, as its keeper does, and wait until it answers."""
         self._ask(client.ensure)

@@ -212,8 +212,8 @@ class _Listening(LinuxHost):
 
     def __init__(self, shared: SharedSockets, warnings: list[str]) -> None:
         super().__init__(shared=shared, services=LinuxServices)
-        self._warnings = warnings
+        self.warnings = warnings
 
     def warn(self, message: str) -> None:
         """Keep it."""
-        self._warnings.append(message)
+        self.warnings.append(message)

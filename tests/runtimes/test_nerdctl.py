@@ -244,6 +244,35 @@ def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
         nerdctl.run("rm", "--force", "web")
 
 
+@pytest.mark.parametrize("with_backend", [ours.conflist, ours_for_nerdctl], ids=["nftables", "iptables"])
+def test_ports_of_a_sample_list_answer_beside_nerdctls_reserver_also_after_a_restart(
+    host: PrivateHost, nerdctl: Nerdctl, with_backend: Callable[[str], dict[str, Any]]
+) -> None:
+    """nerdctl listens on the port itself, which is neither refused nor warned of, and hides it from nobody."""
+    host.write("/etc/cni/net.d/custom.conflist", json.dumps(with_backend("custom")))
+    ports = ("--publish", "18080:80", "--publish", "18053:53/udp")
+    nerdctl.start("web", "--network", "custom", *ports, command=HTTPD)
+    for _ in range(2):
+        assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+        assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
+        with serve(host, nerdctl.netns("web"), port=53, kind="udp", name="web"):
+            assert ask(host, "127.0.0.1", 18053, kind="udp") == "web 10.89.0.1"
+        (endpoint,) = json.loads(ours.linkspan(host, "network", "inspect", "custom"))[0]["Linkspan"][
+            "Endpoints"
+        ]
+        assert endpoint["Warnings"] == []
+        nerdctl.run("restart", "--time", "0", "web")
+
+
+def test_what_nerdctl_does_not_say_is_shown_by_inspect(host: PrivateHost, nerdctl: Nerdctl) -> None:
+    host.write("/etc/cni/net.d/bridge.conflist", json.dumps(ours_for_nerdctl("bridge")))
+    nerdctl.start("web", "--network", "bridge", "--publish", "[::]:18080:80", command=HTTPD)
+    (endpoint,) = json.loads(ours.linkspan(host, "network", "inspect", "bridge"))[0]["Linkspan"]["Endpoints"]
+    assert endpoint["Warnings"] == [
+        "portmap: nothing is published on ::: the container has no address of that family"
+    ]
+
+
 def test_a_hand_written_list_is_shown_and_never_removed(host: PrivateHost, nerdctl: Nerdctl) -> None:
     host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours_for_nerdctl("custom")))
     assert "custom" in nerdctl.output("network", "ls", "--format", "{{.Name}}").split()

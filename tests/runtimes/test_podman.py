@@ -354,3 +354,29 @@ def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
     host.write(f"{NETWORKS}/custom.conflist", json.dumps(ours.conflist("custom")))
     start(podman, "web", "--network", "custom", "--network-alias", "www")
     assert "1 packets received" in ping(podman, "custom", "www")
+
+
+def test_ports_of_a_sample_list_answer_and_stay_while_podman_s_monitor_holds_them(
+    host: PrivateHost, podman: Podman
+) -> None:
+    """The monitor listens on each port once the container runs; a reload publishes them again."""
+    host.write(f"{NETWORKS}/custom.conflist", json.dumps(ours.conflist("custom")))
+    start(podman, "web", "--network", "custom", "--publish", "18080:80")
+    for _ in range(2):
+        assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+        assert fetch(host, "http://127.0.0.1:18080/") == "box\n"
+        podman.run("network", "reload", "web")
+    assert "18080" in host.run(["ss", "-Hltn"]).stdout
+
+
+def test_a_port_on_which_a_program_listens_is_refused_with_its_name_on_a_sample_list(
+    host: PrivateHost, podman: Podman
+) -> None:
+    host.write(f"{NETWORKS}/custom.conflist", json.dumps(ours.conflist("custom")))
+    settle(podman, "custom")
+    with serve(host, None, port=18080), leaves_nothing(host):
+        with pytest.raises(HostError, match=r"host port 18080/tcp is in use by python\S* \(pid \d+\)"):
+            start(podman, "web", "--network", "custom", "--publish", "18080:80")
+        remove(podman, "web")
+    start(podman, "web", "--network", "custom", "--publish", "18080:80")
+    assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import ours
 from tests.harness.chain import Attachment, Chain, ChainError
-from tests.harness.privatehost import OUTSIDE, OUTSIDE_V4, PrivateHost
+from tests.harness.privatehost import HOST_V4, OUTSIDE, OUTSIDE_V4, PrivateHost
 from tests.harness.talk import advertise, ask, serve
 
 pytestmark = pytest.mark.root
@@ -203,6 +203,16 @@ def test_a_reused_address_is_reachable_at_once(host: PrivateHost) -> None:
             assert ask(host, "10.1.0.2", 80, wait=1.0) is not None
         chain.delete(attachment)
         host.del_netns(name)
+
+
+def test_port_53_is_published_beside_the_name_server_of_the_network(host: PrivateHost) -> None:
+    """The sample lists refuse ports on which others listen; the name server is ours."""
+    chain = Chain(ours.conflist("custom"), ours.BIN, host=host, env=ours.STANDALONE)
+    chain.add(Attachment("asker", host.add_netns("asker")))
+    publishing = {"portMappings": [{"hostPort": 53, "containerPort": 53, "protocol": "udp"}]}
+    chain.add(Attachment("web", host.add_netns("web"), capabilities=publishing))
+    with serve(host, "web", port=53, kind="udp", name="web"):
+        assert ask(host, HOST_V4, 53, netns=OUTSIDE, kind="udp") == "web 198.51.100.1"
 
 
 def test_the_name_server_keeps_port_53_though_a_container_publishes_it(host: PrivateHost) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from linkspan.cni import errors
 from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
-from linkspan.host.contract import Finished, KernelRoute, Link, PortVlans
+from linkspan.host.contract import Finished, KernelRoute, Link, Listener, PortVlans, Process
 from linkspan.netfilter.rules import Change, Element, Flow, Jump, Match, NftChange, Rule
 
 VALUES = (
@@ -28,9 +28,11 @@ VALUES = (
     Jump,
     KernelRoute,
     Link,
+    Listener,
     Match,
     NftChange,
     PortVlans,
+    Process,
     Rule,
 )
 _BY_NAME: Mapping[str, Any] = {each.__name__: each for each in VALUES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -148,6 +148,11 @@ class _RecordedHost:
     def listening(self, *arguments: Any) -> Any:
         """See contract.Host."""
         return self._asked("listening", arguments_of(arguments, {}), lambda: self._host.listening(*arguments))
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """See contract.Host. Not a request: it asks the host for nothing."""
+        return self._host.warnings
 
     def warn(self, message: str) -> None:
         """See contract.Host."""

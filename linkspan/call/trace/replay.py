@@ -63,6 +63,7 @@ class Player:
 
     def __init__(self, trace: Mapping[str, Any]) -> None:
         self.state_dir, self.boot = trace["host"]["state_dir"], trace["host"]["boot"]
+        self.warnings: list[str] = []
         self._requests = iter(trace["requests"])
         for name in PARTS:
             setattr(self, name, _Part(name, self))
@@ -82,6 +83,7 @@ class Player:
 
     def warn(self, message: str) -> None:
         """See contract.Host."""
+        self.warnings.append(message)
         self.ask("warn", {"0": message})
 
     def close(self) -> None:

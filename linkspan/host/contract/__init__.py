@@ -10,14 +10,15 @@ Nothing here does anything: Protocols and the values that they pass. Imports `cn
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from linkspan.host.contract.files import Files
 from linkspan.host.contract.links import KernelRoute, Link, Links, PortVlans
 from linkspan.host.contract.netfilter import Conntrack, Iptables, Nftables
-from linkspan.host.contract.processes import Finished, Processes
+from linkspan.host.contract.processes import Finished, Process, Processes
 from linkspan.host.contract.services import Services
+from linkspan.host.contract.sockets import Listener
 
 __all__ = [
     "Conntrack",
@@ -28,8 +29,10 @@ __all__ = [
     "KernelRoute",
     "Link",
     "Links",
+    "Listener",
     "Nftables",
     "PortVlans",
+    "Process",
     "Processes",
     "Services",
 ]
@@ -76,14 +79,18 @@ class Host(Protocol):
         Raises InvalidNetns if that cannot be determined.
         """
 
-    def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
-        """Those of the ports ("tcp", "udp", "sctp") that have a listener, on whatever address.
+    def listening(self, protocol: str, ports: Collection[int]) -> tuple[Listener, ...]:
+        """The listeners of a protocol ("tcp", "udp", "sctp") on these ports, on whatever address.
 
         Raises KernelRefused.
         """
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What was warned of so far."""
+
     def warn(self, message: str) -> None:
-        """Write one line to the caller's stderr."""
+        """Write one line to the caller's stderr, and add it to `warnings`."""
 
     def close(self) -> None:
         """Close what this call opened. What a worker keeps between calls stays open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +15,29 @@ class Finished:
     stdout: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process that runs: its id, its real user's id, what it calls itself (proc(5), comm), its command
+    line.
+    """
+
+    pid: int
+    uid: int
+    name: str
+    arguments: tuple[str, ...]
+
+
 class Processes(Protocol):
     """Programs of this host."""
+
+    def with_sockets(
+        self, inodes: Collection[int], pids: Collection[int] | None = None
+    ) -> Mapping[int, tuple[Process, ...]]:
+        """The processes that have sockets open, by the inodes of these; an inode without any is absent.
+
+        Those of other users are found by root only. `pids` are the processes to look at; without them it is
+        all of them, which takes 10 µs for each open file of the host.
+        """
 
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """The first regular file of that name in the folders, in order; symbolic links are followed.

@@ -18,3 +18,6 @@ class Services(Protocol):
         repeated. Raises the CniError that it replies, TryAgain if it does not reply, and IoFailure if it
         does not start.
         """
+
+    def pid(self, service: str) -> int:
+        """The process of the service of that name, 0 if none answers."""

@@ -18,7 +18,7 @@ from linkspan.host.linux.namespaces import checked, open_netns, same_namespace
 from linkspan.host.linux.processes import LinuxProcesses
 
 if TYPE_CHECKING:
-    from linkspan.host.contract import Iptables, Services
+    from linkspan.host.contract import Iptables, Listener, Services
     from linkspan.host.linux.netlink.conntrack import LinuxConntrack
     from linkspan.host.linux.netlink.netfilter import NfTables
     from linkspan.host.linux.netlink.sock_diag import Listeners
@@ -71,7 +71,7 @@ class SharedSockets:
 
     @cached_property
     def listeners(self) -> Listeners:
-        """Ports with a listener."""
+        """Sockets that listen on a port."""
         from linkspan.host.linux.netlink.sock_diag import Listeners
 
         return self._closing.enter_context(closing(Listeners()))
@@ -100,6 +100,7 @@ class LinuxHost:
         shared: SharedSockets | None = None,
         services: Callable[[], Services] | None = None,
     ) -> None:
+        self.warnings: list[str] = []
         self._make_services = services
         self._owns_shared = shared is None
         self._shared = shared or SharedSockets()
@@ -165,12 +166,13 @@ class LinuxHost:
         given = self._given.get(netns)
         return same_namespace(netns if given is None else f"/proc/self/fd/{given}")
 
-    def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
+    def listening(self, protocol: str, ports: Collection[int]) -> tuple[Listener, ...]:
         """See contract.Host."""
         return self._shared.listeners.among(protocol, ports)
 
     def warn(self, message: str) -> None:
         """See contract.Host."""
+        self.warnings.append(message)
         with suppress(OSError):  # a caller that no longer listens misses a warning, not its answer
             os.write(self._stderr, f"linkspan: {message}\n".encode(errors="backslashreplace"))
 

@@ -8,10 +8,10 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from linkspan.cni.errors import IoFailure, ToolMissing
-from linkspan.host.contract import Finished
+from linkspan.host.contract import Finished, Process
 from linkspan.host.linux.errors import ABSENT, file_errors
 from linkspan.host.linux.executables import type_of_executable
 
@@ -28,6 +28,14 @@ class LinuxProcesses:
     def __init__(self, inherited: Sequence[int] = (), stderr: int = 2) -> None:
         self._inherited = inherited
         self._stderr = stderr
+
+    def with_sockets(
+        self, inodes: Collection[int], pids: Collection[int] | None = None
+    ) -> Mapping[int, tuple[Process, ...]]:
+        """See contract.Processes."""
+        from linkspan.host.linux.procfs import processes_with_sockets
+
+        return processes_with_sockets(inodes, pids)
 
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """See contract.Processes."""

@@ -20,8 +20,8 @@ class MemoryHost(Faults):
     """A host with one network namespace of its own, and those of containers that a test adds; see Faults for
     `refuse` and `dies_at`.
 
-    `warnings` are what callers were told; `listeners` are the (protocol, port) on which a test lets a
-    process listen.
+    `warnings` are what callers were told; `listeners` are the sockets that a test lets processes listen on
+    (see `listen`).
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class MemoryHost(Faults):
         self.boot = boot
         self.state_dir = state_dir
         self.warnings: list[str] = []
-        self.listeners: set[tuple[str, int]] = set()
+        self.listeners: list[contract.Listener] = []
         self.closed = False
         self._namespaces = {paths.OWN_NETNS: MemoryLinks(self.namespace)}
         self._files = MemoryFiles()
@@ -57,12 +57,12 @@ class MemoryHost(Faults):
         """See contract.Host."""
         return self._namespaces.get(netns) is self._namespaces[paths.OWN_NETNS]
 
-    def listening(self, protocol: str, ports: Collection[int]) -> frozenset[int]:
+    def listening(self, protocol: str, ports: Collection[int]) -> tuple[contract.Listener, ...]:
         """See contract.Host: what a test put into `listeners`."""
         lost = self.count("host.listening", protocol)
         if lost is not None:
             raise lost
-        return frozenset(port for port in ports if (protocol, port) in self.listeners)
+        return tuple(each for each in self.listeners if each.protocol == protocol and each.port in ports)
 
     def warn(self, message: str) -> None:
         """See contract.Host: it is added to `warnings`."""
@@ -73,6 +73,18 @@ class MemoryHost(Faults):
         self.closed = True
 
     # --- for tests --------------------------------------------------------------------------------
+
+    def listen(self, protocol: str, port: int, address: str = "", by: contract.Process | None = None) -> int:
+        """Let a process, which may be unknown, listen on a port of an address; "" stands for every address.
+
+        Returns the inode of the socket.
+        """
+        inode = 1000 + len(self.listeners)
+        for each in (address,) if address else ("::", "0.0.0.0"):  # noqa: S104 - in memory
+            self.listeners.append(contract.Listener(protocol=protocol, address=each, port=port, inode=inode))
+        if by is not None:
+            self.processes.sockets[inode] = (by,)
+        return inode
 
     def add_netns(self, path: str) -> MemoryLinks:
         """Add a fresh network namespace at a path; its only link is lo, which is down."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from linkspan.cni.errors import IoFailure, ToolMissing
-from linkspan.host.contract import Finished
+from linkspan.host.contract import Finished, Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,25 @@ class Run:
 class MemoryProcesses:
     """`programs` are the executables of the host, path -> what answers for it; `ran` has every run, in order.
 
-    `own` are those of this installation, path -> CNI type.
+    `own` are those of this installation, path -> CNI type. `sockets` has the processes that have a socket
+    open, by its inode.
     """
 
     def __init__(self) -> None:
         self.programs: dict[str, Callable[[Run], Finished]] = {}
         self.own: dict[str, str] = {}
         self.ran: list[Run] = []
+        self.sockets: dict[int, tuple[Process, ...]] = {}
+
+    def with_sockets(
+        self, inodes: Collection[int], pids: Collection[int] | None = None
+    ) -> Mapping[int, tuple[Process, ...]]:
+        """See contract.Processes."""
+        asked = {
+            inode: tuple(each for each in self.sockets.get(inode, ()) if pids is None or each.pid in pids)
+            for inode in inodes
+        }
+        return {inode: found for inode, found in asked.items() if found}
 
     def find(self, name: str, folders: Sequence[str]) -> str | None:
         """See contract.Processes."""

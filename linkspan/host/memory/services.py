@@ -9,16 +9,20 @@ from linkspan import paths
 
 #: The relay's TCP port of each family, and the first of its UDP ports.
 _TCP_PORTS, _FIRST_UDP_PORT = {4: 61004, 6: 61006}, 61100
+#: The id of a process that was started here.
+_PID = 4242
 
 
 class MemoryServices:
-    """The contract's Services. `running` has the names of those that were started.
+    """The contract's Services. `running` has the names of those that were started, `pids` the ids of those
+    that a test gives one.
 
     The ports process relays all that it is asked to, except for `without_families`, which its host lacks.
     """
 
     def __init__(self) -> None:
         self.running: set[str] = set()
+        self.pids: dict[str, int] = {}
         self.without_families: set[int] = set()
         self.relayed: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
 
@@ -35,6 +39,10 @@ class MemoryServices:
         if message["do"] == "relay":
             self._relay(attachment, message["ports"])
         return {"ok": True, "ports": [dict(each) for each in self.relayed.get(attachment, ())]}
+
+    def pid(self, service: str) -> int:
+        """See contract.Services."""
+        return self.pids.get(service, _PID if service in self.running else 0)
 
     def lines(self) -> Iterator[str]:
         """What is relayed, for MemoryHost.state."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import rules_iptables, rules_nftables
 from cni_portmap.facts import Publication, read_facts, recorded
-from cni_portmap.plan import listener_warnings, publication_of
+from cni_portmap.plan import publication_of, warnings
 from cni_portmap.steps import claims
 from linkspan.cni.addresses import FAMILIES
 from linkspan.netfilter import relay
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 def problems(request: Request, config: Config, host: Host) -> list[str]:
     """The rules that are missing, or lead elsewhere than to the addresses in prevResult.
 
-    A process that listens on a published port is a warning. Runtimes may leave out the ports: then they are
-    those of ADD.
+    What ADD warns of is a warning here too. Runtimes may leave out the ports: then they are those of ADD.
     """
     earlier = recorded(host, request.attachment)
     if earlier is not None:
@@ -38,7 +37,7 @@ def problems(request: Request, config: Config, host: Host) -> list[str]:
     if facts.backend is None:
         return []
     publication = publication_of(request, config, facts, facts.backend)
-    for each in listener_warnings(publication, facts):
+    for each in warnings(publication, facts):
         host.warn(each)
     if not publication.relays:
         return missing(host, publication)

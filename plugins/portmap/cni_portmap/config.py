@@ -82,6 +82,7 @@ class Config:
     conditions_v6: tuple[str, ...] = ()
     drop_direct_access: bool = False
     localhost: Localhost = ""
+    refuse_taken_ports: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -107,6 +108,7 @@ class Config:
             conditions_v6=strings(document.get("conditionsV6")),
             drop_direct_access=document.get("dropDirectAccess", False),
             localhost=localhost,
+            refuse_taken_ports=document.get("refuseTakenPorts", False),
         )
         for name, words in config._all_conditions():
             _check_words(name, words)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cni_portmap import NAME
@@ -22,6 +21,7 @@ from linkspan.netfilter.rules import Flow
 from linkspan.steps.backend import choose
 from linkspan.steps.bridge_ports import filters_bridged
 from linkspan.steps.extras import optional
+from linkspan.steps.listeners import Occupant, occupants
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
@@ -180,12 +180,12 @@ class Publication:
         """The container's address that accepts no direct access, without its prefix length, or ""."""
         return without_prefix(self.address(family)) if self.config.drop_direct_access else ""
 
-    def unreachable(self) -> tuple[str, ...]:
-        """The configured host addresses of a family of which the container has no address."""
+    def without_address(self) -> tuple[PortMapping, ...]:
+        """The configured ports of families of which the container has no address."""
         return tuple(
-            each.host_ip
+            each
             for each in self.config.mappings
-            if each.host_ip and not any(self._target(each, family) for family in each.families)
+            if not any(self._target(each, family) for family in each.families)
         )
 
     def flows(self, *, of_container: bool) -> Iterator[Flow]:
@@ -245,8 +245,8 @@ class Facts:
     `earlier` is what an earlier ADD of the attachment published. `backend` is the one to use, None if none is
     needed; `host_link` and `interface` are as in Publication. `needs_hairpin` is whether the container would
     not reach its own published ports: br_netfilter translates bridged packets, but the bridge does not send
-    them back out of the port that they came in by. `listening` has the configured host ports (protocol,
-    number) on which a process of the host listens.
+    them back out of the port that they came in by. `occupants` are the sockets of others that listen on the
+    configured host ports, on whatever address.
     """
 
     earlier: Publication | None
@@ -254,7 +254,7 @@ class Facts:
     host_link: str = ""
     interface: str = ""
     needs_hairpin: bool = False
-    listening: frozenset[tuple[Protocol, int]] = frozenset()
+    occupants: tuple[Occupant, ...] = ()
 
 
 def read_facts(request: Request, config: Config, host: Host) -> Facts:
@@ -271,7 +271,7 @@ def read_facts(request: Request, config: Config, host: Host) -> Facts:
         host_link=host_link,
         interface=_interface_towards(host, result, request.ifname),
         needs_hairpin=_needs_hairpin(host, config, host_link),
-        listening=_listening(host, config),
+        occupants=_occupants(host, request.attachment, config),
     )
 
 
@@ -318,18 +318,28 @@ def _needs_hairpin(host: Host, config: Config, host_link: str) -> bool:
     return port is not None and bool(port.master) and not port.hairpin and filters_bridged(links)
 
 
-def _listening(host: Host, config: Config) -> frozenset[tuple[Protocol, int]]:
-    return frozenset(
-        (protocol, port)
+def _occupants(host: Host, attachment: Attachment, config: Config) -> tuple[Occupant, ...]:
+    return tuple(
+        occupant
         for protocol in PROTOCOLS
-        for port in _listening_ports(
-            host, protocol, frozenset(each.host_port for each in config.mappings if each.protocol == protocol)
+        for occupant in _occupants_of(
+            host,
+            attachment,
+            protocol,
+            {each.host_port for each in config.mappings if each.protocol == protocol},
         )
     )
 
 
-def _listening_ports(host: Host, protocol: Protocol, ports: frozenset[int]) -> Collection[int]:
+def _occupants_of(
+    host: Host, attachment: Attachment, protocol: Protocol, ports: Collection[int]
+) -> tuple[Occupant, ...]:
     if not ports:
         return ()
     unknown = f"portmap: it is unknown whether a process listens on a published {protocol} port"
-    return optional(host, unknown, partial(host.listening, protocol, ports)) or ()
+    return (
+        optional(
+            host, unknown, lambda: occupants(host, attachment, host.listening(protocol, frozenset(ports)))
+        )
+        or ()
+    )

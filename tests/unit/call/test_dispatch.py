@@ -22,7 +22,9 @@ ENV = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/run/netns/a
 
 
 class Desk:
-    """A plugin that notes what it was asked, and a host that can do no more than lock, and say whether its state can be written."""
+    """A plugin that notes what it was asked, and a host that can do no more than lock, find no record, and say whether its state can
+    be written.
+    """
 
     def __init__(self, tmp_path: Path, *, chained: bool = False) -> None:
         schema = tmp_path / "schema.json"
@@ -44,8 +46,14 @@ class Desk:
             chained=chained,
         )
         self.host: Any = SimpleNamespace(
-            files=SimpleNamespace(lock_attachment=self._lock, can_write=lambda _: self.writable),
+            files=SimpleNamespace(
+                lock_attachment=self._lock,
+                can_write=lambda _: self.writable,
+                read=lambda _: None,
+                remove=lambda _: False,
+            ),
             state_dir="/run/state",
+            warnings=[],
             same_netns=lambda netns: netns == "/proc/self/ns/net",
         )
 

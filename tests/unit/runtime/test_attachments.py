@@ -54,6 +54,14 @@ def test_a_container_that_only_a_record_knows_is_attached_while_its_host_link_is
     assert Attachments(host).uses(CUSTOM)
 
 
+def test_a_container_has_what_the_plugins_warned_of(host: MemoryHost) -> None:
+    Records(host, "bridge").write(WEB, {"bridge": "br0", "addresses": []})
+    Records(host, "warnings/portmap").write(WEB, {"ADD": ["portmap: nothing is published"]})
+    host.links().create_bridge(WEB.host_veth)
+    ((endpoint, _),) = Attachments(host).of(CUSTOM)
+    assert endpoint.warnings == ("portmap: nothing is published",)
+
+
 def test_a_container_on_another_bridge_is_on_another_network_of_that_name(host: MemoryHost) -> None:
     host.links().create_bridge(WEB.host_veth)
     Records(host, "bridge").write(WEB, {"bridge": "br1", "addresses": []})

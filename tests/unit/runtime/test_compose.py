@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from cni_portmap.config import Config
+from linkspan.cni.model import Request
 from linkspan.runtime.compose import NewNetwork, changed, compose, encode
 from linkspan.runtime.lists import NetworkList, parse
 from linkspan.runtime.network import Network, Subnet
@@ -88,6 +90,19 @@ def test_ports_that_are_bound_to_an_address_have_it_as_a_condition() -> None:
     portmap = composed(options=option).plugin("portmap")
     assert portmap["conditionsV4"] == ["ip", "daddr", "127.0.0.1"]
     assert "conditionsV4" not in composed().plugin("portmap")
+
+
+def test_portmap_accepts_what_its_lists_have() -> None:
+    for address in ("0.0.0.0", "127.0.0.1"):
+        option = {"com.docker.network.bridge.host_binding_ipv4": address}
+        request = Request(
+            verb="ADD",
+            plugin="portmap",
+            cni_version="1.0.0",
+            network="web",
+            config=composed(options=option).plugin("portmap"),
+        )
+        assert Config.from_request(request).refuse_taken_ports
 
 
 def test_an_internal_network_has_no_default_route_and_no_published_ports() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from linkspan.cni.model import Attachment
@@ -48,6 +49,13 @@ def attached(
 
 def inspected(*containers: tuple[Endpoint, Owner]) -> dict[str, Any]:
     return docker.inspected(CUSTOM, containers)
+
+
+def test_an_endpoint_has_what_the_plugins_warned_of() -> None:
+    endpoint, owner = attached()
+    warned = replace(endpoint, warnings=("portmap: nothing is published on ::",))
+    shown = [each["Warnings"] for each in inspected((warned, owner), attached("db"))["Linkspan"]["Endpoints"]]
+    assert shown == [["portmap: nothing is published on ::"], []]
 
 
 def test_a_row_has_dockers_strings() -> None:

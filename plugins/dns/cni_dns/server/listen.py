@@ -14,7 +14,7 @@ from functools import partial
 
 from linkspan.cni.errors import KernelRefused, PortTaken
 from linkspan.daemon.loop import READ, WRITE, Loop
-from linkspan.daemon.procfs import owner_of_port, owner_of_port_everywhere
+from linkspan.host.linux.procfs import owner_of_port, owner_of_port_everywhere
 
 PORT = 53
 IP_FREEBIND, IPV6_FREEBIND = 15, 78

@@ -40,7 +40,7 @@ ASKED: dict[str, tuple[Callable[[LinuxHost], object], object, tuple[int, ...]]] 
         (errno.EADDRNOTAVAIL, errno.ENODEV),
     ),
     "routes": (lambda host: host.links().routes(4), (), (errno.ENOENT,)),
-    "listening": (lambda host: host.listening("sctp", {80}), frozenset(), (errno.ENOENT,)),
+    "listening": (lambda host: host.listening("sctp", {80}), (), (errno.ENOENT,)),
     "conntrack": (
         lambda host: host.conntrack.flush([FLOW]),
         0,

@@ -45,7 +45,7 @@ def test_check_finds_an_element_that_leads_elsewhere() -> None:
 
 def test_check_tells_of_a_listener_that_came_later_and_is_content(desk: PortmapDesk) -> None:
     desk.call("ADD")
-    desk.host.listeners = {("tcp", 8080)}
+    desk.host.listen("tcp", 8080)
     desk.call("CHECK")
     assert [each for each in desk.host.warnings if "8080/tcp" in each]
 

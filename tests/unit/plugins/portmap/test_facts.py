@@ -88,7 +88,7 @@ def test_relayed_port_of_one_loopback_address_may_lead_to_an_address_of_the_othe
         ("", "10.1.0.2"),
         ("::1", "10.1.0.2"),
     ]
-    assert (made.unreachable(), made.rule_families) == ((), (4, 6))
+    assert (made.without_address(), made.rule_families) == ((), (4, 6))
 
 
 def test_flows_to_the_relay_of_a_udp_port_are_to_be_forgotten_too() -> None:
@@ -96,9 +96,10 @@ def test_flows_to_the_relay_of_a_udp_port_are_to_be_forgotten_too() -> None:
     assert [each.reply_from for each in made.flows(of_container=True)] == ["10.1.0.2", "127.0.0.1"]
 
 
-def test_an_address_whose_family_the_container_lacks_is_unreachable() -> None:
-    made = replace(publication(replace(WEB, host_ip="2001:db8::1"), WEB), address6="")
-    assert made.unreachable() == ("2001:db8::1",)
+def test_a_port_of_a_family_that_the_container_lacks_has_no_address() -> None:
+    six = replace(WEB, host_ip="2001:db8::1")
+    assert replace(publication(six, WEB), address6="").without_address() == (six,)
+    assert replace(publication(six, WEB), address4="", address6="").without_address() == (six, WEB)
 
 
 def facts_of(desk: PortmapDesk, **keys: Any) -> Facts:
@@ -143,13 +144,19 @@ def test_what_an_earlier_add_published_is_known(desk: PortmapDesk) -> None:
 
 
 def test_listeners_on_the_configured_ports_are_known_and_no_others(desk: PortmapDesk) -> None:
-    desk.host.listeners = {("tcp", 8080), ("tcp", 53), ("udp", 54)}
-    assert facts_of(desk).listening == {("tcp", 8080)}
+    for protocol, port in (("tcp", 8080), ("tcp", 53), ("udp", 54)):
+        desk.host.listen(protocol, port, "192.0.2.1")
+    assert [str(each) for each in facts_of(desk).occupants] == [
+        "another program, which listens on 192.0.2.1:8080"
+    ]
 
 
-def test_a_kernel_that_cannot_list_listeners_is_a_warning(desk: PortmapDesk) -> None:
-    desk.host.refuse = {"host.listening": errno.EMFILE}
-    assert facts_of(desk).listening == frozenset()
+@pytest.mark.parametrize("refused", ["host.listening", "processes.with_sockets"])
+def test_a_host_that_cannot_tell_who_listens_is_a_warning(desk: PortmapDesk, refused: str) -> None:
+    desk.host.listen("tcp", 8080)
+    desk.host.listen("udp", 53)
+    desk.host.refuse = {refused: errno.EMFILE}
+    assert facts_of(desk).occupants == ()
     assert len([each for each in desk.host.warnings if "listens" in each]) == 2
 
 

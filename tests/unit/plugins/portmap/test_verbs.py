@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from linkspan.call.reload import reload
+from linkspan.host.contract import Process
 from linkspan.netfilter import forwarding
 from tests.harness.memory import Desk
 from tests.harness.portmap import BACKENDS, PortmapDesk, portmap
@@ -57,10 +58,42 @@ def test_the_guard_of_loopback_stands_before_127_0_0_1_is_routed_out(desk: Portm
 
 
 def test_a_listener_on_a_published_port_is_a_warning(desk: PortmapDesk) -> None:
-    desk.host.listeners = {("tcp", 8080), ("tcp", 53), ("udp", 54)}
+    for protocol, port in (("tcp", 8080), ("tcp", 53), ("udp", 54)):
+        desk.host.listen(protocol, port)
     desk.call("ADD")
     assert [each for each in desk.host.warnings if "8080/tcp" in each]
     assert not [each for each in desk.host.warnings if "53/" in each]
+
+
+NGINX = Process(pid=7, uid=33, name="nginx", arguments=("nginx", "-g"))
+
+
+def test_a_port_on_which_a_process_listens_is_refused_on_request(desk: PortmapDesk) -> None:
+    before = desk.own()
+    desk.host.listen("tcp", 8080, by=NGINX)
+    answer = desk.call("ADD", refuseTakenPorts=True)
+    assert (answer.code, answer.msg) == (
+        104,
+        "host port 8080/tcp is in use by nginx (pid 7), which listens on 0.0.0.0:8080",
+    )
+    assert desk.own() == before
+
+
+def test_the_advice_about_a_taken_port_helps(desk: PortmapDesk) -> None:
+    desk.host.listen("tcp", 8080, by=NGINX)
+    advice = desk.call("ADD", refuseTakenPorts=True).document["details"]
+    assert advice == "choose another host port, or stop that program"
+    other = [{"hostPort": 8081, "containerPort": 80}]
+    assert desk.call("ADD", other, refuseTakenPorts=True).status == 0
+    desk.host.listeners.clear()
+    assert desk.call("ADD", refuseTakenPorts=True).status == 0
+
+
+def test_a_port_of_another_address_is_not_refused(desk: PortmapDesk) -> None:
+    desk.host.listen("udp", 53, "192.0.2.2")
+    desk.host.listen("udp", 53, "::1")
+    assert desk.call("ADD", refuseTakenPorts=True).status == 0
+    assert not desk.host.warnings
 
 
 def test_unset_means_iptables_where_it_works_else_nftables() -> None:

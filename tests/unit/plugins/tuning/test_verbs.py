@@ -66,11 +66,11 @@ def test_empty_add_asks_the_host_for_nothing_but_the_lock() -> None:
     assert {name for name, _ in host.requests} <= {"files.lock_attachment"}
 
 
-def test_empty_check_asks_the_host_for_nothing_but_the_lock() -> None:
+def test_empty_check_asks_the_host_for_nothing_but_the_lock_and_what_was_warned_of() -> None:
     host = box()
     host.requests.clear()
     call(host, "CHECK")
-    assert {name for name, _ in host.requests} <= {"files.lock_attachment"}
+    assert [name for name, _ in host.requests] == ["files.lock_attachment", "files.read"]
 
 
 def requests_of_add() -> list[tuple[str, int]]:

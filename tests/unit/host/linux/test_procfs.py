@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from linkspan.daemon import procfs
 from linkspan.daemon.control import Endpoint
+from linkspan.host.linux import procfs
 
 
 @pytest.fixture(params=[("127.0.0.2", "udp"), ("127.0.0.2", "tcp"), ("::1", "udp"), ("::1", "tcp")], ids=str)

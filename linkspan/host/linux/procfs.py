@@ -1,11 +1,15 @@
-"""Processes, and which of them has a port or a socket (proc(5): PID/comm, PID/fd, net/tcp, net/unix)."""
+"""Processes, and which of them has a port or a socket (proc(5): PID/comm, PID/cmdline, PID/fd, net/tcp,
+net/unix).
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from ipaddress import ip_address
+
+from linkspan.host.contract import Process
 
 _LISTENS = 0x10000  # SO_ACCEPTCON, linux/net.h: the flag in net/unix of a socket that listens
 _TCP_LISTEN = "0A"  # TCP_LISTEN, net/tcp_states.h: the state in net/tcp
@@ -41,15 +45,20 @@ def owner_of(protocol: str, port: int) -> str:
 
 def process_with_socket(inodes: Collection[int]) -> int | None:
     """A process that has one of these sockets open, or None."""
-    expected = {f"socket:[{inode}]" for inode in inodes}
-    for pid in processes() if expected else ():
-        try:
-            names = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue
-        if any(_target(f"/proc/{pid}/fd/{name}") in expected for name in names):
-            return pid
-    return None
+    expected = _targets(inodes)
+    return next((pid for pid in processes() if _sockets_of(pid, expected)), None) if expected else None
+
+
+def processes_with_sockets(
+    inodes: Collection[int], pids: Collection[int] | None = None
+) -> dict[int, tuple[Process, ...]]:
+    """See contract.Processes.with_sockets."""
+    expected = _targets(inodes)
+    found: dict[int, list[Process]] = {}
+    for pid in (processes() if pids is None else pids) if expected else ():
+        for inode in _sockets_of(pid, expected):
+            found.setdefault(inode, []).append(_process(pid))
+    return {inode: tuple(each) for inode, each in found.items()}
 
 
 def listeners_at(path: str) -> frozenset[int]:
@@ -62,6 +71,30 @@ def listeners_at(path: str) -> frozenset[int]:
         if len(fields) == 8 and int(fields[3], 16) & _LISTENS and fields[7].rpartition(".")[0] == path:
             found.add(int(fields[6]))
     return frozenset(found)
+
+
+def _targets(inodes: Collection[int]) -> dict[str, int]:
+    """What the links of open sockets lead to -> their inodes."""
+    return {f"socket:[{inode}]": inode for inode in inodes if inode}
+
+
+def _sockets_of(pid: int, expected: Mapping[str, int]) -> set[int]:
+    """Those of the sockets that a process has open; none if it is gone or another user's."""
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return set()
+    targets = (_target(f"/proc/{pid}/fd/{name}") for name in names)
+    return {expected[each] for each in targets if each in expected}
+
+
+def _process(pid: int) -> Process:
+    try:
+        uid = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        uid = -1  # gone
+    words = "".join(_lines(f"/proc/{pid}/cmdline")).split("\0")
+    return Process(pid=pid, uid=uid, name=command(pid), arguments=tuple(words[:-1]))
 
 
 def _described(inodes: Collection[int]) -> str:
