@@ -151,6 +151,7 @@ def _portmap(requested: NewNetwork) -> dict[str, Any]:
     plugin = dict(defaults.PORTMAP)
     address = requested.options.get(HOST_BINDING_OPTION, EVERY_ADDRESS)
     if address != EVERY_ADDRESS:
+        del plugin["localhost"]  # what is relayed is matched by its port alone
         plugin["conditionsV4"] = ["ip", "daddr", address]
         plugin["conditionsV6"] = ["ip6", "daddr", _LOOPBACK_V6]
     return plugin

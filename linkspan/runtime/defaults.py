@@ -32,6 +32,7 @@ PORTMAP: Mapping[str, Any] = {
     "type": "portmap",
     "backend": "nftables",
     "dropDirectAccess": True,
+    "localhost": "relay",
     "refuseTakenPorts": True,
     "capabilities": {"portMappings": True},
 }

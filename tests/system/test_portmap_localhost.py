@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.harness import talk
+from tests.harness import ours, talk
+from tests.harness.chain import Attachment, Chain
 from tests.harness.patience import until
 from tests.harness.ports import PortsProcess
-from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE
+from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, PrivateHost
 from tests.harness.world import Box, PluginFailed, World, published
 
 pytestmark = pytest.mark.root
@@ -41,14 +42,19 @@ def secret_of_the_host(world: World) -> Iterator[None]:
 
 
 def sees(world: World, box: Box) -> str:
-    """What a container with every right in its namespace gets from port 5000 of the host's 127.0.0.1."""
-    world.host.run(["sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1"], netns=box.netns)
-    world.host.run(["ip", "address", "flush", "dev", "lo"], netns=box.netns)
-    world.host.run(
-        ["ip", "route", "replace", "127.0.0.0/8", "via", "10.1.0.1", "dev", "eth0"], netns=box.netns
-    )
-    argv = [sys.executable, "-ISc", _INTRUDE, "5000"]
-    return str(world.host.run(argv, netns=box.netns).stdout.strip())
+    """What a container gets from port 5000 of the host's 127.0.0.1."""
+    return intrudes(world.host, box.netns, "10.1.0.1")
+
+
+def intrudes(host: PrivateHost, netns: str, gateway: str) -> str:
+    """The same of whoever has every right in a namespace behind a gateway."""
+    for argv in (
+        ["sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1"],
+        ["ip", "address", "flush", "dev", "lo"],
+        ["ip", "route", "replace", "127.0.0.0/8", "via", gateway, "dev", "eth0"],
+    ):
+        host.run(argv, netns=netns)
+    return str(host.run([sys.executable, "-ISc", _INTRUDE, "5000"], netns=netns).stdout.strip())
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
@@ -145,6 +151,49 @@ def test_flushed_rules_do_not_open_the_hosts_loopback_if_it_is_relayed(backend_w
     world.rules("nft", "flush", "ruleset")
     with secret_of_the_host(world):
         assert (route_localnet(world), sees(world, web)) == ("0", "closed")
+
+
+@pytest.mark.parametrize("host_ip", ["", "127.0.0.1", "::1"])
+def test_relayed_port_is_published_where_a_host_without_ipv6_has_it(
+    backend_world: World, host_ip: str
+) -> None:
+    world = backend_world
+    world.host.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])
+    four = {"ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]]}}
+    web = world.box("web", bridge=four)
+    world.publish(web, [published(8080, host_ip=host_ip)], **RELAY)
+    with world.serving(web):
+        assert world.asks(None, "127.0.0.1", 8080) == ("" if host_ip == "::1" else "web")
+    absent = "portmap: nothing is published on ::1: this host does not have it"
+    assert world.warnings == ([absent] if host_ip == "::1" else [])
+    world.check(web)
+
+
+@pytest.mark.parametrize("name", ["bridge", "custom", "dual-stack"])
+@pytest.mark.parametrize("env", [ours.STANDALONE, ours.RESIDENT], ids=["standalone", "resident"])
+def test_flushed_rules_do_not_open_the_hosts_loopback_with_our_lists(
+    host: PrivateHost, name: str, env: dict[str, str]
+) -> None:
+    """Neither to the container that publishes a port, nor to one that comes later and publishes none."""
+    ours.install(host)
+    document = ours.conflist(name)
+    chain = Chain(document, ours.BIN, host=host, env=env)
+    gateway = document["plugins"][0]["ipam"]["ranges"][0][0]["subnet"].rpartition(".")[0] + ".1"
+    capabilities = {"portMappings": [published(8080), published(8080, protocol="udp")]}
+    web = Attachment("web", host.add_netns("web"), capabilities=capabilities)
+    later = Attachment("later", host.add_netns("later"))
+    chain.add(web)
+    host.run(["nft", "flush", "ruleset"])
+    with talk.serve(host, None, port=5000, address="127.0.0.1", name="secret"):
+        seen = [intrudes(host, "web", gateway)]
+        chain.delete(web)
+        chain.add(later)
+        host.run(["nft", "flush", "ruleset"])
+        seen.append(intrudes(host, "later", gateway))
+    bridge = document["plugins"][0]["bridge"]
+    switch = host.run(["sysctl", "-n", f"net.ipv4.conf.{bridge}.route_localnet"]).stdout.strip()
+    chain.delete(later)
+    assert (seen, switch) == (["closed", "closed"], "0")
 
 
 def test_flushed_rules_do_not_open_the_hosts_loopback_after_the_last_routed_container(
