@@ -56,6 +56,14 @@ def local_mac(hex_digits: str) -> str:
     return ":".join((f"{first:02x}", *(hex_digits[i : i + 2] for i in range(2, 12, 2))))
 
 
+def link_local(mac: str) -> IPv6Address:
+    """The link-local address that an interface derives from its MAC address (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return IPv6Address(
+        b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    )
+
+
 def bridge_mac(name: str) -> str:
     """The MAC address of a bridge that the plugin bridge creates, by which it is known as such."""
     return local_mac(sha512(f"bridge\0{name}".encode()).hexdigest())

@@ -19,12 +19,16 @@ BRIDGE: Mapping[str, Any] = {
     "ipMasq": True,
     "ipMasqBackend": "nftables",
     "acceptRA": False,
+    "macspoofchk": True,
+    "arpspoofchk": True,
     "capabilities": _CAPABILITIES,
 }
 INTERNAL_BRIDGE: Mapping[str, Any] = {
     "isGateway": True,
     "internal": True,
     "acceptRA": False,
+    "macspoofchk": True,
+    "arpspoofchk": True,
     "capabilities": _CAPABILITIES,
 }
 #: What follows bridge in the list.

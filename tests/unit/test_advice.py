@@ -280,6 +280,28 @@ ADVICE = [
         for kept in ({"ipam": POOL}, {"disableContainerInterface": True})
     ),
     *(
+        Advice("remove arpspoofchk, or add ipam", bridge(arpspoofchk=True), right)
+        for right in (bridge(), bridge(arpspoofchk=True, ipam=POOL))
+    ),
+    *(
+        Advice(
+            "remove arpspoofchk or vlanTrunk",
+            bridge(ipam=POOL, arpspoofchk=True, vlanTrunk=[{"id": 7}]),
+            bridge(ipam=POOL, **kept),
+        )
+        for kept in ({"arpspoofchk": True}, {"vlanTrunk": [{"id": 7}]})
+    ),
+    *(
+        Advice(
+            "install libnftables1 on a kernel with nf_tables, or remove {}",
+            bridge(ipam=POOL, arpspoofchk=True, macspoofchk=True),
+            bridge(ipam=POOL, **kept),
+            fault=backends(iptables=True, nftables=False),
+            cure=backends(iptables=True, nftables="arpspoofchk" in kept),
+        )
+        for kept in ({}, {"arpspoofchk": True, "macspoofchk": True})
+    ),
+    *(
         Advice(
             "set isGateway instead of isDefaultGateway, or remove internal",
             bridge(ipam=POOL, isDefaultGateway=True, internal=True),

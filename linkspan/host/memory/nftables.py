@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from linkspan.cni.errors import KernelRefused
+from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.netfilter.nft_text import TABLE, normal
 from linkspan.netfilter.rules import Element, NftChange
 
@@ -63,6 +63,8 @@ class MemoryNftables:
 
     def apply(self, change: NftChange) -> None:
         """See contract.Nftables."""
+        if not self.available:
+            raise ToolMissing("libnftables.so.1 is not installed on this host", "install libnftables1")
         tables = {name: each.copy() for name, each in self.tables.items()}
         for command in change.commands:
             _execute(tables, command)

@@ -5,7 +5,8 @@ from __future__ import annotations
 #: What a new link has, unless `default` was changed.
 _DEFAULTS = {
     **{
-        f"ipv4/conf/default/{key}": "0" for key in ("forwarding", "route_localnet", "arp_notify", "rp_filter")
+        f"ipv4/conf/default/{key}": "0"
+        for key in ("forwarding", "route_localnet", "arp_announce", "arp_notify", "rp_filter")
     },
     **{f"ipv6/conf/default/{key}": "0" for key in ("forwarding", "disable_ipv6", "proxy_ndp")},
     **{f"ipv6/conf/default/{key}": "1" for key in ("accept_ra", "accept_dad", "autoconf")},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cni_bridge import takeover
 from cni_bridge.config import Config
 from cni_bridge.facts import read_backend, read_record
-from cni_bridge.steps.mac_filter import FilterMac
+from cni_bridge.steps.frame_filter import FilterFrames
 from cni_bridge.steps.pair import port_vlans
 from linkspan.cni.addresses import FAMILIES, without_prefix
 from linkspan.cni.model import Interface, Result, Route
@@ -132,13 +132,15 @@ def _missing_rules(request: Request, config: Config, host: Host, result: Result)
     attachment = request.attachment
     found: list[str] = []
     backend = _backend(request, config, host)
+    addresses = tuple(each.address for each in result.addresses_of(request.ifname))
     if backend is not None:
-        addresses = tuple(each.address for each in result.addresses_of(request.ifname))
         found += Masquerade(attachment, addresses, backend).missing(host)
     if config.internal:
         found += Isolate(config.bridge).missing(host)
-    if config.spoof_check:
-        found += FilterMac(attachment, _mac(request, host, result)).missing(host)
+    if config.spoof_check or config.arp_check:
+        mac = _mac(request, host, result)
+        guarded, bound = mac if config.spoof_check else "", mac if config.arp_check else ""
+        found += FilterFrames(attachment, guarded, bound, addresses).missing(host)
     return found
 
 

@@ -40,6 +40,7 @@ class Config:
     tagged_vlans: tuple[VlanRange, ...] = ()
     preserve_default_vlan: bool = False
     spoof_check: bool = False
+    arp_check: bool = False
     nodad: bool = True
     accept_ra: bool = True
     interface_up: bool = True
@@ -69,6 +70,7 @@ class Config:
             tagged_vlans=_tagged_vlans(document),
             preserve_default_vlan=document.get("preserveDefaultVlan", False),
             spoof_check=document.get("macspoofchk", False),
+            arp_check=document.get("arpspoofchk", False),
             nodad=not document.get("enabledad", False),
             accept_ra=document.get("acceptRA", True),
             interface_up=not document.get("disableContainerInterface", False),
@@ -94,9 +96,19 @@ class Config:
     @property
     def gateway_link(self) -> str:
         """The link that has the gateways' addresses: the bridge, or its link in the containers' VLAN."""
-        return f"{self.bridge}.{self.vlan}" if self.vlan else self.bridge
+        return _in_vlan(self.bridge, self.vlan)
 
     def _refuse_contradictions(self) -> None:
+        if self.arp_check and not self.ipam:
+            raise InvalidConfig(
+                "$.arpspoofchk: the container's addresses are not known without ipam",
+                "remove arpspoofchk, or add ipam",
+            )
+        if self.arp_check and self.tagged_vlans:
+            raise InvalidConfig(
+                "$.arpspoofchk: the tagged frames of a VLAN trunk cannot be checked",
+                "remove arpspoofchk or vlanTrunk",
+            )
         if self.hairpin and self.promisc:
             raise InvalidConfig(
                 "$.hairpinMode: cannot set hairpin mode and promiscuous mode at the same time",
@@ -122,6 +134,15 @@ class Config:
 def bridge_name(request: Request) -> str:
     """The name of the network's bridge. This and `ipam_type` are all that DEL and GC need to know."""
     return request.config.get("bridge") or DEFAULT_BRIDGE
+
+
+def gateway_link(request: Request) -> str:
+    """As Config.gateway_link, whether or not the configuration contradicts itself. Raises InvalidConfig."""
+    return _in_vlan(bridge_name(request), _vlan(request.config))
+
+
+def _in_vlan(bridge: str, vlan: int) -> str:
+    return f"{bridge}.{vlan}" if vlan else bridge
 
 
 def ipam_type(request: Request) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cni_bridge import NAME
 from cni_bridge.config import Config, bridge_name
 from linkspan.call.records import Records
-from linkspan.cni.addresses import FAMILIES, parse_cidr
+from linkspan.cni.addresses import FAMILIES, parse_cidr, parse_mac
 from linkspan.cni.errors import NetnsGone
 from linkspan.netfilter.backend import NAMES, Backend
 from linkspan.steps.backend import choose
@@ -49,7 +49,8 @@ class Record:
 
     `ipam` is the configuration that ADD used. `forwards` is the link that the container's packets come from,
     "" until it is known; `addresses` (CIDR) are None until then. `guarded` is the only MAC address that may
-    pass, "" if any may.
+    pass, "" if any may. `bound` is the container's MAC address if it may use ARP and neighbour discovery for
+    its own addresses only, else "".
     """
 
     bridge: str
@@ -59,6 +60,12 @@ class Record:
     forwards: str = ""
     addresses: tuple[str, ...] | None = None
     guarded: str = ""
+    bound: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether the attachment has a filter of its frames."""
+        return bool(self.guarded or self.bound)
 
     def to_record(self) -> dict[str, Any]:
         """The content of the record's file."""
@@ -70,6 +77,7 @@ class Record:
             "internal": self.internal,
             "addresses": None if self.addresses is None else list(self.addresses),
             "guarded": self.guarded,
+            "bound": self.bound,
         }
 
     @classmethod
@@ -83,12 +91,18 @@ class Record:
             backend=next((each for each in NAMES if each == content.get("backend")), None),
             internal=bool(content.get("internal")),
             addresses=_addresses(content.get("addresses")),
-            guarded=str(content.get("guarded") or ""),
+            guarded=_mac(content.get("guarded")),
+            bound=_mac(content.get("bound")),
         )
 
 
 def _addresses(value: Any) -> tuple[str, ...] | None:
     return tuple(value) if isinstance(value, list) and all(map(_is_interface, value)) else None
+
+
+def _mac(value: Any) -> str:
+    """A MAC address, "" for anything else."""
+    return parse_mac(value) or "" if isinstance(value, str) else ""
 
 
 def _is_interface(text: Any) -> bool:

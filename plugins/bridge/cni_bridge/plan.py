@@ -12,8 +12,8 @@ from cni_bridge.config import Config
 from cni_bridge.facts import Facts, Record
 from cni_bridge.steps.bridge import EnsureBridge, EnsureVlanLink
 from cni_bridge.steps.container import ConfigureInterface
+from cni_bridge.steps.frame_filter import FilterFrames
 from cni_bridge.steps.gateway import AssignGateway, EnableForwarding
-from cni_bridge.steps.mac_filter import FilterMac
 from cni_bridge.steps.pair import CreatePair, JoinBridge, SetVlans, ifname_taken
 from linkspan.call.records import WriteRecord
 from linkspan.call.transaction import Plan, Step
@@ -126,7 +126,7 @@ def _impossible(config: Config, families: Set[Family], routes: Sequence[Route]) 
 
 def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
     """The bridge, the pair, the container's side, the gateway, packet rules; in this order."""
-    attachment = request.attachment
+    attachment, record = request.attachment, _record(request, config, layout)
     return (
         EnsureBridge(
             config.bridge,
@@ -135,9 +135,9 @@ def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
             vlan_filtering=config.has_vlans,
             ipv6=_has_ipv6_gateway(config, layout),
         ),
-        WriteRecord(NAME, attachment, _record(request, config, layout).to_record()),
+        WriteRecord(NAME, attachment, record.to_record()),
         CreatePair(attachment, request.netns, layout.mac, config.mtu),
-        *_port(attachment, config, layout),
+        *_port(attachment, config, record),
         *_interface(request, config, layout),
         *_gateway(attachment, config, layout),
         *_rules(attachment, config, layout),
@@ -158,18 +158,19 @@ def _record(request: Request, config: Config, layout: Layout) -> Record:
         forwards=layout.forwards,
         addresses=layout.cidrs,
         guarded=layout.mac if config.spoof_check else "",
+        bound=layout.mac if config.arp_check else "",
     )
 
 
-def _port(attachment: Attachment, config: Config, layout: Layout) -> Iterator[Step]:
+def _port(attachment: Attachment, config: Config, record: Record) -> Iterator[Step]:
     port = attachment.host_veth
     yield JoinBridge(port, config.bridge, hairpin=config.hairpin, isolated=config.port_isolation)
     if config.has_vlans:
         yield SetVlans(
             port, config.untagged_vlan, config.tagged_vlans, keep_default=config.preserve_default_vlan
         )
-    if config.spoof_check:
-        yield FilterMac(attachment, layout.mac)
+    if record.is_filtered:
+        yield FilterFrames(attachment, record.guarded, record.bound, record.addresses or ())
 
 
 def _interface(request: Request, config: Config, layout: Layout) -> Iterator[Step]:
@@ -181,6 +182,7 @@ def _interface(request: Request, config: Config, layout: Layout) -> Iterator[Ste
             layout.routes,
             nodad=config.nodad,
             accept_ra=config.accept_ra,
+            own_sender=config.arp_check,
         )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_bridge import NAME, takeover
-from cni_bridge.config import Config, ipam_type
+from cni_bridge.config import Config, gateway_link, ipam_type
 from cni_bridge.facts import Record, read_backend, read_created, read_facts, read_record, read_stale
 from cni_bridge.result import result_of
 from cni_bridge.steps import attachment as attachments
@@ -110,7 +110,7 @@ def reload(host: Host) -> None:
 
 def remove_shared(request: Request, host: Host, bridge: str) -> None:
     """Remove the rules that the attachments to a bridge shared, unless links are ports of it."""
-    remove_bridge_rules(host, bridge, Config.from_request(request).gateway_link)
+    remove_bridge_rules(host, bridge, gateway_link(request))
 
 
 PLUGIN = Plugin(

@@ -46,7 +46,12 @@ def create(world: World, **fields: Any) -> None:
     created = world.create(**fields)
     if not world.host.nftables.available:
         text = Path(created.path).read_text()
-        for key in ('"ipMasqBackend": "nftables",', '"backend": "nftables",'):
+        for key in (
+            '"ipMasqBackend": "nftables",',
+            '"backend": "nftables",',
+            '"macspoofchk": true,',
+            '"arpspoofchk": true,',
+        ):
             text = text.replace(key, "")
         Path(created.path).write_text(text)
 

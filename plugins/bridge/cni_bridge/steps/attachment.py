@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_bridge import NAME
-from cni_bridge.steps.mac_filter import FilterMac, remove_mac_filter
+from cni_bridge.steps.frame_filter import FilterFrames, remove_filter
 from cni_bridge.steps.pair import remove_pair
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, best_effort
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def remove(host: Host, attachment: Attachment, record: Record | None) -> None:
-    """Remove the pair, masquerading and MAC filter, but not the record. Absent objects are fine."""
+    """Remove the pair, masquerading and frame filter, but not the record. Absent objects are fine."""
     removals: list[Undo] = [partial(remove_pair, host, attachment, recorded=record is not None)]
     if record is not None and record.backend is not None:
         removals.append(
             partial(masquerade.remove, host, attachment, record.addresses, backend=record.backend)
         )
-    if record is not None and record.guarded:
-        removals.append(partial(remove_mac_filter, host, attachment))
+    if record is not None and record.is_filtered:
+        removals.append(partial(remove_filter, host, attachment))
     best_effort(*removals)
 
 
@@ -50,5 +50,5 @@ def restore_rules(host: Host, attachment: Attachment, record: Record) -> None:
     if record.internal:
         Isolate(record.bridge).do(host)
     accept_forwarding(record.forwards, tuple(by_family(addresses)) or FAMILIES).do(host)
-    if record.guarded:
-        FilterMac(attachment, record.guarded).do(host)
+    if record.is_filtered:
+        FilterFrames(attachment, record.guarded, record.bound, addresses).do(host)

@@ -27,7 +27,11 @@ _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 @dataclass(frozen=True, slots=True)
 class ConfigureInterface:
-    """Set the interface up with addresses and routes; it is usable when this returns."""
+    """Set the interface up with addresses and routes; it is usable when this returns.
+
+    With `own_sender` it asks for neighbours with its own address, also when a packet has that of another
+    interface of the container: its frames are checked for that.
+    """
 
     netns: str
     ifname: str
@@ -35,6 +39,7 @@ class ConfigureInterface:
     routes: tuple[Route, ...]
     nodad: bool = True
     accept_ra: bool = True
+    own_sender: bool = False
 
     def do(self, host: Host) -> Undo:
         links = host.links(self.netns)
@@ -62,6 +67,9 @@ class ConfigureInterface:
             # advertisements.
             harden(host, links, f"{folder}/accept_ra", "0")
             harden(host, links, f"{folder}/autoconf", "0")
+        if self.own_sender:
+            # Without it the frame filter drops what is asked with another interface's address.
+            harden(host, links, f"ipv4/conf/{self.ifname}/arp_announce", "2")
         if self.nodad:
             harden(host, links, f"{folder}/accept_dad", "0")
 

@@ -19,6 +19,7 @@ WHOLE = Record(
     forwards="br0.7",
     addresses=("10.5.0.2/24", "fd00:5::2/64"),
     guarded="02:42:0a:05:00:02",
+    bound="02:42:0a:05:00:02",
 )
 
 
@@ -40,6 +41,8 @@ def test_keys_that_an_earlier_version_did_not_write_are_empty() -> None:
         {"backend": "pf"},
         {"ipam": "host-local"},
         {"guarded": 0},
+        {"guarded": "x"},
+        {"bound": ["02:42:0a:05:00:02"]},
     ],
 )
 def test_an_invalid_field_is_unknown(damage: dict[str, Any]) -> None:

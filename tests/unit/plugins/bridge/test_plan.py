@@ -101,7 +101,7 @@ def test_the_steps_of_a_gateway_with_everything_come_in_this_order() -> None:
         "CreatePair",
         "JoinBridge",
         "SetVlans",
-        "FilterMac",
+        "FilterFrames",
         "ConfigureInterface",
         "EnsureVlanLink",
         "AssignGateway",
