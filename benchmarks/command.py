@@ -35,6 +35,13 @@ COMMANDS = (
     f"inspect {NETWORK}",
     "create --dry-run other",
     f"rm {NETWORK}",
+    "ps",
+    "ps --output json",
+    "port box7",
+    "exec box7 true",
+    "check box7",
+    "status",
+    "gc",
 )
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linkspan.cli.done import BIN_DIR
 from linkspan.cli.goflags import GoFlags
-from linkspan.cli.places import open_directory, open_host, place_options, warn
+from linkspan.cli.places import bin_dir_option, open_directory, open_host, place_options, warn
 
 if TYPE_CHECKING:
     from linkspan.runtime.create import CreateOptions, Place
@@ -40,13 +39,7 @@ if TYPE_CHECKING:
 @click.option("--attachable", is_flag=True, hidden=True)
 @click.option("--ignore", is_flag=True, help="Do not fail if the network exists.")
 @click.option("--dry-run", is_flag=True, help="Print the list instead of writing it.")
-@click.option(
-    "--bin-dir",
-    envvar="CNI_PATH",
-    default=BIN_DIR,
-    show_default=True,
-    help="The CNI plugin directory of the runtime.",
-)
+@bin_dir_option
 @place_options
 def command(*, conf_dir: str, bin_dir: str, ignore: bool, dry_run: bool, **asked: Any) -> None:
     """Create a network and print its ID.

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from linkspan.cli.done import BIN_DIR
+
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
     from linkspan.runtime.files import Directory
+
+#: The programs whose containers are found, and `netns` for named network namespaces.
+RUNTIMES = ("nerdctl", "ctr", "cri", "podman", "netns")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,6 +40,17 @@ def place_options(function: Function) -> Function:
     return conf_dir(namespace(function))
 
 
+def bin_dir_option(function: Function) -> Function:
+    """The option --bin-dir: where the runtime finds plugins."""
+    return click.option(
+        "--bin-dir",
+        envvar="CNI_PATH",
+        default=BIN_DIR,
+        show_default=True,
+        help="The CNI plugin directory of the runtime.",
+    )(function)
+
+
 def complete_networks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The names of networks that begin with what is typed."""
     from linkspan.runtime.catalogue import Catalogue
@@ -54,6 +70,28 @@ def network_argument(*, many: bool) -> Callable[[Function], Function]:
         metavar="NETWORK..." if many else "NETWORK",
         shell_complete=complete_networks,
     )
+
+
+def container_argument(function: Function) -> Function:
+    """The argument CONTAINER."""
+    return click.argument("container", metavar="CONTAINER", shell_complete=complete_containers)(function)
+
+
+def container_options(function: Function) -> Function:
+    """The options --namespace and --runtime, of which none restricts the search unless it is given."""
+    namespace = click.option("-n", "--namespace", help="Only containers of this containerd namespace.")
+    runtime = click.option("--runtime", type=click.Choice(RUNTIMES), help="Only containers of this runtime.")
+    return namespace(runtime(function))
+
+
+def complete_containers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of containers that begin with what is typed."""
+    from linkspan.runtime.containers import Containers
+
+    del ctx, param
+    with open_host() as host:
+        found = {each.name for each in Containers(host).all}
+    return sorted(each for each in found if each.startswith(incomplete))
 
 
 def open_directory(path: str) -> Directory:
@@ -76,6 +114,14 @@ def open_host() -> Iterator[Host]:
         yield host
     finally:
         host.close()
+
+
+def require_complete(incomplete: str) -> None:
+    """Raise NeedsRoot if containers are missing for a reason, for what must not miss any."""
+    from linkspan.runtime.errors import NeedsRoot
+
+    if incomplete:
+        raise NeedsRoot(incomplete, fix="run it as root")
 
 
 def warn(message: str) -> None:

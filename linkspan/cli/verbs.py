@@ -7,15 +7,21 @@ from linkspan.cni.versions import VERSIONS
 
 #: Verb -> what it does, in a sentence. Verb `a-b` is `command` in the module `linkspan.cli.a_b`.
 VERBS = {
+    "check": "Compare what attached containers have with what they were given.",
     "create": "Create a network and print its ID.",
+    "exec": "Run a program of the host in the network namespace of a container.",
+    "gc": "Take back what belongs to attachments whose container is gone.",
     "inspect": "Show networks in full, with their containers.",
     "install": "Write the plugins' executables, and sample lists on request.",
     "ls": "List networks.",
     "network": "Manage the networks that nerdctl, ctr, CRI and podman use.",
+    "port": "Show where the host listens for the published ports of a container.",
+    "ps": "List the containers of every runtime with their networks.",
     "reload": "Restore the packet rules of all attachments after they were flushed.",
     "replay": "Make a recorded plugin call again.",
     "resident": "Start, stop or show the resident of this network namespace.",
     "rm": "Remove networks that no container is attached to.",
+    "status": "Say of every network whether a container could be attached now.",
     "trace-calls": "Record every plugin call in this network namespace.",
     "uninstall": "Remove what install wrote, and restore what it had replaced.",
 }

@@ -4,7 +4,7 @@ Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 from linkspan.cni.errors import IoFailure
 from linkspan.cni.json_value import parse_json
+from linkspan.cni.model import Attachment
+from linkspan.runtime import names
+from linkspan.runtime.attached import Attached, attached
 from linkspan.runtime.cache import CACHE_DIR
+from linkspan.runtime.containers import Containers, nerdctl_names
 from linkspan.runtime.endpoints import Endpoint, from_cache, from_record, merged
-from linkspan.runtime.lists import InvalidList, NetworkList, parse
+from linkspan.runtime.lists import InvalidList, NetworkList, as_list, parse
 from linkspan.runtime.owners import Owner, owner_of
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
     from linkspan.runtime.network import Network
-
-#: nerdctl's store of names: HASH/names/NAMESPACE/NAME holds the ID.
-NERDCTL_DIR = "/var/lib/nerdctl"
 
 
 class Attachments:
@@ -31,25 +31,46 @@ class Attachments:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._found: tuple[tuple[Endpoint, Owner], ...] | None = None
-        #: Why containers are missing: who is not root cannot read the state of plugins and libcni. "" if they
-        #: are complete.
-        self.incomplete = ""
+        self.containers = Containers(host)
+        self._incomplete = ""
+
+    @property
+    def incomplete(self) -> str:
+        """Why containers are missing: who is not root cannot read the state of plugins, libcni and runtimes.
+
+        "" if they are complete, of what has been asked for.
+        """
+        return self._incomplete or self.containers.incomplete
 
     def all(self) -> tuple[tuple[Endpoint, Owner], ...]:
         """Every endpoint that exists, with its container."""
-        if self._found is None:
-            nerdctl_names = _nerdctl_names(self._host)
-            endpoints = merged(self._recorded(), self._cached(lambda _: True))
-            warnings = self._warnings()
-            self._found = tuple(
-                (replace(each, warnings=warnings.get(each.attachment, ())), owner_of(each, nerdctl_names))
-                for each in self._existing(endpoints)
-            )
-        return self._found
+        return tuple(each for each in self._every if self._exists(each[0]))
+
+    def gone(self) -> tuple[tuple[Endpoint, Owner], ...]:
+        """Every endpoint that existed, and whose container ended without a DEL."""
+        return tuple(each for each in self._every if not self._exists(each[0]))
+
+    @cached_property
+    def _every(self) -> tuple[tuple[Endpoint, Owner], ...]:
+        known, warnings = self._nerdctl_names(), self._warnings()
+        endpoints = merged(self._recorded(), self._cached(lambda _: True))
+        return tuple(
+            (replace(each, warnings=warnings.get(each.attachment, ())), owner_of(each, known))
+            for each in endpoints
+        )
+
+    def with_containers(self) -> tuple[Attached, ...]:
+        """Every endpoint with its container, and the containers that have none."""
+        endpoints, names_of = self.all(), self._dns_names()
+        return attached(endpoints, self.containers.all, names_of, complete=not self._incomplete)
 
     def of(self, network: Network) -> tuple[tuple[Endpoint, Owner], ...]:
-        """Those of one network. Two lists may share a name; then their bridges tell them apart."""
+        """Those of one network. Two lists may share a name; then their bridges tell them apart.
+
+        Containers on `host` and `none`, which no plugin is called for, have endpoints without an interface.
+        """
+        if network.name in (names.HOST, names.NONE):
+            return self._without_interface(network.name)
         return tuple(
             (endpoint, owner)
             for endpoint, owner in self.all()
@@ -69,15 +90,41 @@ class Attachments:
         """
         prefixes = tuple(f"{each}-" for each in known)
         found = {}
-        for each in self._existing(self._cached(lambda name: not name.startswith(prefixes))):
+        for each in filter(self._exists, self._cached(lambda name: not name.startswith(prefixes))):
             with suppress(InvalidList):
                 one = parse(each.list_text, "")
                 if one.name not in known:
                     found[one.name] = one
         return tuple(found.values())
 
-    def _existing(self, endpoints: Iterable[Endpoint]) -> Iterator[Endpoint]:
-        return (each for each in endpoints if each.exists(self._links, self._host.files.exists))
+    def _without_interface(self, network: str) -> tuple[tuple[Endpoint, Owner], ...]:
+        found = (each.container for each in self.with_containers() if each.network == network)
+        return tuple(
+            (
+                Endpoint(attachment=Attachment(network, each.attachment_id or each.id, "")),
+                Owner(id=each.id, name=each.name, runtime=each.runtime, namespace=each.namespace),
+            )
+            for each in found
+        )
+
+    def _dns_names(self) -> dict[Attachment, tuple[str, ...]]:
+        """The names that the plugin dns has registered."""
+        from linkspan.call.records import Records
+
+        found: dict[Attachment, tuple[str, ...]] = {}
+        with self._tolerating_missing_rights():
+            for attachment, record in Records(self._host, "dns").all():
+                found[attachment] = tuple(map(str, as_list(record.get("names"))))
+        return found
+
+    def _nerdctl_names(self) -> dict[str, str]:
+        """The containers in nerdctl's store: ID -> name."""
+        with suppress(IoFailure):
+            return {identifier: name for identifier, (_, name) in nerdctl_names(self._host).items()}
+        return {}
+
+    def _exists(self, endpoint: Endpoint) -> bool:
+        return endpoint.exists(self._links, self._host.files.exists)
 
     @cached_property
     def _links(self) -> frozenset[str]:
@@ -113,7 +160,7 @@ class Attachments:
         except IoFailure as error:
             if not isinstance(error.__cause__, PermissionError):
                 raise
-            self.incomplete = "containers are shown to root only"
+            self._incomplete = "containers are shown to root only"
 
 
 def _json(host: Host, path: str) -> object:
@@ -122,15 +169,3 @@ def _json(host: Host, path: str) -> object:
         return parse_json(host.files.read(path) or b"null")
     except ValueError:
         return None
-
-
-def _nerdctl_names(host: Host) -> dict[str, str]:
-    """The containers in nerdctl's store: ID -> name."""
-    files, found = host.files, {}
-    with suppress(IoFailure):
-        for store in files.names(NERDCTL_DIR):
-            for namespace in files.names(f"{NERDCTL_DIR}/{store}/names"):
-                folder = f"{NERDCTL_DIR}/{store}/names/{namespace}"
-                for name in files.names(folder):
-                    found[(files.read(f"{folder}/{name}") or b"").decode(errors="replace").strip()] = name
-    return found

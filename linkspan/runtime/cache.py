@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from linkspan.cni.model import Attachment
 
 CACHE_DIR = "/var/lib/cni/results"
+
+
+def entry_of(attachment: Attachment) -> str:
+    """The file that libcni keeps of an attachment."""
+    return f"{CACHE_DIR}/{attachment.network}-{attachment.container_id}-{attachment.ifname}"
 
 
 def has_others(known: Collection[str]) -> bool:

@@ -33,8 +33,8 @@ class Endpoint:
     """One container interface on one network.
 
     `addresses` are in CIDR notation; `host_links` the host's ends by which the attachment is known to exist;
-    `args` CNI_ARGS; `list_text` the list that it was attached by, if libcni kept it; `warnings` what the
-    plugins warned of.
+    `args` CNI_ARGS; `list_text`, `capabilities` and `result` what libcni kept of the ADD, if it did: the
+    list, the runtime's capability arguments and the result's JSON; `warnings` what the plugins warned of.
     """
 
     attachment: Attachment
@@ -46,6 +46,8 @@ class Endpoint:
     ports: tuple[Port, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
     list_text: bytes = b""
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -101,6 +103,8 @@ def from_cache(document: object) -> Endpoint | None:
         ports=_ports(as_mapping(entry.get("capabilityArgs")).get("portMappings")),
         args=_args(entry.get("cniArgs")),
         list_text=_decoded(entry.get("config")),
+        capabilities=as_mapping(entry.get("capabilityArgs")),
+        result=result,
     )
 
 

@@ -107,3 +107,45 @@ class UnfitList(CommandError):
 
     code = "LS-N009"
     status = 4
+
+
+class NoSuchContainer(CommandError):
+    """No container has that name or ID."""
+
+    code = "LS-C001"
+    status = 3
+
+
+class AmbiguousContainer(CommandError):
+    """Several containers match."""
+
+    code = "LS-C002"
+    status = 2
+
+
+class NotRunning(CommandError):
+    """The container has no network namespace, because it does not run."""
+
+    code = "LS-C003"
+    status = 4
+
+
+class NoSuchProgram(CommandError):
+    """The host has no such program."""
+
+    code = "LS-C004"
+    status = 127
+
+
+class CannotExecute(CommandError):
+    """A program that the kernel does not execute."""
+
+    code = "LS-C005"
+    status = 126
+
+
+class NotPublished(CommandError):
+    """The container has no such published port."""
+
+    code = "LS-P002"
+    status = 3

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from linkspan.runtime.network import Network
 
-#: Filter keys of `ls` and of `prune`.
+#: Filter keys of `ls`, of `prune` and of `ps`.
 LS_KEYS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 PRUNE_KEYS = ("label", "label!", "until")
+PS_KEYS = ("id", "label", "name", "namespace", "network", "runtime", "status")
 _TRUE, _FALSE = ("1", "true"), ("0", "false")
 
 
@@ -62,9 +63,9 @@ def matches(
 
 def _passes(network: Network, one: Filter, is_used: Callable[[Network], bool], before: float) -> bool:
     if one.key == "label":
-        return all(_has_label(network.labels, each) for each in one.values)
+        return all(has_label(network.labels, each) for each in one.values)
     if one.key == "label!":
-        return not all(_has_label(network.labels, each) for each in one.values)
+        return not all(has_label(network.labels, each) for each in one.values)
     if one.key == "dangling":
         return _dangling(one.values) == (not network.is_builtin and not is_used(network))
     if one.key == "until":
@@ -72,19 +73,20 @@ def _passes(network: Network, one: Filter, is_used: Callable[[Network], bool], b
     tests: Mapping[str, Callable[[str], bool]] = {
         "driver": lambda value: network.driver == value,
         "scope": lambda value: network.scope == value,
-        "name": lambda value: _like(value, network.name),
-        "id": lambda value: _like(value, network.id),
+        "name": lambda value: like(value, network.name),
+        "id": lambda value: like(value, network.id),
         "type": lambda value: _type(value) == network.is_builtin,
     }
     return any(tests[one.key](each) for each in one.values)
 
 
-def _has_label(labels: Mapping[str, str], requested: str) -> bool:
+def has_label(labels: Mapping[str, str], requested: str) -> bool:
+    """Whether there is a label KEY, or KEY=VALUE."""
     key, equals, value = requested.partition("=")
     return key in labels and (not equals or labels[key] == value)
 
 
-def _like(pattern: str, text: str) -> bool:
+def like(pattern: str, text: str) -> bool:
     """Docker's Match: equal, or matched somewhere by the regular expression."""
     try:
         return pattern == text or re.search(pattern, text) is not None

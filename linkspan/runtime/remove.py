@@ -149,12 +149,13 @@ def refuse_used(network: Network, attached: Attached) -> None:
     if attached:
         raise NetworkInUse(
             f"network {network.name} is in use: it has active endpoints",
-            by=[_described(endpoint, owner) for endpoint, owner in attached],
+            by=[described(endpoint, owner) for endpoint, owner in attached],
             fix="; ".join(dict.fromkeys(freed_by(network, owner) for _, owner in attached)),
         )
 
 
-def _described(endpoint: Endpoint, owner: Owner) -> str:
+def described(endpoint: Endpoint, owner: Owner) -> str:
+    """An endpoint in a message: `container web (eth0, 172.17.0.2/16)`."""
     where = ", ".join((endpoint.attachment.ifname, *endpoint.addresses))
     return f"container {owner.name} ({where})"
 

@@ -90,6 +90,13 @@ def test_only_our_own_namespace_is_the_same(both: Host) -> None:
     assert [both.same_netns(each) for each in asked] == [True, False, False]
 
 
+def test_namespaces_that_exist_have_different_identities(both: Host) -> None:
+    own, box = both.netns_identity("/proc/self/ns/net"), both.netns_identity(BOX)
+    assert own
+    assert box not in ("", own)
+    assert (both.netns_identity(BOX), both.netns_identity("/run/netns/absent")) == (box, "")
+
+
 # --- links ----------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ BOX = "docker.io/library/box:1"
 """A name for the image that tests load."""
 
 _DIRECTORY = "/run/containerd-under-test"
+#: Where programs look that want to know containerd's directories.
+_CONFIG_FILE = "/etc/containerd/config.toml"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # A root that may not raise limits (a container's) cannot give a pod's first process its out-of-memory score.
@@ -78,7 +80,7 @@ class Containerd:
         self.environment = {**os.environ, "PATH": f"{directory}:{os.path.dirname(runc)}:{_SYSTEM_PATH}"}
         self.version = host.run([f"{directory}/containerd", "--version"]).stdout.split()[2].lstrip("v")
         config = _CONFIG[1 if self.version.startswith("1.") else 2]
-        host.write(f"{_DIRECTORY}/config.toml", config.format(directory=_DIRECTORY, socket=self.socket))
+        host.write(_CONFIG_FILE, config.format(directory=_DIRECTORY, socket=self.socket))
         # A file rather than a pipe: nobody reads it until something fails, and a full pipe would stop containerd.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed by close()
         self._daemon = self._start()
@@ -169,11 +171,19 @@ class Containerd:
         self._log.seek(0)
         return self._log.read()
 
-    def restart(self) -> None:
-        """Stop containerd and start it again; containers go on running meanwhile."""
+    def stop(self) -> None:
+        """Stop containerd; containers go on running."""
         self._daemon.terminate()
         _end(self._daemon, patience=10)
+
+    def start(self) -> None:
+        """Start it again."""
         self._daemon = self._start()
+
+    def restart(self) -> None:
+        """Stop containerd and start it again; containers go on running meanwhile."""
+        self.stop()
+        self.start()
 
     def close(self) -> None:
         """Stop what still runs as a user would, then containerd, and clear the control groups that stay behind."""
@@ -198,7 +208,7 @@ class Containerd:
     def _start(self) -> subprocess.Popen[str]:
         """Start containerd and return when it answers; HostError with its log when it does not."""
         started = self.host.popen(
-            [f"{self._directory}/containerd", "--config", f"{_DIRECTORY}/config.toml"],
+            [f"{self._directory}/containerd", "--config", _CONFIG_FILE],
             env=self.environment,
             stdout=self._log,
             stderr=self._log,

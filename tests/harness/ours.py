@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -50,6 +51,21 @@ def launchers(form: str) -> Mapping[str, bytes]:
 def install(host: PrivateHost, launcher: str = "native") -> None:
     """Write our executables into the host's CNI directory, as `linkspan install` does."""
     installation.install(host.path(BIN), launchers(launcher))
+
+
+def ordinary_user(host: PrivateHost) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`linkspan` run by a user who may not be able to read the checkout where it is: in root's home, say."""
+    host.run(["mkdir", "-p", "/opt/checkout"])
+    host.run(["mount", "--bind", ROOT, "/opt/checkout"])
+    inside = [each for each in sys.path if each.startswith(ROOT)]
+    path = ":".join(each.replace(ROOT, "/opt/checkout", 1) for each in inside)
+    argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", os.path.realpath(sys.executable)]
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*argv, "-m", "linkspan.cli.main", *arguments]
+        return host.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+
+    return run
 
 
 @contextmanager

@@ -5,7 +5,6 @@ and cnitool.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -447,31 +446,16 @@ def always(properties: dict[str, Any]) -> list[str]:
 # -------------------------------------------------------------------------------
 
 
-def ordinary_user(host: PrivateHost) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`linkspan network` run by a user who may not be able to read the checkout where it is: in root's home, say."""
-    host.run(["mkdir", "-p", "/opt/checkout"])
-    host.run(["mount", "--bind", ours.ROOT, "/opt/checkout"])
-    inside = [each for each in sys.path if each.startswith(ours.ROOT)]
-    path = ":".join(each.replace(ours.ROOT, "/opt/checkout", 1) for each in inside)
-    argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", os.path.realpath(sys.executable)]
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*argv, "-m", "linkspan.cli.main", "network", *arguments]
-        return host.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
-
-    return run
-
-
 def test_who_is_not_root_sees_networks_and_changes_none(host: PrivateHost, network: Command) -> None:
     network.output("create", "custom", "--shared")
     CniTool(host, tools.require(tools.cnitool), ours.BIN).add("custom", host.add_netns("box"))
-    nobody = ordinary_user(host)
-    shown = nobody("ls", "--format", "{{.Name}}")
+    nobody = ours.ordinary_user(host)
+    shown = nobody("network", "ls", "--format", "{{.Name}}")
     assert shown.stdout.split() == ["custom", "host", "none"], shown.stderr
-    inspected = nobody("inspect", "custom")
+    inspected = nobody("network", "inspect", "custom")
     assert (inspected.returncode, "containers are shown to root only" in inspected.stderr) == (0, True)
     for verb in (["create", "other"], ["rm", "custom"], ["update", "custom", "--label", "a"]):
-        refused = nobody(*verb)
+        refused = nobody("network", *verb)
         assert (refused.returncode, "(LS-G003)" in refused.stderr) == (5, True), refused.stderr
 
 

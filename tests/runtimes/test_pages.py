@@ -118,6 +118,20 @@ def test_networks(
         assert '"IPv4Address": "172.17.0.2/16"' in printed
 
 
+def test_containers(
+    host: PrivateHost, archive: str, type_page: Callable[..., str], runs: Callable[[str], None]
+) -> None:
+    directory, runc, nerdctl = (
+        tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
+    )
+    with Containerd(host, directory, runc) as containerd:
+        runs(tools.NERDCTL_VERSION)
+        containerd.load(archive)
+        printed = type_page("containers", directory, os.path.dirname(nerdctl), os.path.dirname(runc))
+        assert "80/tcp -> 0.0.0.0:8081" in printed
+        assert "inet 172.17.0.2/16" in printed
+
+
 def test_podman(
     host: PrivateHost, archive: str, type_page: Callable[..., str], runs: Callable[[str], None]
 ) -> None:

@@ -145,6 +145,10 @@ class _RecordedHost:
         """See contract.Host."""
         return bool(self._asked("same_netns", {"0": netns}, lambda: self._host.same_netns(netns)))
 
+    def netns_identity(self, netns: str) -> str:
+        """See contract.Host."""
+        return str(self._asked("netns_identity", {"0": netns}, lambda: self._host.netns_identity(netns)))
+
     def listening(self, *arguments: Any) -> Any:
         """See contract.Host."""
         return self._asked("listening", arguments_of(arguments, {}), lambda: self._host.listening(*arguments))

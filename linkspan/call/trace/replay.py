@@ -77,6 +77,10 @@ class Player:
         """See contract.Host."""
         return bool(self.ask("same_netns", {"0": netns}))
 
+    def netns_identity(self, netns: str) -> str:
+        """See contract.Host."""
+        return str(self.ask("netns_identity", {"0": netns}))
+
     def listening(self, *arguments: Any) -> Any:
         """See contract.Host."""
         return self.ask("listening", arguments_of(arguments, {}))

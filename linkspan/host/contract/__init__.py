@@ -79,6 +79,13 @@ class Host(Protocol):
         Raises InvalidNetns if that cannot be determined.
         """
 
+    def netns_identity(self, netns: str) -> str:
+        """Tells the network namespaces that exist at this moment apart; "" if nothing is at the path.
+
+        A namespace that is created later may get the number of one that has ended. Raises InvalidNetns if it
+        cannot be determined.
+        """
+
     def listening(self, protocol: str, ports: Collection[int]) -> tuple[Listener, ...]:
         """The listeners of a protocol ("tcp", "udp", "sctp") on these ports, on whatever address.
 

@@ -14,7 +14,7 @@ from linkspan.cni.errors import IoFailure
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks
-from linkspan.host.linux.namespaces import checked, open_netns, same_namespace
+from linkspan.host.linux.namespaces import checked, identity, open_netns, same_namespace
 from linkspan.host.linux.processes import LinuxProcesses
 
 if TYPE_CHECKING:
@@ -165,6 +165,10 @@ class LinuxHost:
         """See contract.Host."""
         given = self._given.get(netns)
         return same_namespace(netns if given is None else f"/proc/self/fd/{given}")
+
+    def netns_identity(self, netns: str) -> str:
+        """See contract.Host."""
+        return identity(netns)
 
     def listening(self, protocol: str, ports: Collection[int]) -> tuple[Listener, ...]:
         """See contract.Host."""

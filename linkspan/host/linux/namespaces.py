@@ -59,14 +59,21 @@ def same_namespace(path: str) -> bool:
 
     Raises InvalidNetns if that cannot be determined.
     """
+    return identity(path) == identity(OWN_NETNS)
+
+
+def identity(path: str) -> str:
+    """Tells namespaces that exist at this moment apart (namespaces(7)); "" if nothing is at `path`.
+
+    Raises InvalidNetns if that cannot be determined.
+    """
     try:
-        other = os.stat(path)
+        found = os.stat(path)
     except OSError as error:
         if error.errno in _GONE:
-            return False
-        raise InvalidNetns(f"CNI_NETNS {path} cannot be read: {error.strerror}") from None
-    own = os.stat(OWN_NETNS)
-    return (other.st_dev, other.st_ino) == (own.st_dev, own.st_ino)
+            return ""
+        raise InvalidNetns(f"CNI_NETNS {path} cannot be read: {error.strerror}") from error
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 @contextmanager

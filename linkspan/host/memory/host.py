@@ -57,6 +57,11 @@ class MemoryHost(Faults):
         """See contract.Host."""
         return self._namespaces.get(netns) is self._namespaces[paths.OWN_NETNS]
 
+    def netns_identity(self, netns: str) -> str:
+        """See contract.Host."""
+        found = self._namespaces.get(netns)
+        return "" if found is None else str(id(found))
+
     def listening(self, protocol: str, ports: Collection[int]) -> tuple[contract.Listener, ...]:
         """See contract.Host: what a test put into `listeners`."""
         lost = self.count("host.listening", protocol)
@@ -86,8 +91,14 @@ class MemoryHost(Faults):
             self.processes.sockets[inode] = (by,)
         return inode
 
-    def add_netns(self, path: str) -> MemoryLinks:
-        """Add a fresh network namespace at a path; its only link is lo, which is down."""
+    def add_netns(self, path: str, *, same_as: str = "") -> MemoryLinks:
+        """Add a fresh network namespace at a path; its only link is lo, which is down.
+
+        With `same_as` it is a further path of the one at that path.
+        """
+        if same_as:
+            self._namespaces[path] = self._namespaces[same_as]
+            return self._namespaces[path]
         added = self._namespaces[path] = MemoryLinks(self.namespace)
         return added
 

@@ -10,7 +10,7 @@ import pytest
 from linkspan.call.records import Records
 from linkspan.cni.errors import IoFailure
 from linkspan.host.memory import MemoryHost
-from linkspan.runtime import attachments
+from linkspan.runtime import containers
 from linkspan.runtime.attachments import Attachments
 from linkspan.runtime.cache import CACHE_DIR
 from linkspan.runtime.lists import parse
@@ -71,7 +71,7 @@ def test_a_container_on_another_bridge_is_on_another_network_of_that_name(host: 
 def test_a_nerdctl_container_has_its_name(host: MemoryHost) -> None:
     host.links().create_bridge("veth1")
     cache(host)
-    host.files.write(f"{attachments.NERDCTL_DIR}/1935db59/names/default/web", b"a" * 64)
+    host.files.write(f"{containers.NERDCTL_DIR}/1935db59/names/default/web", b"a" * 64)
     ((_, owner),) = Attachments(host).of(CUSTOM)
     assert owner.name == "web"
 

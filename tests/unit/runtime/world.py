@@ -5,16 +5,20 @@ networks of its lists.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+from linkspan.call.plugin import MODULES
+from linkspan.cni.model import Attachment
 from linkspan.host.memory import MemoryHost
+from linkspan.runtime.cache import entry_of
 from linkspan.runtime.create import Created, CreateOptions, create
 from linkspan.runtime.files import Directory
 from linkspan.runtime.lists import NetworkList
 from linkspan.runtime.network import Network
 from linkspan.runtime.remove import Remover
-from tests.harness.memory import Desk
+from tests.harness.memory import BOX, Desk
 
 
 class World:
@@ -52,6 +56,29 @@ class World:
             remover = Remover(self.directory, self.host, "default")
             remover.finish_interrupted()
             remover.remove(remover.catalogue.find(name))
+
+    def attach(self, name: str, container_id: str = "c1", **fields: Any) -> Attachment:
+        """Attach a container as a runtime does with libcni, which keeps list and result.
+
+        Our plugins are in /opt/cni/bin. `fields` are further ones of libcni's entry.
+        """
+        for each in MODULES:
+            self.host.processes.own[f"/opt/cni/bin/{each}"] = each
+        one = self.network(name).list
+        result = self.call("ADD", one, container_id).result
+        attachment = Attachment(name, container_id, "eth0")
+        entry = {
+            "kind": "cniCacheV1",
+            "containerId": container_id,
+            "ifName": "eth0",
+            "networkName": name,
+            "netns": BOX,
+            "config": b64encode(json.dumps(one.document).encode()).decode(),
+            "result": result,
+            **fields,
+        }
+        self.host.files.write(entry_of(attachment), json.dumps(entry).encode())
+        return attachment
 
     def call(self, verb: str, one: NetworkList, container_id: str = "c1") -> Desk:
         """Call a list's plugins for a container."""

@@ -1,0 +1,36 @@
+"""`linkspan gc`: what it says, and when it acts."""
+
+from __future__ import annotations
+
+import pytest
+
+from linkspan.cni.model import Attachment
+from tests.unit.cli.conftest import Command
+
+LINE = "container box (eth0, 172.17.0.2/16) on network custom\n"
+
+
+@pytest.fixture
+def gone(command: Command) -> Command:
+    """A world with an attachment whose container is gone."""
+    command.world.create("custom")
+    command.world.attach("custom", "dies")
+    command.world.host.links().delete(Attachment("custom", "dies", "eth0").host_veth)
+    return command
+
+
+def test_it_says_what_it_takes_back(gone: Command) -> None:
+    assert gone.output("gc", "--bin-dir", "/opt/cni/bin") == LINE
+    assert gone.output("gc", "--bin-dir", "/opt/cni/bin") == ""
+
+
+def test_a_dry_run_only_says_it(gone: Command) -> None:
+    before = gone.world.host.state()
+    assert gone.output("gc", "--dry-run") == LINE
+    assert gone.world.host.state() == before
+
+
+def test_what_cannot_be_taken_back_is_an_error(gone: Command) -> None:
+    done = gone("gc", "--bin-dir", "/nowhere")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "is not in CNI_PATH" in done.stderr
