@@ -12,6 +12,7 @@ Nothing else knows these paths.
         internal/BRIDGE            marks a bridge of an internal network
         released/POOL              the addresses of a pool that were given back last
         SERVICE.sock .lock .log    of a long-lived process: socket, the lock that makes it the only one, log
+    /var/lib/linkspan/connections/ID/   what `linkspan connect` attached a container to
     /var/lib/linkspan/leases/      what a lease needs beyond the reference's own files
 
 Every executable imports this module at every call, so it imports only what a bare interpreter has loaded
@@ -26,6 +27,7 @@ import sys
 RUN_DIR = "/run/linkspan"
 #: What outlives a boot.
 LEASES_DIR = "/var/lib/linkspan/leases"
+CONNECTIONS_DIR = "/var/lib/linkspan/connections"
 #: The network namespace of this process (network_namespaces(7)).
 OWN_NETNS = "/proc/self/ns/net"
 #: The services, as their files are called.
@@ -90,6 +92,11 @@ def is_state(path: str) -> bool:
 def records(state: str, plugin: str) -> str:
     """The folder of a plugin's records."""
     return f"{state}/records/{plugin}"
+
+
+def connections(container_id: str = "") -> str:
+    """The folder of a container's connections; without an ID the folder of all of these."""
+    return f"{CONNECTIONS_DIR}/{container_id}".rstrip("/")
 
 
 def lock(state: str, name: str) -> str:

@@ -5,12 +5,14 @@ the executable that it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from linkspan.call.chain import Chain, Plugin, newest_version, type_of
 from linkspan.call.delegate import delegate, find
 from linkspan.cni.errors import CniError
+from linkspan.cni.model import Result
 from linkspan.cni.request import configured
 from linkspan.cni.versions import at_least
 
@@ -19,6 +21,28 @@ if TYPE_CHECKING:
     from linkspan.host.contract import Host
 
 _CHECK_SINCE, _STATUS_SINCE = "0.4.0", "1.1.0"
+
+
+def add(chain: Chain, host: Host) -> dict[str, Any]:
+    """ADD of every plugin, each with the result of the one before; the last result's JSON.
+
+    After a failure all are asked for DEL, as runtimes do. Raises CniError.
+    """
+    from linkspan.cni.result import result_document
+
+    document: dict[str, Any] = {}
+    try:
+        for plugin in chain.plugins:
+            request = replace(chain, prev_result=document).request("ADD", plugin)
+            result = delegate(type_of(plugin), request, host)
+            document = result_document(result or Result(), chain.version)
+    except CniError as error:
+        try:
+            delete(replace(chain, prev_result=document), host, lambda: True)
+        except CniError as other:
+            error.also(other)
+        raise
+    return document
 
 
 def check(chain: Chain, host: Host) -> Iterator[tuple[str, CniError]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from linkspan import paths
 from linkspan.call import kept_warnings
 from linkspan.call.trace.switch import folder_for
 from linkspan.call.transaction import INTERRUPTIONS, Observer, Transaction, as_cni_error
@@ -141,7 +142,29 @@ def _served(plugin: Plugin, request: Request, host: Host, caller: Caller, observ
         encoded = b"" if result is None else encode_result(result, request.cni_version)
         if request.verb in kept_warnings.VERBS:
             kept_warnings.keep(host, plugin.type, request, host.warnings[earlier:])
-        return encoded
+    if plugin.after is not None and request.verb in ("ADD", "DEL"):
+        told = len(host.warnings)
+        _call_after(plugin.after, request, host)
+        if request.verb in kept_warnings.VERBS and len(host.warnings) > told:
+            kept_warnings.keep(host, plugin.type, request, host.warnings[earlier:])
+    return encoded
+
+
+def _call_after(after: Callable[[Request, Host], None], request: Request, host: Host) -> None:
+    """What follows from a call is an extra: the call itself has succeeded."""
+    try:
+        after(request, host)
+    except (Exception, *INTERRUPTIONS) as error:
+        host.warn(f"after {request.verb}: {error}")
+
+
+def _with_spared(request: Request, host: Host) -> Request:
+    """A GC that takes what `linkspan connect` attached for valid, which no runtime knows."""
+    if request.valid_attachments is None or not host.files.names(paths.connections()):
+        return request
+    from linkspan.call.connections import spared
+
+    return replace(request, valid_attachments=request.valid_attachments | spared(host, request.network))
 
 
 @contextmanager
@@ -177,6 +200,7 @@ def _performed(
         _require_ready(plugin, request, host)
     else:
         act = {"DEL": plugin.delete, "CHECK": plugin.check, "GC": plugin.gc}
+        request = _with_spared(request, host) if request.verb == "GC" else request
         act[request.verb](request, host)
         if request.verb != "CHECK":
             kept_warnings.forget(host, plugin.type, request)

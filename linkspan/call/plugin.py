@@ -26,7 +26,8 @@ class Plugin:
     none.
 
     `chained` plugins refuse an ADD or CHECK without prevResult. `schema` is the path of the plugin's
-    schema.json. Plugins that make packet rules also have `reload`, which restores those of every attachment.
+    schema.json. `after` is called after an ADD or DEL that has succeeded, outside its lock. Plugins that make
+    packet rules also have `reload`, which restores those of every attachment.
     """
 
     type: str
@@ -37,6 +38,7 @@ class Plugin:
     gc: Callable[[Request, Host], None]
     status: Callable[[Request, Host], None]
     chained: bool = False
+    after: Callable[[Request, Host], None] | None = None
     remove_shared: Callable[[Request, Host, str], None] | None = None
     reload: Callable[[Host], None] | None = None
 

@@ -29,6 +29,7 @@ def command(dry_run: bool, bin_dir: str) -> None:
     with open_host() as host:
         attachments = Attachments(host)
         found = gc.find(attachments)
+        abandoned = gc.abandoned(host, attachments.containers)
         require_complete(attachments.incomplete)
         actions: list[tuple[str, Callable[[], bool]]] = [
             (
@@ -36,6 +37,13 @@ def command(dry_run: bool, bin_dir: str) -> None:
                 partial(gc.take_back, each, host, bin_dir),
             )
             for each in found
+        ]
+        actions += [
+            (
+                f"connection of {each.container} to network {each.chain.network}",
+                partial(gc.forget, each, host),
+            )
+            for each in abandoned
         ]
         for text, act in actions:
             try:

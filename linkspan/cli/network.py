@@ -8,7 +8,9 @@ from linkspan.cli.group import Verbs
 
 #: Verb -> what it does, in a sentence.
 VERBS = {
+    "connect": "Attach a running container to a further network.",
     "create": "Create a network and print its ID.",
+    "disconnect": "Detach a container from a network.",
     "inspect": "Show networks in full, with their containers.",
     "ls": "List networks.",
     "prune": "Remove all networks that no container is attached to.",

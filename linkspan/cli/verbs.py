@@ -8,7 +8,9 @@ from linkspan.cni.versions import VERSIONS
 #: Verb -> what it does, in a sentence. Verb `a-b` is `command` in the module `linkspan.cli.a_b`.
 VERBS = {
     "check": "Compare what attached containers have with what they were given.",
+    "connect": "Attach a running container to a further network.",
     "create": "Create a network and print its ID.",
+    "disconnect": "Detach a container from a network.",
     "exec": "Run a program of the host in the network namespace of a container.",
     "gc": "Take back what belongs to attachments whose container is gone.",
     "inspect": "Show networks in full, with their containers.",

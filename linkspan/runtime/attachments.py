@@ -53,7 +53,7 @@ class Attachments:
     @cached_property
     def _every(self) -> tuple[tuple[Endpoint, Owner], ...]:
         known, warnings = self._nerdctl_names(), self._warnings()
-        endpoints = merged(self._recorded(), self._cached(lambda _: True))
+        endpoints = merged(self._recorded(), [*self._cached(lambda _: True), *self._connected()])
         return tuple(
             (replace(each, warnings=warnings.get(each.attachment, ())), owner_of(each, known))
             for each in endpoints
@@ -150,6 +150,16 @@ class Attachments:
             for name in filter(chosen, self._host.files.names(CACHE_DIR)):
                 endpoint = from_cache(_json(self._host, f"{CACHE_DIR}/{name}"))
                 if endpoint is not None:
+                    yield endpoint
+
+    def _connected(self) -> Iterator[Endpoint]:
+        """What `linkspan connect` has attached. A connection that is detached at the moment is none."""
+        from linkspan.call import connections
+
+        with self._tolerating_missing_rights():
+            for each in connections.every(self._host.files):
+                endpoint = from_cache(each.to_json())
+                if endpoint is not None and each.boot == self._host.boot and self._exists(endpoint):
                     yield endpoint
 
     @contextmanager

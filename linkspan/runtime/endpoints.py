@@ -17,6 +17,9 @@ from typing import Any
 from linkspan.cni.model import Attachment
 from linkspan.runtime.lists import as_list, as_mapping
 
+#: The key of entries that are `linkspan connect`'s.
+CONNECTED = "linkspan"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
@@ -34,7 +37,8 @@ class Endpoint:
 
     `addresses` are in CIDR notation; `host_links` the host's ends by which the attachment is known to exist;
     `args` CNI_ARGS; `list_text`, `capabilities` and `result` what libcni kept of the ADD, if it did: the
-    list, the runtime's capability arguments and the result's JSON; `warnings` what the plugins warned of.
+    list, the runtime's capability arguments and the result's JSON; `warnings` what the plugins warned of;
+    `connected`: by `linkspan connect`.
     """
 
     attachment: Attachment
@@ -49,6 +53,7 @@ class Endpoint:
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    connected: bool = False
 
     @property
     def id(self) -> str:
@@ -105,6 +110,7 @@ def from_cache(document: object) -> Endpoint | None:
         list_text=_decoded(entry.get("config")),
         capabilities=as_mapping(entry.get("capabilityArgs")),
         result=result,
+        connected=CONNECTED in entry,
     )
 
 

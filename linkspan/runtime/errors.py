@@ -144,6 +144,27 @@ class CannotExecute(CommandError):
     status = 126
 
 
+class CannotConnect(CommandError):
+    """A container cannot be attached to a network, or detached from it, by us."""
+
+    code = "LS-C006"
+    status = 4
+
+
+class AlreadyConnected(CommandError):
+    """The container is on the network."""
+
+    code = "LS-C007"
+    status = 4
+
+
+class NotConnected(CommandError):
+    """The container is not on the network."""
+
+    code = "LS-C008"
+    status = 3
+
+
 class NotPublished(CommandError):
     """The container has no such published port."""
 

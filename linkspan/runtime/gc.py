@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from linkspan.call import chain_verbs
+from linkspan.call import chain_verbs, connections, following
 from linkspan.call.chain import Chain
 from linkspan.call.plugin import MODULES
 from linkspan.runtime import cache, chains
 
 if TYPE_CHECKING:
+    from linkspan.call.connections import Connection
     from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host
     from linkspan.runtime.attachments import Attachments
+    from linkspan.runtime.containers import Containers
     from linkspan.runtime.endpoints import Endpoint
     from linkspan.runtime.owners import Owner
 
@@ -58,6 +60,22 @@ def take_back(one: Gone, host: Host, path: str) -> bool:
     if one.has_entry:
         host.files.remove(cache.entry_of(one.endpoint.attachment))
     return True
+
+
+def abandoned(host: Host, containers: Containers) -> list[Connection]:
+    """What `linkspan connect` keeps of containers that no longer exist."""
+    known = {each.cni_id for each in containers.all}
+    return [each for each in connections.every(host.files) if each.attachment.container_id not in known]
+
+
+def forget(one: Connection, host: Host) -> bool:
+    """Remove a connection and what is left of it; False if it exists. Raises CniError."""
+    with following.exclusively(host, one.attachment.container_id):
+        if not connections.is_gone(one, host):
+            return False
+        following.detach(one, host, still=lambda: True)
+        connections.remove(host.files, one.attachment)
+        return True
 
 
 def _remove_records(attachment: Attachment, host: Host, path: str, still: Callable[[], bool]) -> None:

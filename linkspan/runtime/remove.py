@@ -150,7 +150,12 @@ def refuse_used(network: Network, attached: Attached) -> None:
         raise NetworkInUse(
             f"network {network.name} is in use: it has active endpoints",
             by=[described(endpoint, owner) for endpoint, owner in attached],
-            fix="; ".join(dict.fromkeys(freed_by(network, owner) for _, owner in attached)),
+            fix="; ".join(
+                dict.fromkeys(
+                    disconnected_by(network, owner) if endpoint.connected else freed_by(network, owner)
+                    for endpoint, owner in attached
+                )
+            ),
         )
 
 
@@ -158,6 +163,11 @@ def described(endpoint: Endpoint, owner: Owner) -> str:
     """An endpoint in a message: `container web (eth0, 172.17.0.2/16)`."""
     where = ", ".join((endpoint.attachment.ifname, *endpoint.addresses))
     return f"container {owner.name} ({where})"
+
+
+def disconnected_by(network: Network, owner: Owner) -> str:
+    """The command that detaches a container that `linkspan connect` attached."""
+    return f"linkspan disconnect {network.name} {owner.name}"
 
 
 def freed_by(network: Network, owner: Owner) -> str:

@@ -12,6 +12,7 @@ from cni_bridge.facts import Record, read_backend, read_created, read_facts, rea
 from cni_bridge.result import result_of
 from cni_bridge.steps import attachment as attachments
 from cni_bridge.steps import ipam
+from linkspan import paths
 from linkspan.call.delegate import delegate
 from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
@@ -108,6 +109,14 @@ def reload(host: Host) -> None:
     )
 
 
+def after(request: Request, host: Host) -> None:
+    """Have what `linkspan connect` attached the container to follow it: most containers have nothing so."""
+    if host.files.names(paths.connections(request.container_id)):
+        from linkspan.call.following import follow
+
+        follow(request, host)
+
+
 def remove_shared(request: Request, host: Host, bridge: str) -> None:
     """Remove the rules that the attachments to a bridge shared, unless links are ports of it."""
     remove_bridge_rules(host, bridge, gateway_link(request))
@@ -122,5 +131,6 @@ PLUGIN = Plugin(
     gc=gc,
     status=status,
     remove_shared=remove_shared,
+    after=after,
     reload=reload,
 )
