@@ -22,8 +22,9 @@ from linkspan.runtime.errors import (
     Usage,
 )
 from linkspan.runtime.network import MTU_OPTION, NAME_OPTION, Subnet
-from linkspan.runtime.pools import Used, ula_pool
+from linkspan.runtime.pools import ula_pool
 from linkspan.runtime.remove import Remover
+from linkspan.steps.occupied import Used
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Links
@@ -153,7 +154,7 @@ def _created(
         )
     bridge = checked.options.get(NAME_OPTION) or names.default_bridge(given.name)
     _refuse_shared_bridge(bridge, catalogue)
-    used = [*_used_by_networks(catalogue), *occupied.used_by_host(host, except_link=bridge)]
+    used = [*_used_by_networks(catalogue), *occupied.used(host, except_link=bridge)]
     network = _new_network(given, checked, _complete(checked, used, host), occupied.default_mtu(host.links()))
     return Created(
         id=names.network_id(given.name),

@@ -21,6 +21,7 @@ BRIDGE: Mapping[str, Any] = {
     "acceptRA": False,
     "macspoofchk": True,
     "arpspoofchk": True,
+    "refuseOverlap": True,
     "capabilities": _CAPABILITIES,
 }
 INTERNAL_BRIDGE: Mapping[str, Any] = {
@@ -29,6 +30,7 @@ INTERNAL_BRIDGE: Mapping[str, Any] = {
     "acceptRA": False,
     "macspoofchk": True,
     "arpspoofchk": True,
+    "refuseOverlap": True,
     "capabilities": _CAPABILITIES,
 }
 #: What follows bridge in the list.

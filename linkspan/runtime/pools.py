@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
-IpNetwork = IPv4Network | IPv6Network
+from linkspan.cni.addresses import Network
+from linkspan.steps.occupied import Used, overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +36,6 @@ POOLS_V4 = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """A range of addresses that a new network must avoid, and what uses it: "network web", "route via eth0".
-
-    `strict` is false for a wide route (a VPN's 10.0.0.0/8): an explicit subnet inside it is allowed with a
-    warning.
-    """
-
-    network: IpNetwork
-    by: str
-    strict: bool = True
-
-
 def ula_pool(host_id: str) -> Pool:
     """The host's own pool of IPv6 subnets: a unique local prefix (RFC 4193, 3.2.2) derived from its
     machine ID.
@@ -56,7 +44,7 @@ def ula_pool(host_id: str) -> Pool:
     return Pool(f"fd{global_id[:2]}:{global_id[2:6]}:{global_id[6:]}::/48", 64)
 
 
-def first_free(pools: Iterable[Pool], used: Sequence[Used]) -> IpNetwork | None:
+def first_free(pools: Iterable[Pool], used: Sequence[Used]) -> Network | None:
     """The first subnet of the pools that overlaps no used range, or None if they are exhausted."""
     for pool in pools:
         base = ip_network(pool.base)
@@ -66,7 +54,7 @@ def first_free(pools: Iterable[Pool], used: Sequence[Used]) -> IpNetwork | None:
     return None
 
 
-def _ranges(base: IpNetwork, used: Iterable[Used]) -> list[tuple[int, int]]:
+def _ranges(base: Network, used: Iterable[Used]) -> list[tuple[int, int]]:
     """The used ranges inside `base` as sorted pairs (first address, last address)."""
     return sorted(
         (int(each.network.network_address), int(each.network.broadcast_address))
@@ -75,7 +63,7 @@ def _ranges(base: IpNetwork, used: Iterable[Used]) -> list[tuple[int, int]]:
     )
 
 
-def _free(base: IpNetwork, prefix_length: int, ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
+def _free(base: Network, prefix_length: int, ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
     """The first address of each free subnet between the used ranges; constant work for each range."""
     size = 1 << (base.max_prefixlen - prefix_length)
     start, end = int(base.network_address), int(base.broadcast_address)
@@ -85,13 +73,3 @@ def _free(base: IpNetwork, prefix_length: int, ranges: Iterable[tuple[int, int]]
         start = max(start, (last // size + 1) * size)
     if start + size - 1 <= end:
         yield start
-
-
-def overlaps(requested: IpNetwork, used: Iterable[Used]) -> list[Used]:
-    """The used ranges that share addresses with a subnet; a default route never counts."""
-    return [each for each in used if each.network.prefixlen and overlap(each.network, requested)]
-
-
-def overlap(one: IpNetwork, other: IpNetwork) -> bool:
-    """Whether two ranges of any family share an address."""
-    return one.version == other.version and one.overlaps(other)

@@ -12,8 +12,10 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address, ip_network
 
+from linkspan.cni.addresses import Network as IpNet
 from linkspan.runtime.network import Subnet, first_address
-from linkspan.runtime.pools import POOLS_V4, IpNetwork, Pool, Used, first_free, overlap, overlaps
+from linkspan.runtime.pools import POOLS_V4, Pool, first_free
+from linkspan.steps.occupied import Used, conflicts, overlap, wide_routes
 
 
 class InvalidAddress(Exception):
@@ -160,12 +162,12 @@ def completed(
     )
 
 
-def next_free(family: int, used: Sequence[Used], ula: Pool) -> IpNetwork | None:
+def next_free(family: int, used: Sequence[Used], ula: Pool) -> IpNet | None:
     """The subnet that would be chosen; None if there is none."""
     return first_free((ula,) if family == 6 else POOLS_V4, used)
 
 
-def _chosen(family: int, used: Sequence[Used], ula: Pool) -> IpNetwork:
+def _chosen(family: int, used: Sequence[Used], ula: Pool) -> IpNet:
     found = next_free(family, used, ula)
     if found is None:
         raise PoolsExhausted([each for each in used if each.network.version == family])
@@ -176,21 +178,11 @@ def refuse_overlap(subnet: str, used: Iterable[Used]) -> None:
     """Raise PoolOverlap for a subnet that something on the host uses, other than a route wider than
     the subnet.
     """
-    requested = ip_network(subnet)
-    strict = [
-        each
-        for each in overlaps(requested, used)
-        if each.strict or each.network.prefixlen >= requested.prefixlen
-    ]
-    if strict:
-        raise PoolOverlap(subnet, strict)
+    found = conflicts(ip_network(subnet), used)
+    if found:
+        raise PoolOverlap(subnet, found)
 
 
 def in_wide_routes(subnets: Iterable[Subnet], used: Sequence[Used]) -> list[tuple[str, Used]]:
     """The subnets that lie inside a wide route of the host, each with that route: worth a warning."""
-    return [
-        (each.subnet, one)
-        for each in subnets
-        for one in overlaps(ip_network(each.subnet), used)
-        if not one.strict
-    ]
+    return [(each.subnet, one) for each in subnets for one in wide_routes(ip_network(each.subnet), used)]

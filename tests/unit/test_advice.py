@@ -124,6 +124,15 @@ def without_gateway(desk: Desk) -> None:
     desk.host.namespace(OWN_NETNS).delete_address("br0", "10.5.0.1/24")
 
 
+def lan(address: str) -> Callable[[Desk], object]:
+    def act(desk: Desk) -> None:
+        links = desk.host.namespace(OWN_NETNS)
+        links.create_bridge("lan0")
+        links.add_address("lan0", address)
+
+    return act
+
+
 def duplicates(*addresses: str) -> Callable[[Desk], object]:
     return lambda desk: setattr(desk.host.namespace(BOX), "duplicates", set(addresses))
 
@@ -278,6 +287,19 @@ ADVICE = [
             bridge(**kept),
         )
         for kept in ({"ipam": POOL}, {"disableContainerInterface": True})
+    ),
+    *(
+        Advice(
+            "choose a subnet that this host does not use, or remove refuseOverlap: "
+            "then it can lose the connection to these addresses",
+            bridge(isGateway=True, refuseOverlap=True, ipam=POOL),
+            bridge(isGateway=True, **right),
+            fault=lan("10.5.0.7/24"),
+        )
+        for right in (
+            {"ipam": POOL},
+            {"ipam": {"type": "host-local", "subnet": "10.6.0.0/24"}, "refuseOverlap": True},
+        )
     ),
     *(
         Advice("remove arpspoofchk, or add ipam", bridge(arpspoofchk=True), right)

@@ -41,6 +41,7 @@ class Config:
     preserve_default_vlan: bool = False
     spoof_check: bool = False
     arp_check: bool = False
+    refuse_overlap: bool = False
     nodad: bool = True
     accept_ra: bool = True
     interface_up: bool = True
@@ -71,6 +72,7 @@ class Config:
             preserve_default_vlan=document.get("preserveDefaultVlan", False),
             spoof_check=document.get("macspoofchk", False),
             arp_check=document.get("arpspoofchk", False),
+            refuse_overlap=document.get("refuseOverlap", False),
             nodad=not document.get("enabledad", False),
             accept_ra=document.get("acceptRA", True),
             interface_up=not document.get("disableContainerInterface", False),

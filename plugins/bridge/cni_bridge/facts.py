@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ from cni_bridge import NAME
 from cni_bridge.config import Config, bridge_name
 from linkspan.call.records import Records
 from linkspan.cni.addresses import FAMILIES, parse_cidr, parse_mac
-from linkspan.cni.errors import NetnsGone
+from linkspan.cni.errors import KernelRefused, NetnsGone
 from linkspan.netfilter.backend import NAMES, Backend
 from linkspan.steps.backend import choose
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host, Link
+    from linkspan.steps.occupied import Used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,28 @@ def read_facts(request: Request, config: Config, host: Host) -> Facts:
         default_metrics={family: max(found) for family, found in metrics.items() if found},
         backend=read_backend(config, host),
     )
+
+
+def read_used(config: Config, gateways: Collection[str], host: Host) -> tuple[Used, ...]:
+    """What the host uses, if the network's link lacks one of the gateways' addresses (CIDR).
+
+    Nothing if it has them all: then the network is in use already. Raises KernelRefused.
+    """
+    if set(gateways) <= set(_addresses_of(config.gateway_link, host)):
+        return ()
+    from linkspan.steps.occupied import used_by_host  # only the first ADD of a network needs it
+
+    return tuple(used_by_host(host, except_links=(config.bridge, config.gateway_link)))
+
+
+def _addresses_of(name: str, host: Host) -> tuple[str, ...]:
+    """The addresses of a link, none if it does not exist."""
+    try:
+        return host.links().addresses(name, link_local=True)
+    except KernelRefused as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return ()
 
 
 def read_backend(config: Config, host: Host) -> Backend | None:

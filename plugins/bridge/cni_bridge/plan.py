@@ -28,6 +28,7 @@ from linkspan.steps.masquerade import Masquerade
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request, Result
+    from linkspan.steps.occupied import Used
 
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 #: How much worse than the previous one the metric of each further default route of a container is.
@@ -56,6 +57,11 @@ class Layout:
     def cidrs(self) -> tuple[str, ...]:
         """The addresses in CIDR form."""
         return tuple(each.address for each in self.addresses)
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The addresses of the gateways in CIDR form."""
+        return tuple(f"{each.gateway}/{each.address.partition('/')[2]}" for each in self.addresses)
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -122,6 +128,31 @@ def _impossible(config: Config, families: Set[Family], routes: Sequence[Route]) 
     for each in routes:
         if each.family not in families:
             yield f"$.ipam.routes: {each.dst} is left out, as the container has no IPv{each.family} address"
+
+
+def refuse_overlap(layout: Layout, used: Sequence[Used]) -> Iterator[Step]:
+    """Raise InvalidConfig if the host would lose the way to addresses that it uses.
+
+    The steps are warnings: about wider routes, and other networks of containers with the same addresses.
+    """
+    if not used:
+        return
+    from linkspan.steps.occupied import conflicts, wide_routes
+
+    cidrs = (*layout.gateways, *layout.cidrs)
+    for subnet in dict.fromkeys(ipaddress.ip_interface(each).network for each in cidrs):
+        for each in conflicts(subnet, used):
+            overlap = f"$.ipam: {subnet} overlaps {each.network} ({each.by})"
+            if not each.ours:
+                raise InvalidConfig(
+                    overlap,
+                    "choose a subnet that this host does not use, or remove refuseOverlap: "
+                    "then it can lose the connection to these addresses",
+                )
+            yield Warn(f"{overlap}, another network of containers: only one of them is reachable")
+        for each in wide_routes(subnet, used):
+            route = f"{each.network} ({each.by})"
+            yield Warn(f"$.ipam: {subnet} is part of {route}: this host no longer reaches that part")
 
 
 def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
@@ -194,7 +225,7 @@ def _gateway(attachment: Attachment, config: Config, layout: Layout) -> Iterator
         yield EnsureVlanLink(config.gateway_link, config.bridge, config.vlan, ipv6=ipv6)
     yield AssignGateway(
         config.gateway_link,
-        tuple(f"{each.gateway}/{each.address.partition('/')[2]}" for each in layout.addresses),
+        layout.gateways,
         bridge=config.bridge,
         port=attachment.host_veth,
         force=config.force_address,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from cni_bridge import NAME, takeover
 from cni_bridge.config import Config, gateway_link, ipam_type
-from cni_bridge.facts import Record, read_backend, read_created, read_facts, read_record, read_stale
+from cni_bridge.facts import (
+    Record,
+    read_backend,
+    read_created,
+    read_facts,
+    read_record,
+    read_stale,
+    read_used,
+)
 from cni_bridge.result import result_of
 from cni_bridge.steps import attachment as attachments
 from cni_bridge.steps import ipam
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
 
 def add(request: Request, host: Host, transaction: Transaction) -> Result:
     """Attach the container to the bridge, with the addresses that IPAM returns."""
-    from cni_bridge.plan import first_record, layout_of, plan_for, refuse_second
+    from cni_bridge.plan import first_record, layout_of, plan_for, refuse_overlap, refuse_second
 
     config = Config.from_request(request)
     # A container is attached to one network at a time: the second default route must get a worse metric.
@@ -42,6 +50,10 @@ def add(request: Request, host: Host, transaction: Transaction) -> Result:
         reserved = ipam.reserve(request, host, transaction)
         transaction.planned_from(reserved)
         layout = layout_of(request, config, facts, reserved)
+        if config.is_gateway and config.refuse_overlap:
+            used = read_used(config, layout.gateways, host)
+            transaction.planned_from(used)
+            transaction.do(*refuse_overlap(layout, used))
         transaction.do(*plan_for(request, config, layout))
         return result_of(request, config, layout, read_created(request, config, host))
 

@@ -22,7 +22,7 @@ def host() -> MemoryHost:
 
 
 def used(host: MemoryHost, except_link: str = "") -> dict[str, str]:
-    return {str(each.network): each.by for each in occupied.used_by_host(host, except_link=except_link)}
+    return {str(each.network): each.by for each in occupied.used(host, except_link=except_link)}
 
 
 def test_connected_networks_next_hops_routes_and_name_servers_are_used(host: MemoryHost) -> None:
@@ -42,7 +42,7 @@ def test_connected_networks_next_hops_routes_and_name_servers_are_used(host: Mem
 
 def test_only_a_route_may_be_wider_than_a_subnet(host: MemoryHost) -> None:
     host.links().add_route("10.0.0.0/8", ifname="eth0", gw="198.51.100.7")
-    strict = {str(each.network) for each in occupied.used_by_host(host) if each.strict}
+    strict = {str(each.network) for each in occupied.used(host) if each.strict}
     assert "10.0.0.0/8" not in strict
     assert "198.51.100.0/24" in strict
 

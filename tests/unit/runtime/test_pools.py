@@ -6,7 +6,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from linkspan.runtime.pools import POOLS_V4, Pool, Used, first_free, overlaps, ula_pool
+from linkspan.runtime.pools import POOLS_V4, Pool, first_free, ula_pool
+from linkspan.steps.occupied import Used
 
 
 def used(*networks: str, strict: bool = True) -> list[Used]:
@@ -65,7 +66,3 @@ def test_ipv6_subnets_are_of_a_private_prefix_of_the_machine() -> None:
     assert one == ula_pool("machine-a")
     assert ip_network(one.base).subnet_of(ip_network("fd00::/8"))  # type: ignore[arg-type]
     assert str(first_free((one,), [])) == one.base.replace("/48", "/64")
-
-
-def test_a_default_route_overlaps_no_subnet() -> None:
-    assert overlaps(ip_network("10.5.0.0/24"), used("0.0.0.0/0", "10.0.0.0/8")) == used("10.0.0.0/8")

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from linkspan.runtime.network import Subnet
-from linkspan.runtime.pools import Used, ula_pool
+from linkspan.runtime.pools import ula_pool
 from linkspan.runtime.subnets import (
     InvalidAddress,
     PoolOverlap,
@@ -17,6 +17,7 @@ from linkspan.runtime.subnets import (
     next_free,
     pair,
 )
+from linkspan.steps.occupied import Used
 
 ULA = ula_pool("test")
 

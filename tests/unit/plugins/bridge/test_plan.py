@@ -17,7 +17,7 @@ from linkspan.call.transaction import Step
 from linkspan.cni.errors import AlreadyAttached
 from linkspan.cni.model import Address, Request, Result, Route
 from linkspan.netfilter.forwarding import CHAIN
-from tests.harness.bridge import IPAM, PLAIN, TAGGED, links, routes
+from tests.harness.bridge import IPAM, PLAIN, TAGGED, links, own_objects, routes
 from tests.harness.memory import Desk
 
 
@@ -219,3 +219,87 @@ def test_addresses_of_loopback_come_after_the_container_s_own(desk: Desk) -> Non
     found = desk.call("ADD", {**PLAIN, "prevResult": before}).document["ips"]
     assert [each["address"] for each in found] == ["10.5.0.2/24", "fd00:5::2/64", "127.0.0.1/8", "::1/128"]
     assert [each["interface"] for each in found] == [3, 3, 0, 0]
+
+
+# --- what the host uses ---------------------------------------------------------------------------------
+
+OVERLAPPING = {**PLAIN, "refuseOverlap": True}
+
+
+def lan(desk: Desk, address: str = "10.5.0.7/24") -> None:
+    """A link of the host with an address."""
+    host = links(desk)
+    host.create_bridge("lan0")
+    host.change("lan0", up=True)
+    host.add_address("lan0", address)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("10.5.0.7/24", "10.5.0.0/24 overlaps 10.5.0.0/24 (link lan0)"),
+        ("10.5.0.1/32", "10.5.0.0/24 overlaps 10.5.0.1/32 (link lan0)"),
+        ("10.1.2.3/8", "10.5.0.0/24 overlaps 10.0.0.0/8 (link lan0)"),
+        ("fd00:5::7/64", "fd00:5::/64 overlaps fd00:5::/64 (link lan0)"),
+    ],
+)
+def test_a_network_of_the_host_is_refused_and_nothing_is_created(
+    desk: Desk, address: str, words: str
+) -> None:
+    lan(desk, address)
+    answer = desk.call("ADD", OVERLAPPING)
+    assert (answer.code, answer.document["msg"]) == (7, f"$.ipam: {words}")
+    assert (links(desk).get("br0"), own_objects(desk)) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "remedy", [{"refuseOverlap": False}, {"ipam": {"type": "host-local", "subnet": "10.6.0.0/24"}}]
+)
+def test_either_remedy_of_the_error_helps(desk: Desk, remedy: dict[str, Any]) -> None:
+    lan(desk)
+    assert desk.call("ADD", OVERLAPPING).document["details"].startswith("choose a subnet that")
+    assert desk.call("ADD", {**OVERLAPPING, **remedy}).status == 0
+
+
+def test_without_the_key_a_network_of_the_host_is_accepted(desk: Desk) -> None:
+    lan(desk)
+    assert desk.call("ADD", PLAIN).status == 0
+    assert desk.host.warnings == []
+
+
+def test_without_a_gateway_the_host_loses_nothing(desk: Desk) -> None:
+    lan(desk)
+    assert desk.call("ADD", {**OVERLAPPING, "isDefaultGateway": False}).status == 0
+
+
+def test_a_wider_route_is_a_warning(desk: Desk) -> None:
+    lan(desk, "192.0.2.7/24")
+    links(desk).add_route("10.0.0.0/8", ifname="lan0", gw="192.0.2.1")
+    assert desk.call("ADD", OVERLAPPING).status == 0
+    assert "10.5.0.0/24 is part of 10.0.0.0/8 (route through lan0)" in desk.host.warnings[0]
+
+
+def test_two_networks_of_ours_with_one_subnet_are_a_warning(desk: Desk) -> None:
+    desk.call("ADD", OVERLAPPING)
+    answer = desk.beside("other").call("ADD", {**OVERLAPPING, "bridge": "br1"}, ifname="eth1")
+    assert answer.status == 0
+    assert "10.5.0.0/24 overlaps 10.5.0.0/24 (link br0), another network" in desk.host.warnings[0]
+
+
+def test_once_the_gateway_has_its_address_nothing_is_compared(desk: Desk) -> None:
+    desk.call("ADD", OVERLAPPING)
+    lan(desk)
+    desk.host.add_netns("/run/netns/two")
+    desk.host.requests.clear()
+    assert desk.call("ADD", OVERLAPPING, container_id="c2", netns="/run/netns/two").status == 0
+    asked = [name for name, _ in desk.host.requests]
+    assert "links.all" not in asked
+    assert asked.count("links.addresses") == 2
+
+
+def test_a_second_subnet_of_a_network_is_compared_too(desk: Desk) -> None:
+    desk.call("ADD", OVERLAPPING)
+    lan(desk, "10.6.0.7/24")
+    desk.host.add_netns("/run/netns/two")
+    second = {**OVERLAPPING, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.6.0.0/24"}]]}}
+    assert desk.call("ADD", second, container_id="c2", netns="/run/netns/two").code == 7
