@@ -482,11 +482,6 @@ ADVICE = [
     # --- portmap ---
     Advice("an integer from 1 to 65535", ports({"hostPort": 80.0}), ports({"hostPort": 80})),
     Advice("one of {}", ports({"protocol": "icmp"}), ports({"protocol": "udp"})),
-    Advice(
-        "a host port leads to one container port",
-        ports({}, {"containerPort": 81}),
-        ports({}, {"hostPort": 8081, "containerPort": 81}),
-    ),
     *(
         Advice(
             'set $.localhost to "relay", or publish on 127.0.0.1: the kernel cannot translate to ::1',

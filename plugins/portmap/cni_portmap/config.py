@@ -19,6 +19,9 @@ Protocol = Literal["tcp", "udp", "sctp"]
 Localhost = Literal["", "relay"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 DEFAULT_MARK_BIT = 13
+#: Protocol, port and address of the host, "" for every address.
+HostPort = tuple[str, int, str]
+Mappings = Sequence[Mapping[str, Any]] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,11 @@ class PortMapping:
             raise ValueError(f"{self.host_port} or {self.container_port} is not a port")
         if self.host_ip:
             ipaddress.ip_address(self.host_ip)
+
+    @property
+    def host_key(self) -> HostPort:
+        """What it is published on."""
+        return self.protocol, self.host_port, self.host_ip
 
     @property
     def on_loopback(self) -> bool:
@@ -150,19 +158,30 @@ def _localhost(document: Mapping[str, Any]) -> Localhost:
     return "relay" if value else ""
 
 
-def _mappings(value: Sequence[Mapping[str, Any]] | None, localhost: Localhost) -> tuple[PortMapping, ...]:
-    """Each mapping once. Raises InvalidConfig if one host port leads to two container ports."""
-    mappings: dict[tuple[str, int, str], PortMapping] = {}
+def _mappings(value: Mappings, localhost: Localhost) -> tuple[PortMapping, ...]:
+    """Each host port once: of several entries for one the first counts, as with the reference's rules."""
+    mappings: dict[HostPort, PortMapping] = {}
+    for _, mapping in _each(value, localhost):
+        mappings.setdefault(mapping.host_key, mapping)
+    return tuple(mappings.values())
+
+
+def shadowed(request: Request, config: Config) -> Iterator[str]:
+    """The entries of `portMappings` that lead elsewhere than an earlier one of the same host port, as
+    sentences.
+    """
+    served = {each.host_key: each for each in config.mappings}
+    for path, mapping in _each(request.runtime_config.get("portMappings"), config.localhost):
+        first = served[mapping.host_key]
+        if first != mapping:
+            port = f"{mapping.host_port}/{mapping.protocol}"
+            yield f"{path} is ignored: {port} leads to port {first.container_port} of the container already"
+
+
+def _each(value: Mappings, localhost: Localhost) -> Iterator[tuple[str, PortMapping]]:
     for index, document in enumerate(value or ()):
         path = f"$.runtimeConfig.portMappings[{index}]"
-        mapping = PortMapping.from_json(document, path, localhost)
-        key = (mapping.protocol, mapping.host_port, mapping.host_ip)
-        if mappings.setdefault(key, mapping) != mapping:
-            raise InvalidConfig(
-                f"{path}.hostPort: {mapping.host_port}/{mapping.protocol} is mapped twice",
-                "a host port leads to one container port",
-            )
-    return tuple(mappings.values())
+        yield path, PortMapping.from_json(document, path, localhost)
 
 
 def _port(document: Mapping[str, Any], name: str, path: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cni_portmap import rules_iptables, rules_nftables
-from cni_portmap.config import DEFAULT_MARK_BIT
+from cni_portmap.config import DEFAULT_MARK_BIT, shadowed
 from cni_portmap.facts import Facts, Publication, first_address
 from cni_portmap.steps.loopback import Relay, RouteLoopback
 from cni_portmap.steps.publish import Claim, DeleteFlows
@@ -45,6 +45,7 @@ def plan_for(request: Request, config: Config, facts: Facts) -> Plan:
         Claim(publication, facts.earlier),
         *rules_of(publication),
         DeleteFlows(publication),
+        *(Warn(f"portmap: {each}") for each in shadowed(request, config)),
         *(Warn(each) for each in warnings(publication, facts)),
     )
 
@@ -119,7 +120,7 @@ def _listener_warnings(publication: Publication, facts: Facts) -> Iterator[str]:
     if shared:
         yield (
             f"portmap: a process of the host listens on {', '.join(shared)}; connections go to container "
-            f"{publication.attachment.container_id}"
+            f"{publication.attachment.short_id}"
         )
 
 

@@ -75,9 +75,8 @@ def test_a_wrong_mapping_is_named_with_its_place_and_value(wrong: dict[str, Any]
     assert named in refused.value.msg
 
 
-def test_one_host_port_cannot_lead_to_two_container_ports() -> None:
-    with pytest.raises(InvalidConfig, match="mapped twice"):
-        config([port(), port(containerPort=81)])
+def test_of_several_entries_for_one_host_port_the_first_counts() -> None:
+    assert config([port(), port(containerPort=81)]).mappings == config([port()]).mappings
 
 
 def test_ipv6_loopback_cannot_be_published_on() -> None:

@@ -57,6 +57,14 @@ def test_the_guard_of_loopback_stands_before_127_0_0_1_is_routed_out(desk: Portm
     assert desk.host.namespace("/proc/self/ns/net").sysctl("ipv4/conf/br0/route_localnet") == "1"
 
 
+def test_a_second_entry_for_a_host_port_is_a_warning(desk: PortmapDesk) -> None:
+    first, second = {"hostPort": 8080, "containerPort": 80}, {"hostPort": 8080, "containerPort": 81}
+    assert desk.call("ADD", [first, second, first]).status == 0
+    assert [each for each in desk.host.warnings if "ignored" in each] == [
+        "portmap: $.runtimeConfig.portMappings[1] is ignored: 8080/tcp leads to port 80 of the container already"
+    ]
+
+
 def test_a_listener_on_a_published_port_is_a_warning(desk: PortmapDesk) -> None:
     for protocol, port in (("tcp", 8080), ("tcp", 53), ("udp", 54)):
         desk.host.listen(protocol, port)
