@@ -54,6 +54,11 @@ class Connection:
         assert self.chain.attachment is not None  # noqa: S101 - `of` and `connect` give it
         return self.chain.attachment
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether attaching it was begun and not ended. Wants the container's lock held."""
+        return bool(self.chain.netns) and not self.chain.prev_result
+
     def to_json(self) -> dict[str, Any]:
         """The content of its file."""
         chain, attachment = self.chain, self.attachment

@@ -87,6 +87,21 @@ def detach(one: Connection, host: Host, still: Callable[[], bool]) -> None:
         connections.write(host.files, replace(one, chain=chain))
 
 
+def clear_interrupted(host: Host, container_id: str) -> list[Connection]:
+    """Remove what a killed `connect` has left of a container's connections, and return these.
+
+    Those that were made once are made again by the next start. Wants the container's lock held.
+    """
+    found = [each for each in connections.of_container(host.files, container_id) if each.is_interrupted]
+    for each in found:
+        chain_verbs.delete(replace(each.chain, netns=""), host, lambda: True)
+        if each.addresses:
+            connections.write(host.files, replace(each, chain=replace(each.chain, netns="")))
+        else:
+            connections.remove(host.files, each.attachment)
+    return found
+
+
 def addresses_of(result: Mapping[str, Any]) -> tuple[str, ...]:
     """The addresses (CIDR) in the JSON of a result."""
     ips = result.get("ips")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from linkspan.cli.failures import Failed
 from linkspan.cli.places import bin_dir_option, open_host, require_complete
+
+if TYPE_CHECKING:
+    from linkspan.host.contract import Host
+    from linkspan.runtime.attachments import Attachments
 
 
 @click.command()
@@ -21,30 +26,13 @@ def command(dry_run: bool, bin_dir: str) -> None:
     sends no DEL. Prints a line for each attachment.
     """
     from linkspan.cni.errors import CniError
-    from linkspan.runtime import gc
     from linkspan.runtime.attachments import Attachments
-    from linkspan.runtime.remove import described
 
     failed: list[Exception] = []
     with open_host() as host:
         attachments = Attachments(host)
-        found = gc.find(attachments)
-        abandoned = gc.abandoned(host, attachments.containers)
+        actions = list(_actions(attachments, host, bin_dir))
         require_complete(attachments.incomplete)
-        actions: list[tuple[str, Callable[[], bool]]] = [
-            (
-                f"{described(each.endpoint, each.owner)} on network {each.endpoint.attachment.network}",
-                partial(gc.take_back, each, host, bin_dir),
-            )
-            for each in found
-        ]
-        actions += [
-            (
-                f"connection of {each.container} to network {each.chain.network}",
-                partial(gc.forget, each, host),
-            )
-            for each in abandoned
-        ]
         for text, act in actions:
             try:
                 if dry_run or act():
@@ -53,3 +41,17 @@ def command(dry_run: bool, bin_dir: str) -> None:
                 failed.append(error)
     if failed:
         raise Failed(failed)
+
+
+def _actions(attachments: Attachments, host: Host, path: str) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """What there is to take back, each with what does it and returns False if there is nothing any more."""
+    from linkspan.runtime import gc
+    from linkspan.runtime.remove import described
+
+    for gone in gc.find(attachments):
+        text = f"{described(gone.endpoint, gone.owner)} on network {gone.endpoint.attachment.network}"
+        yield text, partial(gc.take_back, gone, host, path)
+    for container_id, one in gc.interrupted(host).items():
+        yield f"interrupted connection of {one.container}", partial(gc.clear_interrupted, host, container_id)
+    for one in gc.abandoned(host, attachments.containers):
+        yield f"connection of {one.container} to network {one.chain.network}", partial(gc.forget, one, host)

@@ -11,7 +11,7 @@ import click
 from linkspan.cli.done import BIN_DIR
 
 if TYPE_CHECKING:
-    from linkspan.host.contract import Host
+    from linkspan.host.contract import Host, Services
     from linkspan.runtime.files import Directory
 
 #: The programs whose containers are found, and `netns` for named network namespaces.
@@ -106,14 +106,19 @@ def open_directory(path: str) -> Directory:
 @contextmanager
 def open_host() -> Iterator[Host]:
     """The host, until the block is left."""
-    from linkspan.daemon.services import LinuxServices
     from linkspan.host.linux import LinuxHost
 
-    host = LinuxHost(services=LinuxServices)
+    host = LinuxHost(services=_services)
     try:
         yield host
     finally:
         host.close()
+
+
+def _services() -> Services:
+    from linkspan.daemon.services import LinuxServices
+
+    return LinuxServices()
 
 
 def require_complete(incomplete: str) -> None:

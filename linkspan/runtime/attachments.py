@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from linkspan import paths
 from linkspan.cni.errors import IoFailure
 from linkspan.cni.json_value import parse_json
 from linkspan.cni.model import Attachment
@@ -154,9 +155,11 @@ class Attachments:
 
     def _connected(self) -> Iterator[Endpoint]:
         """What `linkspan connect` has attached. A connection that is detached at the moment is none."""
-        from linkspan.call import connections
-
         with self._tolerating_missing_rights():
+            if not self._host.files.names(paths.connections()):
+                return
+            from linkspan.call import connections
+
             for each in connections.every(self._host.files):
                 endpoint = from_cache(each.to_json())
                 if endpoint is not None and each.boot == self._host.boot and self._exists(endpoint):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from linkspan.cni.model import Attachment
 from linkspan.runtime import cache, chains, names
 from linkspan.runtime.attached import of_container
 from linkspan.runtime.attachments import Attachments
-from linkspan.runtime.errors import AlreadyConnected, CannotConnect, NotConnected, NotRunning
+from linkspan.runtime.errors import AlreadyConnected, CannotConnect, NoSuchNetwork, NotConnected, NotRunning
 from linkspan.runtime.lists import as_list, as_mapping
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def connect(network: Network, container: Container, requested: Requested, host: 
     """
     refuse_unfit(network, container)
     with following.exclusively(host, container.cni_id):
+        following.clear_interrupted(host, container.cni_id)
         endpoints = endpoints_of(container, Attachments(host))
         known = connections.of_container(host.files, container.cni_id)
         _refuse_connected(network, container, endpoints, known)
@@ -64,6 +66,7 @@ def connect(network: Network, container: Container, requested: Requested, host: 
             return True
         try:
             following.attach(connection, host, container.netns)
+            _refuse_removed(network, connection, host)
         except BaseException:
             connections.remove(host.files, connection.attachment)
             raise
@@ -164,6 +167,16 @@ def _interfaces(container: Container, host: Host) -> list[str]:
     except ValueError:
         networks = []
     return [f"{_PREFIX}{number}" for number in range(len(as_list(networks)))]
+
+
+def _refuse_removed(network: Network, connection: Connection, host: Host) -> None:
+    """Raise NoSuchNetwork, with the container detached again, if `rm` has removed the network meanwhile."""
+    if not network.list.path or os.path.exists(network.list.path):
+        return
+    for each in connections.of_container(host.files, connection.attachment.container_id):
+        if each.attachment == connection.attachment:
+            following.detach(each, host, still=lambda: True)
+    raise NoSuchNetwork(f"network {network.name} has been removed")
 
 
 def _chain(

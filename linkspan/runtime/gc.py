@@ -62,16 +62,34 @@ def take_back(one: Gone, host: Host, path: str) -> bool:
     return True
 
 
+def clear_interrupted(host: Host, container_id: str) -> bool:
+    """Remove what a killed `connect` has left; False if there is nothing. Raises CniError."""
+    with following.exclusively(host, container_id):
+        return bool(following.clear_interrupted(host, container_id))
+
+
+def interrupted(host: Host) -> dict[str, Connection]:
+    """The containers that seem to have a connection which a killed `connect` has left: ID -> that."""
+    return {
+        each.attachment.container_id: each for each in connections.every(host.files) if each.is_interrupted
+    }
+
+
 def abandoned(host: Host, containers: Containers) -> list[Connection]:
     """What `linkspan connect` keeps of containers that no longer exist."""
     known = {each.cni_id for each in containers.all}
-    return [each for each in connections.every(host.files) if each.attachment.container_id not in known]
+    return [
+        each
+        for each in connections.every(host.files)
+        if each.attachment.container_id not in known and not each.is_interrupted
+    ]
 
 
 def forget(one: Connection, host: Host) -> bool:
     """Remove a connection and what is left of it; False if it exists. Raises CniError."""
     with following.exclusively(host, one.attachment.container_id):
-        if not connections.is_gone(one, host):
+        current = connections.of_container(host.files, one.attachment.container_id)
+        if one not in current or not connections.is_gone(one, host):
             return False
         following.detach(one, host, still=lambda: True)
         connections.remove(host.files, one.attachment)

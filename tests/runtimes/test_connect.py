@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -145,6 +146,40 @@ def test_the_attachment_follows_nerdctls_container(
         nerdctl.run("start", "web")
     assert command.addresses("second")["web"] == before["web"]
     assert "eth1" in host.links(nerdctl.netns("web"))
+
+
+def test_the_attachment_is_made_again_after_another_boot(
+    host: PrivateHost, command: Command, nerdctl: Nerdctl
+) -> None:
+    nerdctl.start("web", "--network", "first", command=SLEEP)
+    command.output("connect", "second", "web")
+    before = command.addresses("second")
+    nerdctl.run("kill", "web")
+    command.output("resident", "stop")
+    with host.another_boot():
+        nerdctl.run("start", "web")
+        assert command.addresses("second") == before
+        assert "eth1" in host.links(nerdctl.netns("web"))
+        command.output("resident", "stop")
+
+
+def test_a_connect_that_is_killed_leaves_what_gc_removes(
+    host: PrivateHost, command: Command, nerdctl: Nerdctl
+) -> None:
+    nerdctl.start("web", "--network", "first", command=SLEEP)
+    nerdctl.start("other", "--network", "second", command=SLEEP)
+    command.output("connect", "second", "web")
+    command.output("disconnect", "second", "web")
+    before = host.snapshot(ignore=ours.STAYS)
+    for delay in range(8):
+        running = host.popen([*COMMAND, "connect", "second", "web"])
+        time.sleep(0.1 + delay * 0.03)
+        running.kill()
+        running.wait()
+        command.output("gc")
+        if "web" in command.addresses("second"):
+            command.output("disconnect", "second", "web")
+        assert host.snapshot(ignore=ours.STAYS).diff(before) == []
 
 
 def test_a_stopped_container_is_attached_when_it_is_started(command: Command, nerdctl: Nerdctl) -> None:

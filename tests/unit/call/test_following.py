@@ -12,6 +12,8 @@ import pytest
 from linkspan.call import connections
 from linkspan.call.records import Records
 from linkspan.cni.model import Attachment
+from linkspan.host.memory.faults import Killed
+from linkspan.runtime import gc
 from linkspan.runtime.attachments import Attachments
 from linkspan.runtime.connect import Requested, connect
 from linkspan.runtime.container import Container
@@ -119,8 +121,11 @@ def test_another_attachment_of_the_container_is_not_the_anchor(web: Running) -> 
 def test_after_another_boot_it_is_attached_again(web: Running) -> None:
     before = web.addresses()
     web.end()
-    web.host.links().delete(CONNECTED.host_veth)
     web.host.boot = "second-boot 1"
+    (one,) = connections.of_container(web.host.files, "c1")
+    web.host.links().create_bridge(CONNECTED.host_veth)
+    assert connections.is_gone(one, web.host)
+    web.host.links().delete(CONNECTED.host_veth)
     web.host.add_netns(BOX)
     web.call("DEL", "")
     web.call("ADD", BOX)
@@ -172,6 +177,42 @@ def test_a_connect_that_was_killed_is_made_again_by_the_next_start(web: Running)
     web.host.add_netns(BOX)
     web.call("ADD", BOX)
     assert web.is_attached()
+
+
+def test_what_a_killed_connect_has_left_is_removed(tmp_path: Path) -> None:
+    """Killed before any of the requests that it makes."""
+    learning = before_connect(tmp_path / "first")
+    connect(learning.network("second"), WEB, Requested(), learning.host, "/opt/cni/bin")
+    for number, request in enumerate(learning.host.requests):
+        world = before_connect(tmp_path / str(number))
+        before = kept_of(world)
+        world.host.dies_at = request
+        with pytest.raises(Killed):
+            connect(world.network("second"), WEB, Requested(), world.host, "/opt/cni/bin")
+        world.host.revive()
+        world.host.files.held.clear()
+        for container_id in gc.interrupted(world.host):
+            assert gc.clear_interrupted(world.host, container_id)
+        is_complete = bool(connections.of_container(world.host.files, "c1"))
+        assert is_complete or kept_of(world) == before, request
+
+
+def before_connect(folder: Path) -> World:
+    """A container on `first`, and a network `second` that has another."""
+    folder.mkdir()
+    world = World(folder)
+    world.create("first")
+    world.create("second")
+    world.attach("second", "other")
+    world.attach("first")
+    world.host.revive()
+    return world
+
+
+def kept_of(world: World) -> set[str]:
+    """What exists, but for what outlives attachments by design."""
+    by_design = ("/locks/", "/released/", "last_reserved", "/lock 0", "connections")
+    return {each for each in world.host.state() if not any(word in each for word in by_design)}
 
 
 def test_a_file_that_is_damaged_keeps_no_container_from_starting(web: Running) -> None:

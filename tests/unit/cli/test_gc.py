@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from linkspan.call import connections
+from linkspan.call.chain import Chain
+from linkspan.call.connections import Connection
 from linkspan.cni.model import Attachment
 from tests.unit.cli.conftest import Command
 
@@ -28,6 +31,23 @@ def test_a_dry_run_only_says_it(gone: Command) -> None:
     before = gone.world.host.state()
     assert gone.output("gc", "--dry-run") == LINE
     assert gone.world.host.state() == before
+
+
+def test_what_a_killed_connect_has_left_is_taken_back(gone: Command) -> None:
+    host = gone.world.host
+    assert gone.output("gc", "--bin-dir", "/opt/cni/bin") == LINE
+    document = {"plugins": [{"type": "portmap"}]}
+    chain = Chain(
+        network="custom",
+        document=document,
+        version="1.0.0",
+        path="/opt/cni/bin",
+        attachment=Attachment("custom", "c1", "eth1"),
+        netns="/run/netns/box",
+    )
+    connections.write(host.files, Connection(chain=chain, anchor=connections.ANY, container="web"))
+    assert "interrupted connection of web\n" in gone.output("gc")
+    assert gone.output("gc") == ""
 
 
 def test_what_cannot_be_taken_back_is_an_error(gone: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from hashlib import sha512
 from pathlib import Path
@@ -13,7 +14,14 @@ from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
 from linkspan.runtime.connect import Requested, connect, disconnect, free_ifname
 from linkspan.runtime.container import Container
-from linkspan.runtime.errors import AlreadyConnected, CannotConnect, NetworkInUse, NotConnected, NotRunning
+from linkspan.runtime.errors import (
+    AlreadyConnected,
+    CannotConnect,
+    NetworkInUse,
+    NoSuchNetwork,
+    NotConnected,
+    NotRunning,
+)
 from linkspan.runtime.network import without_list
 from tests.harness.memory import BOX
 from tests.unit.runtime.world import World
@@ -124,6 +132,15 @@ def test_what_fails_leaves_nothing(world: World) -> None:
         each for each in world.host.state() - before if "/locks/" not in each and "last_reserved" not in each
     }
     assert left == set()
+    assert list(connections.every(world.host.files)) == []
+
+
+def test_a_network_that_is_removed_meanwhile_keeps_no_container(world: World) -> None:
+    second = world.network("second")
+    os.unlink(second.list.path)
+    with pytest.raises(NoSuchNetwork):
+        connect(second, WEB, Requested(), world.host, PATH)
+    assert world.host.links(BOX).get("eth1") is None
     assert list(connections.every(world.host.files)) == []
 
 
