@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from linkspan.cni.addresses import Family
 from linkspan.cni.errors import InvalidNetns, KernelRefused, NetnsGone
-from linkspan.host.contract import Host, Links, PortVlans
+from linkspan.host.contract import Host, KernelRoute, Links, PolicyRule, PortVlans
 from linkspan.host.linux import LinuxHost
 from linkspan.host.memory import MemoryHost
 from linkspan.host.memory.links import MemoryLinks
@@ -451,6 +452,74 @@ def test_a_route_through_a_link_that_is_down_is_refused(inside: Links, pair: Lin
     with pytest.raises(KernelRefused) as caught:
         inside.add_route("10.9.0.0/16", ifname="eth0")
     assert refused(caught) == "ENETDOWN"
+
+
+@pytest.mark.parametrize("table", [254, 10002])
+@pytest.mark.parametrize(
+    ("dst", "gw"), [("0.0.0.0/0", "10.5.0.1"), ("::/0", "fd00:5::1"), ("10.9.0.0/16", "")]
+)
+def test_a_route_that_is_found_can_be_deleted_once(
+    inside: Links, pair: Links, dst: str, gw: str, table: int
+) -> None:
+    furnished(inside)
+    inside.add_route(dst, ifname="eth0", gw=gw, table=table, priority=7)
+    family: Family = 6 if ":" in dst else 4
+    (route,) = [each for each in inside.routes(family, table=table) if each.priority == 7]
+    assert (inside.delete_route(route), inside.delete_route(route)) == (True, False)
+    assert route not in inside.routes(family, table=table)
+
+
+def test_of_two_routes_that_differ_in_their_metric_the_other_one_stays(inside: Links, pair: Links) -> None:
+    furnished(inside)
+    for priority in (7, 8):
+        inside.add_route("10.9.0.0/16", ifname="eth0", priority=priority, table=99)
+    inside.delete_route(inside.routes(4, table=99)[1])
+    assert [each.priority for each in inside.routes(4, table=99)] == [7]
+
+
+def test_a_route_through_an_absent_link_is_not_there(links: Links) -> None:
+    assert not links.delete_route(
+        KernelRoute(dst="10.9.0.0/16", gw="", ifname="eth7", table=254, priority=0, scope=253)
+    )
+
+
+# --- policy rules ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("family", "source"), [(4, "10.5.0.2"), (6, "fd00:5::2")])
+def test_a_rule_is_found_as_it_was_added_until_it_is_deleted(
+    inside: Links, family: Family, source: str
+) -> None:
+    rule = PolicyRule(source=source, table=10002, priority=20000)
+    before = inside.rules(family)
+    inside.add_rule(rule)
+    assert (before, inside.rules(family), inside.rules(10 - family)) == ((), (rule,), ())  # type: ignore[arg-type]
+    assert (inside.delete_rule(rule), inside.delete_rule(rule), inside.rules(family)) == (True, False, ())
+
+
+def test_the_same_rule_twice_is_refused(inside: Links) -> None:
+    rule = PolicyRule(source="10.5.0.2", table=10002, priority=20000)
+    inside.add_rule(rule)
+    with pytest.raises(KernelRefused) as caught:
+        inside.add_rule(rule)
+    assert refused(caught) == "EEXIST"
+
+
+def test_rules_come_in_the_order_in_which_they_are_applied(inside: Links) -> None:
+    rules = [PolicyRule(source="10.5.0.2", table=100 + each, priority=each) for each in (30, 10, 20)]
+    for each in rules:
+        inside.add_rule(each)
+    assert [each.priority for each in inside.rules(4) or ()] == [10, 20, 30]
+
+
+def test_a_kernel_without_policy_routing_has_no_rules_and_takes_none() -> None:
+    memory = MemoryHost()
+    memory.add_netns(BOX)
+    links = memory.namespace(BOX)
+    links.policy.known = False
+    with pytest.raises(KernelRefused) as caught:
+        links.add_rule(PolicyRule(source="10.5.0.2", table=10002, priority=20000))
+    assert (refused(caught), links.rules(4)) == ("EAFNOSUPPORT", None)
 
 
 # --- sysctls and neighbours -----------------------------------------------------------------------

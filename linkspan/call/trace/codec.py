@@ -16,7 +16,7 @@ from typing import Any
 from linkspan.cni import errors
 from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
-from linkspan.host.contract import Finished, KernelRoute, Link, Listener, PortVlans, Process
+from linkspan.host.contract import Finished, KernelRoute, Link, Listener, PolicyRule, PortVlans, Process
 from linkspan.netfilter.rules import Change, Element, Flow, Jump, Match, NftChange, Rule
 
 VALUES = (
@@ -31,6 +31,7 @@ VALUES = (
     Listener,
     Match,
     NftChange,
+    PolicyRule,
     PortVlans,
     Process,
     Rule,

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from linkspan.host.contract.files import Files
-from linkspan.host.contract.links import KernelRoute, Link, Links, PortVlans
+from linkspan.host.contract.links import KernelRoute, Link, Links, PolicyRule, PortVlans
 from linkspan.host.contract.netfilter import Conntrack, Iptables, Nftables
 from linkspan.host.contract.processes import Finished, Process, Processes
 from linkspan.host.contract.services import Services
@@ -31,6 +31,7 @@ __all__ = [
     "Links",
     "Listener",
     "Nftables",
+    "PolicyRule",
     "PortVlans",
     "Process",
     "Processes",

@@ -60,6 +60,23 @@ class KernelRoute:
     mtu: int = 0
     advmss: int = 0
 
+    @property
+    def is_default(self) -> bool:
+        """Whether it is a default route."""
+        return self.dst.endswith("/0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRule:
+    """A rule of policy routing: what the address `source` sends is routed by a table (see ip-rule(8)).
+
+    Rules are applied by ascending `priority`: that of the local table is 0, that of main 32766.
+    """
+
+    source: str
+    table: int
+    priority: int
+
 
 class Links(Protocol):
     """One network namespace. What fails raises KernelRefused with the kernel's errno.
@@ -154,6 +171,18 @@ class Links(Protocol):
         EEXIST for one that is there. One with the same dst, table and priority but another gateway is EEXIST
         for IPv6, and goes behind the new one for IPv4.
         """
+
+    def delete_route(self, route: KernelRoute) -> bool:
+        """Delete a route; False if it is not there."""
+
+    def rules(self, family: Family) -> tuple[PolicyRule, ...] | None:
+        """The policy rules that select one source address, None if this kernel has no policy routing."""
+
+    def add_rule(self, rule: PolicyRule) -> None:
+        """Add a policy rule. EEXIST if it is there, EAFNOSUPPORT if this kernel has no policy routing."""
+
+    def delete_rule(self, rule: PolicyRule) -> bool:
+        """Delete a policy rule; False if it is not there."""
 
     def sysctl(self, key: str) -> str | None:
         """The value of a key below net, such as "ipv4/ip_forward"; None if this kernel has no such key."""

@@ -15,14 +15,17 @@ from functools import cache
 
 from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
-from linkspan.host.contract import KernelRoute, Link, PortVlans
+from linkspan.host.contract import KernelRoute, Link, PolicyRule, PortVlans
 from linkspan.host.linux import sysctls
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.namespaces import inside
 from linkspan.host.linux.netdevice import index_of, name_of
-from linkspan.host.linux.netlink import rtnl_link, rtnl_route
+from linkspan.host.linux.netlink import rtnl_link, rtnl_route, rtnl_rule
 from linkspan.host.linux.netlink.client import NETLINK_ROUTE, Netlink
 from linkspan.host.linux.netlink.rtnl_route import LOCAL_TABLE, MAIN_TABLE
+
+#: Without CONFIG_IP_MULTIPLE_TABLES, or CONFIG_FIB_RULES.
+_NO_POLICY_ROUTING = (errno.EAFNOSUPPORT, errno.EOPNOTSUPP)
 
 
 class LinuxLinks:
@@ -210,6 +213,38 @@ class LinuxLinks:
                 scope=scope,
             )
             self._netlink.do(request)
+
+    def delete_route(self, route: KernelRoute) -> bool:
+        """See contract.Links."""
+        absent = (errno.ESRCH, errno.ENODEV, errno.ENOENT)
+        with kernel_errors(f"delete the route to {route.dst} through {route.ifname}", absent=absent):
+            index = index_of(self._netlink.descriptor(), route.ifname)
+            if index is not None:
+                self._netlink.do(rtnl_route.del_route(route, index))
+                return True
+        return False
+
+    # --- policy rules -----------------------------------------------------------------------------
+
+    def rules(self, family: Family) -> tuple[PolicyRule, ...] | None:
+        """See contract.Links."""
+        with kernel_errors("list policy rules", absent=_NO_POLICY_ROUTING):
+            found = [rtnl_rule.read_rule(each) for each in self._netlink.dump(rtnl_rule.get_rules(family))]
+            return tuple(each for each in found if each is not None)
+        return None
+
+    def add_rule(self, rule: PolicyRule) -> None:
+        """See contract.Links."""
+        with kernel_errors(f"add the policy rule from {rule.source} to table {rule.table}"):
+            self._netlink.do(rtnl_rule.new_rule(rule))
+
+    def delete_rule(self, rule: PolicyRule) -> bool:
+        """See contract.Links."""
+        absent = (errno.ENOENT, *_NO_POLICY_ROUTING)
+        with kernel_errors(f"delete the policy rule from {rule.source} to table {rule.table}", absent=absent):
+            self._netlink.do(rtnl_rule.del_rule(rule))
+            return True
+        return False
 
     # --- sysctls and neighbours -------------------------------------------------------------------
 

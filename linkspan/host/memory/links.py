@@ -1,6 +1,4 @@
-"""The contract's Links in memory: one network namespace, with as much of the kernel's behaviour as plugins
-rely on.
-"""
+"""The contract's Links in memory: a namespace that behaves like the kernel as far as plugins rely on it."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
-from linkspan.host.contract import KernelRoute, Link, PortVlans
+from linkspan.host.contract import KernelRoute, Link, PolicyRule, PortVlans
 from linkspan.host.memory.device import (
     DEFAULT_VLANS,
     Device,
@@ -19,7 +17,7 @@ from linkspan.host.memory.device import (
     generated_mac,
     vlan_ranges,
 )
-from linkspan.host.memory.routes import MAIN_TABLE, Routes
+from linkspan.host.memory.routes import MAIN_TABLE, Routes, Rules
 from linkspan.host.memory.sysctls import Sysctls
 
 
@@ -33,7 +31,7 @@ class MemoryLinks:
     def __init__(self, find: Callable[[str], MemoryLinks]) -> None:
         self._find = find
         self._devices: list[Device] = []
-        self._routes = Routes()
+        self._routes, self.policy = Routes(), Rules()
         self._last_index = 0
         self._unsettled: dict[tuple[str, str], bool] = {}
         self.sysctls = Sysctls()
@@ -230,6 +228,22 @@ class MemoryLinks:
             request=request,
         )
 
+    def delete_route(self, route: KernelRoute) -> bool:
+        """See contract.Links."""
+        return self._routes.delete(route)
+
+    def rules(self, family: Family) -> tuple[PolicyRule, ...] | None:
+        """See contract.Links."""
+        return self.policy.of(family)
+
+    def add_rule(self, rule: PolicyRule) -> None:
+        """See contract.Links."""
+        self.policy.add(rule)
+
+    def delete_rule(self, rule: PolicyRule) -> bool:
+        """See contract.Links."""
+        return self.policy.delete(rule)
+
     # --- sysctls and neighbours -------------------------------------------------------------------
 
     def sysctl(self, key: str) -> str | None:
@@ -260,6 +274,7 @@ class MemoryLinks:
             yield f"link {each.name} {each.kind} {each.mac} {each.mtu} {each.txqlen} {flags} master={master}"
             yield from (f"address {each.name} {address}" for address in each.addresses)
         yield from (f"route {each}" for each in self._routes)
+        yield from (f"rule {each}" for each in self.policy)
         yield from (f"sysctl {key} {value}" for key, value in self.sysctls.items())
 
     def check_free(self, name: str, request: str) -> None:

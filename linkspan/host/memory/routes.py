@@ -1,4 +1,4 @@
-"""The routing tables of one namespace in memory."""
+"""The routing tables and policy rules of one namespace in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused
-from linkspan.host.contract import KernelRoute
+from linkspan.host.contract import KernelRoute, PolicyRule
 
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 _SCOPE_GLOBAL, _SCOPE_LINK = 0, 253
@@ -67,6 +67,13 @@ class Routes:
             raise KernelRefused(request, errno.EEXIST)
         self._routes.insert(alike[0] if alike else len(self._routes), route)
 
+    def delete(self, route: KernelRoute) -> bool:
+        """Delete a route; False if it is not there."""
+        if route not in self._routes:
+            return False
+        self._routes.remove(route)
+        return True
+
     def connect(self, ifname: str, address: str) -> None:
         """Add the route to an address's own subnet, as the kernel does."""
         network = ipaddress.ip_interface(address).network
@@ -102,6 +109,36 @@ class Routes:
             for each in self._routes
             if each.ifname == ifname and not each.gw
         )
+
+
+class Rules:
+    """The policy rules that select one source address. `known`: whether this kernel has policy routing."""
+
+    def __init__(self) -> None:
+        self.known = True
+        self._rules: list[PolicyRule] = []
+
+    def __iter__(self) -> Iterator[PolicyRule]:
+        return iter(self._rules)
+
+    def of(self, family: Family) -> tuple[PolicyRule, ...] | None:
+        """The rules of a family in the order in which they are applied."""
+        found = [each for each in self._rules if (":" in each.source) == (family == 6)]
+        return tuple(sorted(found, key=lambda rule: rule.priority)) if self.known else None
+
+    def add(self, rule: PolicyRule) -> None:
+        """Add a rule. Raises KernelRefused."""
+        if not self.known or rule in self._rules:
+            refusal = errno.EEXIST if self.known else errno.EAFNOSUPPORT
+            raise KernelRefused(f"add the policy rule from {rule.source} to table {rule.table}", refusal)
+        self._rules.append(rule)
+
+    def delete(self, rule: PolicyRule) -> bool:
+        """Delete a rule; False if it is not there."""
+        if rule not in self._rules:
+            return False
+        self._rules.remove(rule)
+        return True
 
 
 def _scope(*, six: bool, gw: str, asked: int | None) -> int:

@@ -9,6 +9,7 @@ from cni_bridge.config import Config
 from cni_bridge.facts import read_backend, read_record
 from cni_bridge.steps.frame_filter import FilterFrames
 from cni_bridge.steps.pair import port_vlans
+from cni_bridge.steps.sources import RouteBySource
 from linkspan.cni.addresses import FAMILIES, without_prefix
 from linkspan.cni.model import Interface, Result, Route
 from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
@@ -90,6 +91,7 @@ def _container_problems(request: Request, config: Config, host: Host, result: Re
     if link is None:
         return [f"the interface {request.ifname} is missing in {request.netns}"]
     present = links.addresses(request.ifname)
+    record = read_record(request.attachment, host)
     return [
         *_interface_problems(link, config, result.interface_of(request.ifname)),
         *(
@@ -98,6 +100,9 @@ def _container_problems(request: Request, config: Config, host: Host, result: Re
             if each.address not in present
         ),
         *_missing_routes(links, request, result),
+        *RouteBySource(request.netns, request.ifname).missing(
+            host, made=record is not None and record.routed
+        ),
     ]
 
 

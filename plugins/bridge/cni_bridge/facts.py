@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from linkspan.steps.backend import choose
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment, Request
-    from linkspan.host.contract import Host, Link
+    from linkspan.host.contract import Host, KernelRoute, Link
     from linkspan.steps.occupied import Used
 
 
@@ -26,13 +26,15 @@ class Facts:
     """What ADD decides from, besides the result of IPAM.
 
     `has_host_end` and `has_interface` tell whether links with the names of the pair exist. `default_metrics`
-    is the highest metric among the container's default routes, by family that has any. `backend` is for
-    masquerading, None without it.
+    is the highest metric among the container's default routes, by family that has any. `others` are the
+    interfaces of the container's other networks: those that its main table has routes through. `backend` is
+    for masquerading, None without it.
     """
 
     has_host_end: bool
     has_interface: bool
     default_metrics: Mapping[int, int]
+    others: tuple[str, ...]
     backend: Backend | None
 
 
@@ -52,7 +54,8 @@ class Record:
     `ipam` is the configuration that ADD used. `forwards` is the link that the container's packets come from,
     "" until it is known; `addresses` (CIDR) are None until then. `guarded` is the only MAC address that may
     pass, "" if any may. `bound` is the container's MAC address if it may use ARP and neighbour discovery for
-    its own addresses only, else "".
+    its own addresses only, else "". `routed` is whether the container was on other networks before, so that
+    its addresses have routes of their own.
     """
 
     bridge: str
@@ -63,6 +66,7 @@ class Record:
     addresses: tuple[str, ...] | None = None
     guarded: str = ""
     bound: str = ""
+    routed: bool = False
 
     @property
     def is_filtered(self) -> bool:
@@ -80,6 +84,7 @@ class Record:
             "addresses": None if self.addresses is None else list(self.addresses),
             "guarded": self.guarded,
             "bound": self.bound,
+            "routed": self.routed,
         }
 
     @classmethod
@@ -95,6 +100,7 @@ class Record:
             addresses=_addresses(content.get("addresses")),
             guarded=_mac(content.get("guarded")),
             bound=_mac(content.get("bound")),
+            routed=content.get("routed") is True,
         )
 
 
@@ -115,16 +121,22 @@ def _is_interface(text: Any) -> bool:
 def read_facts(request: Request, config: Config, host: Host) -> Facts:
     """Read the facts. Raises KernelRefused, NetnsGone, and ToolMissing if no backend can masquerade."""
     container = host.links(request.netns)
+    routes = {family: container.routes(family) for family in FAMILIES}
     metrics = {
-        family: [each.priority for each in container.routes(family) if each.dst.endswith("/0")]
-        for family in FAMILIES
+        family: [each.priority for each in found if each.is_default] for family, found in routes.items()
     }
     return Facts(
         has_host_end=host.links().get(request.attachment.host_veth) is not None,
         has_interface=container.get(request.ifname) is not None,
         default_metrics={family: max(found) for family, found in metrics.items() if found},
+        others=_others(route for found in routes.values() for route in found),
         backend=read_backend(config, host),
     )
+
+
+def _others(routes: Iterable[KernelRoute]) -> tuple[str, ...]:
+    names = {each.ifname for each in routes if not each.dst.startswith("fe80:")}
+    return tuple(sorted(names - {"", "lo"}))
 
 
 def read_used(config: Config, gateways: Collection[str], host: Host) -> tuple[Used, ...]:

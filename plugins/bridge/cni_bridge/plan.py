@@ -15,6 +15,7 @@ from cni_bridge.steps.container import ConfigureInterface
 from cni_bridge.steps.frame_filter import FilterFrames
 from cni_bridge.steps.gateway import AssignGateway, EnableForwarding
 from cni_bridge.steps.pair import CreatePair, JoinBridge, SetVlans, ifname_taken
+from cni_bridge.steps.sources import RouteBySource
 from linkspan.call.records import WriteRecord
 from linkspan.call.transaction import Plan, Step
 from linkspan.cni.addresses import FAMILIES, LEAST_MTU, Family
@@ -41,8 +42,9 @@ class Layout:
     """What an attachment is to have: addresses with their gateways, routes, the interface's MAC address.
 
     `forwards` is the link that iptables sees the container's packets come from: that of the gateway if there
-    is one, else the bridge. `backend` is for masquerading, None without it. `dns` is IPAM's. `warnings` say
-    what is asked for and cannot be.
+    is one, else the bridge. `backend` is for masquerading, None without it. `by_source` are the interfaces
+    whose addresses get routes of their own: all of the container, if it is on several networks. `dns` is
+    IPAM's. `warnings` say what is asked for and cannot be.
     """
 
     addresses: tuple[Address, ...]
@@ -50,6 +52,7 @@ class Layout:
     mac: str
     forwards: str
     backend: Backend | None
+    by_source: tuple[str, ...] = ()
     dns: Dns = NO_DNS
     warnings: tuple[str, ...] = ()
 
@@ -108,6 +111,7 @@ def layout_of(request: Request, config: Config, facts: Facts, ipam: Result) -> L
         mac=config.mac or _mac_for(request.attachment, addresses),
         forwards=config.gateway_link if config.is_gateway and addresses else config.bridge,
         backend=facts.backend if addresses else None,
+        by_source=(*facts.others, request.ifname) if facts.others and addresses else (),
         dns=ipam.dns,
         warnings=tuple(_impossible(config, families, ipam.routes)),
     )
@@ -190,6 +194,7 @@ def _record(request: Request, config: Config, layout: Layout) -> Record:
         addresses=layout.cidrs,
         guarded=layout.mac if config.spoof_check else "",
         bound=layout.mac if config.arp_check else "",
+        routed=bool(layout.by_source),
     )
 
 
@@ -215,6 +220,7 @@ def _interface(request: Request, config: Config, layout: Layout) -> Iterator[Ste
             accept_ra=config.accept_ra,
             own_sender=config.arp_check,
         )
+        yield from (RouteBySource(request.netns, each) for each in layout.by_source)
 
 
 def _gateway(attachment: Attachment, config: Config, layout: Layout) -> Iterator[Step]:

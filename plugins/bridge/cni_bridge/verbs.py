@@ -20,6 +20,7 @@ from cni_bridge.facts import (
 from cni_bridge.result import result_of
 from cni_bridge.steps import attachment as attachments
 from cni_bridge.steps import ipam
+from cni_bridge.steps.sources import remove_sources
 from linkspan import paths
 from linkspan.call.delegate import delegate
 from linkspan.call.exclusion import exclusively
@@ -66,7 +67,9 @@ def delete(request: Request, host: Host) -> None:
     # After an edit of the list only the record knows whom to return the addresses to: it is removed last.
     edited = ipam.is_edited(request, recorded)
     remove = attachments.remove if edited else attachments.forget
-    removals: list[Undo] = [partial(remove, host, attachment, record)]
+    addresses = record.addresses if record is not None else None
+    removals: list[Undo] = [partial(remove_sources, host, request.netns, attachment, addresses)]
+    removals.append(partial(remove, host, attachment, record))
     removals.append(partial(takeover.remove_pair, request, host))
     if record is None:
         removals.append(partial(takeover.remove_masquerade, request, host))

@@ -19,7 +19,7 @@ from linkspan.host.linux.netlink.client import NLM_F_CREATE, NLM_F_EXCL, Request
 MAIN_TABLE, LOCAL_TABLE = 254, 255  # rt_class_t
 
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
-_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
 _NEW = NLM_F_CREATE | NLM_F_EXCL
 _IFADDR = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
@@ -102,6 +102,19 @@ def new_route(
     # Of several IPv6 routes to one destination the kernel would make a single one with several next hops.
     flags = _NEW if network.version == 6 else NLM_F_CREATE
     return Request(_RTM_NEWROUTE, payload + u32(_RTA_OIF, index), flags)
+
+
+def del_route(route: KernelRoute, index: int) -> Request:
+    """Delete a route through the link of an index."""
+    network = ipaddress.ip_network(route.dst)
+    payload = _RTMSG.pack(
+        _FAMILY[network.version], network.prefixlen, 0, 0, _byte(route.table), 0, route.scope, 0, 0
+    )
+    payload += attribute(_RTA_GATEWAY, ipaddress.ip_address(route.gw).packed) if route.gw else b""
+    payload += u32(_RTA_PRIORITY, route.priority) if route.priority else b""
+    payload += u32(_RTA_TABLE, route.table)
+    payload += attribute(_RTA_DST, network.network_address.packed) if network.prefixlen else b""
+    return Request(_RTM_DELROUTE, payload + u32(_RTA_OIF, index))
 
 
 def _address(index: int, interface: Interface) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from linkspan.cni.errors import CniError, InvalidNetns, IoFailure, KernelRefused, NetnsGone
-from linkspan.host.contract import PortVlans
+from linkspan.host.contract import KernelRoute, PolicyRule, PortVlans
 from linkspan.host.linux import LinuxHost, sysctls
 from linkspan.host.linux.namespaces import open_netns, same_namespace
 from linkspan.host.linux.netlink.netfilter import NfTables
@@ -38,6 +38,19 @@ ASKED: dict[str, tuple[Callable[[LinuxHost], object], object, tuple[int, ...]]] 
         lambda host: host.links().delete_address("lo", "10.0.0.1/8"),
         False,
         (errno.EADDRNOTAVAIL, errno.ENODEV),
+    ),
+    "rules": (lambda host: host.links().rules(4), None, (errno.EAFNOSUPPORT, errno.EOPNOTSUPP)),
+    "delete_rule": (
+        lambda host: host.links().delete_rule(PolicyRule(source="10.0.0.1", table=100, priority=100)),
+        False,
+        (errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP),
+    ),
+    "delete_route": (
+        lambda host: host.links().delete_route(
+            KernelRoute(dst="10.0.0.0/8", gw="", ifname="lo", table=100, priority=0, scope=253)
+        ),
+        False,
+        (errno.ESRCH, errno.ENODEV, errno.ENOENT),
     ),
     "routes": (lambda host: host.links().routes(4), (), (errno.ENOENT,)),
     "listening": (lambda host: host.listening("sctp", {80}), (), (errno.ENOENT,)),

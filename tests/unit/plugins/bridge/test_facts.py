@@ -20,6 +20,7 @@ WHOLE = Record(
     addresses=("10.5.0.2/24", "fd00:5::2/64"),
     guarded="02:42:0a:05:00:02",
     bound="02:42:0a:05:00:02",
+    routed=True,
 )
 
 
@@ -43,6 +44,7 @@ def test_keys_that_an_earlier_version_did_not_write_are_empty() -> None:
         {"guarded": 0},
         {"guarded": "x"},
         {"bound": ["02:42:0a:05:00:02"]},
+        {"routed": 1},
     ],
 )
 def test_an_invalid_field_is_unknown(damage: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from cni_bridge.facts import Facts
 from cni_bridge.plan import layout_of, plan_for, refuse_second
 from cni_bridge.steps.container import ConfigureInterface
 from cni_bridge.steps.gateway import AssignGateway
+from cni_bridge.steps.sources import RouteBySource
 from cni_bridge.verbs import reload
 from linkspan.call.transaction import Step
 from linkspan.cni.errors import AlreadyAttached
@@ -79,7 +80,9 @@ def request(**config: Any) -> Request:
     )
 
 
-FACTS = Facts(has_host_end=False, has_interface=False, default_metrics={4: 100}, backend="nftables")
+FACTS = Facts(
+    has_host_end=False, has_interface=False, default_metrics={4: 100}, others=(), backend="nftables"
+)
 RESERVED = Result(ips=(Address(address="10.5.0.2/24"), Address(address="fd00:5::2/64")))
 
 
@@ -110,6 +113,18 @@ def test_the_steps_of_a_gateway_with_everything_come_in_this_order() -> None:
         "AcceptDespitePolicy",
         "Masquerade",
     ]
+
+
+def test_on_a_further_network_every_interface_of_the_container_gets_routes_by_source() -> None:
+    call = request(isDefaultGateway=True)
+    config = Config.from_request(call)
+    facts = replace(FACTS, others=("eth1", "eth2"))
+    steps = plan_for(call, config, layout_of(call, config, facts, RESERVED))
+    assert [each.ifname for each in steps if isinstance(each, RouteBySource)] == ["eth1", "eth2", "eth0"]
+    assert not any(
+        isinstance(each, RouteBySource)
+        for each in plan_for(call, config, layout_of(call, config, facts, Result()))
+    )
 
 
 def test_without_addresses_there_is_neither_a_gateway_nor_masquerading() -> None:

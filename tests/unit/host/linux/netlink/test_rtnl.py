@@ -10,19 +10,21 @@ from ipaddress import ip_interface
 from typing import Any
 
 import pytest
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from linkspan.host.contract import PortVlans
-from linkspan.host.linux.netlink import rtnl_link, rtnl_route
+from linkspan.host.contract import KernelRoute, PolicyRule, PortVlans
+from linkspan.host.linux.netlink import rtnl_link, rtnl_route, rtnl_rule
 from linkspan.host.linux.netlink.client import Request
 
 MAC, OTHER_MAC = "02:42:0a:00:00:01", "02:42:0a:00:00:02"
 CREATE = 0x600  # NLM_F_CREATE | NLM_F_EXCL
 CREATE_FURTHER = 0x400  # NLM_F_CREATE
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
-NEWADDR, DELADDR, GETADDR, NEWROUTE, GETROUTE = 20, 21, 22, 24, 26
+NEWADDR, DELADDR, GETADDR, NEWROUTE, DELROUTE, GETROUTE = 20, 21, 22, 24, 25, 26
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
 
 
 def encoded(cls: Any, fields: Mapping[str, int], attributes: Mapping[str, Any]) -> bytes:
@@ -215,9 +217,60 @@ ROUTES: dict[str, tuple[Request, int, int, Mapping[str, int], Mapping[str, Any]]
         },
     ),
 }
+ROUTES |= {
+    "a deletion": (
+        rtnl_route.del_route(
+            KernelRoute(dst="10.9.0.0/16", gw="10.5.0.1", ifname="eth0", table=10002, priority=7, scope=0), 7
+        ),
+        DELROUTE,
+        0,
+        {"family": socket.AF_INET, "dst_len": 16, "table": 0, "scope": 0},
+        {
+            "RTA_GATEWAY": "10.5.0.1",
+            "RTA_PRIORITY": 7,
+            "RTA_TABLE": 10002,
+            "RTA_DST": "10.9.0.0",
+            "RTA_OIF": 7,
+        },
+    ),
+    "a deletion of an on-link default route": (
+        rtnl_route.del_route(
+            KernelRoute(dst="0.0.0.0/0", gw="", ifname="eth0", table=254, priority=0, scope=253), 7
+        ),
+        DELROUTE,
+        0,
+        {"family": socket.AF_INET, "dst_len": 0, "table": 254, "scope": 253},
+        {"RTA_TABLE": 254, "RTA_OIF": 7},
+    ),
+}
+TO_TABLE = {"action": 1}  # FR_ACT_TO_TBL
+RULES: dict[str, tuple[Request, int, int, Mapping[str, int], Mapping[str, Any]]] = {
+    "all rules": (rtnl_rule.get_rules(6), GETRULE, 0, {"family": socket.AF_INET6}, {}),
+    "a rule": (
+        rtnl_rule.new_rule(PolicyRule(source="10.5.0.2", table=10002, priority=20000)),
+        NEWRULE,
+        CREATE,
+        {**TO_TABLE, "family": socket.AF_INET, "src_len": 32},
+        {"FRA_SRC": "10.5.0.2", "FRA_PRIORITY": 20000, "FRA_TABLE": 10002},
+    ),
+    "a rule of IPv6": (
+        rtnl_rule.new_rule(PolicyRule(source="fd00:5::2", table=10002, priority=20000)),
+        NEWRULE,
+        CREATE,
+        {**TO_TABLE, "family": socket.AF_INET6, "src_len": 128},
+        {"FRA_SRC": "fd00:5::2", "FRA_PRIORITY": 20000, "FRA_TABLE": 10002},
+    ),
+    "a deletion": (
+        rtnl_rule.del_rule(PolicyRule(source="10.5.0.2", table=10002, priority=20000)),
+        DELRULE,
+        0,
+        {**TO_TABLE, "family": socket.AF_INET, "src_len": 32},
+        {"FRA_SRC": "10.5.0.2", "FRA_PRIORITY": 20000, "FRA_TABLE": 10002},
+    ),
+}
 CASES = [
     pytest.param(cls, *case, id=name)
-    for cls, cases in ((ifinfmsg, LINKS), (ifaddrmsg, ADDRESSES), (rtmsg, ROUTES))
+    for cls, cases in ((ifinfmsg, LINKS), (ifaddrmsg, ADDRESSES), (rtmsg, ROUTES), (fibmsg, RULES))
     for name, case in cases.items()
 ]
 
@@ -247,6 +300,24 @@ def test_a_request_is_what_pyroute2_writes(
 def test_vlans_of_a_port_read_as_they_were_written(vlans: PortVlans, on_bridge: bool) -> None:
     written = rtnl_link.add_port_vlans(7, vlans, on_bridge=on_bridge)
     assert rtnl_link.read_port_vlans(written.payload) == (7, (vlans,))
+
+
+def test_a_rule_reads_as_it_was_written() -> None:
+    rule = PolicyRule(source="fd00:5::2", table=10002, priority=20000)
+    assert rtnl_rule.read_rule(rtnl_rule.new_rule(rule).payload) == rule
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [
+        ({"src_len": 24, "action": 1}, {"FRA_SRC": "10.5.0.0", "FRA_TABLE": 100}),
+        ({"src_len": 0, "action": 1}, {"FRA_TABLE": 254}),
+        ({"src_len": 32, "action": 6}, {"FRA_SRC": "10.5.0.2"}),
+    ],
+    ids=["from a subnet", "from anywhere", "that blackholes"],
+)
+def test_a_rule_of_another_kind_is_none(fields: Mapping[str, int], attributes: Mapping[str, Any]) -> None:
+    assert rtnl_rule.read_rule(encoded(fibmsg, {"family": socket.AF_INET, **fields}, attributes)) is None
 
 
 def test_a_route_with_host_bits_is_one_to_its_network() -> None:
