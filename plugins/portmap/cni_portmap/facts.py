@@ -71,7 +71,8 @@ class Publication:
     Addresses are the container's in CIDR form, "" without one of that family. `host_link` is the host's link
     that exists as long as the attachment does, "" if none is known; `interface` is the host's interface
     towards the container. `hairpin` is whether hairpin mode of the bridge port `host_link` is ours. `relayed`
-    are the ports of loopback addresses that are relayed, None before they are.
+    are the ports of loopback addresses that are relayed, None before they are. `metric` is that of the
+    container's default route through this network, 0 as long as no other network publishes its ports.
 
     Raises ValueError for an address that is not one, as a damaged record may have.
     """
@@ -85,6 +86,7 @@ class Publication:
     interface: str = ""
     hairpin: bool = False
     relayed: tuple[RelayedPort, ...] | None = None
+    metric: int = 0
 
     def __post_init__(self) -> None:
         for family in self.families:
@@ -215,6 +217,7 @@ class Publication:
             "hostLink": self.host_link,
             "interface": self.interface,
             "reflects": self.hairpin,
+            "metric": self.metric,
         }
 
     @classmethod
@@ -232,6 +235,7 @@ class Publication:
                     "host_link": record["hostLink"],
                     "interface": record["interface"],
                     "hairpin": record["reflects"],
+                    "metric": record.get("metric", 0),
                 },
             )
         except (KeyError, ValueError):

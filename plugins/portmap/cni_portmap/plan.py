@@ -9,6 +9,7 @@ from cni_portmap import rules_iptables, rules_nftables
 from cni_portmap.config import DEFAULT_MARK_BIT, shadowed
 from cni_portmap.facts import Facts, Publication, first_address
 from cni_portmap.steps.loopback import Relay, RouteLoopback
+from cni_portmap.steps.preferred import PreferBestRoute
 from cni_portmap.steps.publish import Claim, DeleteFlows
 from cni_portmap.steps.withdraw import Withdraw
 from linkspan.cni.addresses import FAMILIES
@@ -44,6 +45,7 @@ def plan_for(request: Request, config: Config, facts: Facts) -> Plan:
     return (
         Claim(publication, facts.earlier),
         *rules_of(publication),
+        PreferBestRoute(publication, request.netns),
         DeleteFlows(publication),
         *(Warn(f"portmap: {each}") for each in shadowed(request, config)),
         *(Warn(each) for each in warnings(publication, facts)),

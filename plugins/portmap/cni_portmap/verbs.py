@@ -11,7 +11,8 @@ from cni_portmap import NAME
 from cni_portmap.config import Config
 from cni_portmap.facts import Publication, read_facts
 from cni_portmap.rules_iptables import bridge_removals
-from cni_portmap.steps.claims import is_alive
+from cni_portmap.steps import claims
+from cni_portmap.steps.preferred import serve_preferred
 from cni_portmap.steps.withdraw import withdraw
 from cni_portmap.takeover import remove_rules
 from linkspan.call.exclusion import exclusively
@@ -89,9 +90,17 @@ def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> N
     from cni_portmap.plan import rules_of
 
     publication = Publication.from_record(attachment, record)
-    if publication is not None and is_alive(host, publication.host_link):
+    if publication is not None and claims.is_alive(host, publication.host_link):
         # Not `carry_out`: what could be rebuilt stays when something else could not.
-        best_effort(*(partial(step.do, host) for step in rules_of(publication)))
+        best_effort(
+            *(partial(step.do, host) for step in rules_of(publication)),
+            partial(_serve_preferred, host, publication),
+        )
+
+
+def _serve_preferred(host: Host, publication: Publication) -> None:
+    with claims.lock(host):
+        serve_preferred(host, publication)
 
 
 PLUGIN = Plugin(

@@ -3,8 +3,7 @@
 A file is named after the host address, or any4 and any6, and the attachment; it names its owner and the
 owner's host link. If that link no longer exists, the owner is considered dead, and its port is free. A
 container on several networks claims its ports on each of them, since runtimes publish the same ports on
-every network: the last ADD is served, and when it is deleted, the one before. Readers and writers hold the
-lock.
+every network; `preferred` decides which of them is served. Readers and writers hold the lock.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def evict_dead_owners(host: Host, publication: Publication, withdraw: Callable[[
     Raises PortTaken if another container that claims one is alive.
     """
     for entry in publication.all_entries():
-        for owner in _owners(host, entry):
+        for owner in _owners(host, entry, publication.attachment):
             if owner.attachment.container_id == publication.attachment.container_id:
                 continue
             if is_alive(host, owner.host_link):
@@ -65,8 +64,9 @@ def take(host: Host, publication: Publication) -> None:
 def of_same_container(host: Host, publication: Publication) -> tuple[Attachment, ...]:
     """The other attachments of its container that claim a port of the publication too."""
     own = publication.attachment
-    claimed = (owner.attachment for entry in publication.all_entries() for owner in _owners(host, entry))
-    found = (each for each in claimed if each != own and each.container_id == own.container_id)
+    entries = publication.all_entries()
+    claimed = (owner.attachment for entry in entries for owner in _owners(host, entry, own))
+    found = (each for each in claimed if each.container_id == own.container_id)
     return tuple(dict.fromkeys(found))
 
 
@@ -104,14 +104,15 @@ def _name(entry: Entry, attachment: Attachment) -> str:
     return f"{entry.place}.{attachment.key}"
 
 
-def _owners(host: Host, entry: Entry) -> Iterator[Owner]:
-    """The owners of claims that overlap: "any" overlaps every address of its family."""
+def _owners(host: Host, entry: Entry, besides: Attachment) -> Iterator[Owner]:
+    """The owners of other claims that overlap: "any" overlaps every address of its family."""
     folder = _folder(host, entry)
     for name in host.files.names(folder):
-        place = name.rpartition(".")[0]
+        place, _, key = name.rpartition(".")
         family = 6 if ":" in place or place == "any6" else 4
         overlaps = place == entry.place or "any4" in (place, entry.place) or "any6" in (place, entry.place)
-        owner = _owner(host, f"{folder}/{name}") if family == entry.family and overlaps else None
+        is_other = family == entry.family and overlaps and key != besides.key
+        owner = _owner(host, f"{folder}/{name}") if is_other else None
         if owner is not None:
             yield owner
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from cni_portmap import NAME, rules_iptables, rules_nftables
 from cni_portmap.facts import Publication, recorded
-from cni_portmap.steps import claims
-from cni_portmap.steps.loopback import Relay, stop_relaying, stop_routing
+from cni_portmap.steps import claims, preferred
+from cni_portmap.steps.loopback import stop_relaying, stop_routing
 from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, best_effort, keep
 from linkspan.cni.addresses import FAMILIES
 from linkspan.steps import iptables, nft_table
 from linkspan.steps.bridge_ports import disable_hairpin
 from linkspan.steps.extras import optional
-from linkspan.steps.nft_table import ApplyNftables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,14 +107,6 @@ def _remove_elements(host: Host, attachment: Attachment, candidates: Iterable[El
 
 def _serve_others(host: Host, gone: Publication) -> None:
     """Let ports that another network of the container has too lead there: a map has one element for each."""
-    for attachment in claims.of_same_container(host, gone):
-        publication = recorded(host, attachment)
-        if publication is not None and publication.backend == "nftables":
-            serve = Relay(publication, _elements_of) if publication.relays else _elements_of(publication)[0]
-            serve.do(host)
-
-
-def _elements_of(publication: Publication) -> tuple[ApplyNftables]:
-    return (
-        ApplyNftables(rules_nftables.change(publication), tuple(rules_nftables.subnet_chains(publication))),
-    )
+    for each in preferred.others(host, gone):
+        if each.backend == "nftables":
+            preferred.serve(host, each)

@@ -61,6 +61,7 @@ def test_iptables_has_a_step_for_each_family_between_claim_and_flows() -> None:
         "ApplyIptables",
         "ApplyIptables",
         "RouteLoopback",
+        "PreferBestRoute",
         "DeleteFlows",
     ]
 
@@ -70,6 +71,7 @@ def test_nftables_has_one_step_for_both_families() -> None:
         "Claim",
         "AcceptDespitePolicy",
         "ApplyNftables",
+        "PreferBestRoute",
         "DeleteFlows",
     ]
 
@@ -188,6 +190,7 @@ def test_relayed_ports_are_published_once_the_relay_has_them() -> None:
         "Claim",
         "AcceptDespitePolicy",
         "Relay",
+        "PreferBestRoute",
         "DeleteFlows",
     ]
 
