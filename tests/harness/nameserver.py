@@ -46,8 +46,9 @@ class NameServer:
         """As client.Server."""
 
     def answers(self, server: str, name: str) -> frozenset[str]:
-        """As client.answers, for an asker in the first network that listens there."""
-        view = self.registry.view(server, server)
+        """As client.answers: the host asks."""
+        listener = next((each for each in self.registry.listeners if each[1] == server), ("", ""))
+        view = self.registry.view(listener, server)
         if view is None:
             return frozenset()
         found = set()

@@ -13,6 +13,8 @@ from cni_dns.server.zone import Entry, Registry
 from linkspan.cni.model import Attachment
 
 GATEWAY, OTHER_GATEWAY = "10.5.0.1", "10.6.0.1"
+#: Where queries arrive.
+HERE, THERE = ("br0", GATEWAY), ("br1", OTHER_GATEWAY)
 WEB = Entry(
     attachment=Attachment("net", "web", "eth0"),
     bridge="br0",
@@ -50,7 +52,7 @@ def ask(
     kind: str = "A",
     *,
     source: str = "10.5.0.3",
-    listener: str = GATEWAY,
+    listener: tuple[str, str] = HERE,
     edns: bool = False,
     slow: bool = False,
     tcp: bool = False,

@@ -51,6 +51,7 @@ def entry_for(request: Request, config: Config, facts: Facts) -> Entry:
         forward=any(each.is_default for each in result.routes) if config.forward is None else config.forward,
         upstreams=config.upstreams,
         ttl=config.ttl,
+        device=host_side[0].name if len(host_side) == 1 else "",
     )
 
 

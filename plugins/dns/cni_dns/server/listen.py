@@ -1,7 +1,8 @@
-"""Listening on a gateway's address, port 53, UDP and TCP.
+"""Listening for queries that arrive on one device at one address, port 53, UDP and TCP.
 
-Sockets are bound to addresses, never to a device: a socket that is bound to a device receives nothing once
-its bridge was recreated. With IP_FREEBIND the server can start before a bridge exists.
+The sockets are bound to the device (SO_BINDTODEVICE): the kernel delivers to them what came in there and
+nothing else, whatever the source address says, at no cost for a packet. With IP_FREEBIND the server can start
+before the address exists; a device that was recreated needs new sockets.
 """
 
 from __future__ import annotations
@@ -37,20 +38,24 @@ SlowPath = Callable[[bytes, str, bool, Callable[[bytes], None]], None]
 
 
 class Listener:
-    """One gateway address.
+    """One address on one device; `index` is the device's when it was bound to.
 
-    `fast_path` answers a datagram at once or returns None; then `slow_path` gets it.
+    `fast_path` answers a datagram at once or returns None; then `slow_path` gets it. Raises PortTaken,
+    KernelRefused.
     """
 
-    def __init__(self, loop: Loop, address: str, fast_path: FastPath, slow_path: SlowPath) -> None:
-        self.address = address
+    def __init__(
+        self, loop: Loop, device: str, address: str, fast_path: FastPath, slow_path: SlowPath
+    ) -> None:
+        self.device = device
+        self.index = index_of(device)
         self._loop = loop
         self._fast_path = fast_path
         self._slow_path = slow_path
         self._clients: dict[Connection, str] = {}
-        self._udp = _bound(address, socket.SOCK_DGRAM)
+        self._udp = _bound(device, address, socket.SOCK_DGRAM)
         try:
-            self._tcp = _bound(address, socket.SOCK_STREAM)
+            self._tcp = _bound(device, address, socket.SOCK_STREAM)
         except BaseException:
             self._udp.close()
             raise
@@ -192,10 +197,19 @@ class Connection:
             self._loop.later(0, self._serve)
 
 
-def _bound(address: str, kind: socket.SocketKind) -> socket.socket:
+def index_of(device: str) -> int:
+    """The index of a link, 0 if it does not exist."""
+    try:
+        return socket.if_nametoindex(device)
+    except OSError:
+        return 0
+
+
+def _bound(device: str, address: str, kind: socket.SocketKind) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
@@ -211,13 +225,13 @@ def _bound(address: str, kind: socket.SocketKind) -> socket.socket:
             sock.listen(MOST_CONNECTIONS)
     except OSError as error:
         sock.close()
-        raise _bind_error(address, error) from None
+        raise _bind_error(device, address, error) from None
     return sock
 
 
-def _bind_error(address: str, error: OSError) -> PortTaken | KernelRefused:
+def _bind_error(device: str, address: str, error: OSError) -> PortTaken | KernelRefused:
     if error.errno != errno.EADDRINUSE:
-        return KernelRefused(f"listen on {address} port {PORT}", error.errno or errno.EINVAL)
+        return KernelRefused(f"listen on {address} port {PORT} of {device}", error.errno or errno.EINVAL)
     return PortTaken(
         f"port {PORT} of {address} is taken by {owner(address)}; container names cannot be served there",
         "stop that program or keep it off this address, "

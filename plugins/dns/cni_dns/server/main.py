@@ -10,16 +10,16 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cni_dns.server.client import SERVICE
 from cni_dns.server.forward import Forwarder, ResolvConf
-from cni_dns.server.listen import Listener
+from cni_dns.server.listen import Listener, index_of
+from cni_dns.server.listeners import Listeners
 from cni_dns.server.resolve import Forwarded, fast_path, slow_path, truncated
-from cni_dns.server.zone import Entry, Registry
+from cni_dns.server.zone import Entry, ListenKey, Registry
 from linkspan.call.records import Records
 from linkspan.cni.errors import CniError, UndecodableInput
 from linkspan.cni.model import Attachment
@@ -49,7 +49,7 @@ class Server:
         self._records = Records(host, "dns")
         self._loop = Loop(lambda error: say(f"a request failed: {error!r}"))
         self._registry = Registry()
-        self._listeners: dict[str, Listener] = {}
+        self._listeners = Listeners(host, self._listener)
         self._forwarder = Forwarder(self._loop)
         self._resolv_conf = ResolvConf()
         self._idle_since: float | None = time.monotonic()
@@ -86,8 +86,7 @@ class Server:
         """
         entry = Entry.from_record(record)
         try:
-            for address in entry.listen:
-                self._listen(address)
+            self._listeners.open(entry.listeners)
         except CniError:
             self._close_unused()
             raise
@@ -105,19 +104,18 @@ class Server:
         self._close_unused()
         return {}
 
-    def _listen(self, address: str) -> None:
-        if address not in self._listeners:
-            self._listeners[address] = Listener(
-                self._loop,
-                address,
-                lambda data, client: self._fast_path(data, address, client),
-                lambda data, client, tcp, answer: self._slow_path(data, address, client, answer, tcp=tcp),
-            )
+    def _listener(self, key: ListenKey, device: str) -> Listener:
+        return Listener(
+            self._loop,
+            device,
+            key[1],
+            lambda data, client: self._fast_path(data, key, client),
+            lambda data, client, tcp, answer: self._slow_path(data, key, client, answer, tcp=tcp),
+        )
 
     def _close_unused(self) -> None:
         """Close the listeners that no entry needs, and note since when there is no entry."""
-        for address in self._listeners.keys() - self._registry.listeners:
-            self._listeners.pop(address).close()
+        self._listeners.close_all_but(self._registry.listeners)
         if self._registry.entries:
             self._idle_since = None
         elif self._idle_since is None:
@@ -126,15 +124,17 @@ class Server:
     # --- what time brings about -------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        """Drop names whose link is gone (a lost DEL), listen where it was impossible before, leave if due."""
+        """Drop names whose link is gone (a lost DEL), listen where it was impossible before or the device was
+        recreated, leave if due.
+        """
         for entry in tuple(self._registry.entries.values()):
-            if entry.link and not _link_exists(entry.link):
+            if entry.link and not index_of(entry.link):
                 say(f"{entry.attachment} is gone without a DEL; its names are removed")
                 self._registry.remove(entry.attachment)
                 self._records.remove(entry.attachment)
-        for address in self._registry.listeners - self._listeners.keys():
+        for key in self._registry.listeners:
             try:
-                self._listen(address)
+                self._listeners.open([key])
             except CniError as error:
                 say(error.msg)
         self._close_unused()
@@ -151,23 +151,24 @@ class Server:
 
     # --- queries ----------------------------------------------------------------------------------
 
-    def _fast_path(self, data: bytes, listener: str, client: str) -> bytes | None:
+    def _fast_path(self, data: bytes, listener: ListenKey, client: str) -> bytes | None:
         view = self._registry.view(listener, client)
         return None if view is None else fast_path(data, view)
 
     def _slow_path(
-        self, data: bytes, listener: str, client: str, answer: Callable[[bytes], None], *, tcp: bool
+        self, data: bytes, listener: ListenKey, client: str, answer: Callable[[bytes], None], *, tcp: bool
     ) -> None:
         reply = slow_path(data, self._registry.view(listener, client), tcp=tcp)
         if isinstance(reply, Forwarded):
-            self._forward(data, client, reply, answer, tcp=tcp)
+            # Two networks may have clients of one address, and each has its own share of the forwarder.
+            self._forward(data, f"{client}%{listener[0]}", reply, answer, tcp=tcp)
         elif reply is not None or tcp:
             answer(reply or b"")
 
     def _forward(
         self, data: bytes, client: str, query: Forwarded, answer: Callable[[bytes], None], *, tcp: bool
     ) -> None:
-        ours = self._listeners.keys()
+        ours = self._listeners.addresses
         servers = tuple(each for each in query.upstreams if each not in ours)
         servers = servers or self._resolv_conf.servers(ours)
 
@@ -195,18 +196,10 @@ class Server:
             return self.unregister(Attachment.from_json(request))
         if verb == "list":
             records = [entry.record() for entry in self._registry.entries.values()]
-            return {"records": records, "listening": sorted(self._listeners)}
+            return {"records": records, "listening": sorted(self._listeners.addresses)}
         if verb == "ping":
-            return {"pid": os.getpid(), "listening": sorted(self._listeners)}
+            return {"pid": os.getpid(), "listening": sorted(self._listeners.addresses)}
         raise ValueError(f"unknown request {verb!r}")
-
-
-def _link_exists(name: str) -> bool:
-    try:
-        socket.if_nametoindex(name)
-    except OSError:
-        return False
-    return True
 
 
 def _keep(serve: Callable[[], int]) -> int:

@@ -19,6 +19,9 @@ from linkspan.cni.model import Attachment
 
 #: (network name, bridge): two network lists may share a name, and then their bridges distinguish them.
 ZoneKey = tuple[str, str]
+#: Where queries arrive: (device, gateway's address). The device is a bridge, or whatever link leads to the
+#: container, "" if that is not known.
+ListenKey = tuple[str, str]
 
 _MOST_VIEWS = 65536
 
@@ -29,7 +32,7 @@ class Entry:
 
     `names` has the container's own name first; `addresses` are in CIDR form; `listen` are the gateway's
     addresses on which the server answers; `link` is the host-side link that lives as long as the attachment
-    ("" if it has none).
+    ("" if it has none). `device` is the link on which its queries arrive, if that is not the bridge.
     """
 
     attachment: Attachment
@@ -42,6 +45,12 @@ class Entry:
     forward: bool = True
     upstreams: tuple[str, ...] = ()
     ttl: int = 0
+    device: str = ""
+
+    @property
+    def listeners(self) -> tuple[ListenKey, ...]:
+        """Where the container's queries arrive."""
+        return tuple((self.device or self.bridge, address) for address in self.listen)
 
     @property
     def zone(self) -> ZoneKey:
@@ -68,6 +77,7 @@ class Entry:
             "forward": self.forward,
             "upstreams": list(self.upstreams),
             "ttl": self.ttl,
+            "device": self.device,
         }
 
     @classmethod
@@ -85,6 +95,7 @@ class Entry:
                 forward=bool(record["forward"]),
                 upstreams=tuple(map(str, record["upstreams"])),
                 ttl=int(record["ttl"]),
+                device=str(record.get("device") or ""),
             )
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"invalid record: {error!r}") from None
@@ -215,8 +226,8 @@ class Registry:
         self.entries: dict[Attachment, Entry] = {}
         self.zones: dict[ZoneKey, Zone] = {}
         self._of_container: dict[str, list[Entry]] = {}
-        self._of_listener: dict[str, Counter[ZoneKey]] = {}
-        self._views: dict[tuple[str, str], View | None] = {}
+        self._of_listener: dict[ListenKey, Counter[ZoneKey]] = {}
+        self._views: dict[tuple[ListenKey, str], View | None] = {}
 
     def put(self, entry: Entry) -> tuple[Entry, ...]:
         """Add or replace an entry.
@@ -233,8 +244,8 @@ class Registry:
         mine = self._of_container.setdefault(entry.attachment.container_id, [])
         mine.append(entry)
         mine.sort(key=lambda each: (each.attachment.ifname, each.attachment.network))
-        for address in entry.listen:
-            self._of_listener.setdefault(address, Counter())[entry.zone] += 1
+        for key in entry.listeners:
+            self._of_listener.setdefault(key, Counter())[entry.zone] += 1
         self._views.clear()
         return tuple(evicted.values())
 
@@ -251,24 +262,28 @@ class Registry:
         mine.remove(entry)
         if not mine:
             del self._of_container[attachment.container_id]
-        for address in entry.listen:
-            self._release_listener(address, entry.zone)
+        for key in entry.listeners:
+            self._release_listener(key, entry.zone)
         self._views.clear()
         return entry
 
-    def _release_listener(self, address: str, zone: ZoneKey) -> None:
-        counted = self._of_listener[address]
+    def _release_listener(self, key: ListenKey, zone: ZoneKey) -> None:
+        counted = self._of_listener[key]
         counted[zone] -= 1
         if not +counted:
-            del self._of_listener[address]
+            del self._of_listener[key]
 
     @property
-    def listeners(self) -> frozenset[str]:
-        """The addresses that must be listened on."""
+    def listeners(self) -> frozenset[ListenKey]:
+        """Where containers' queries must be listened for."""
         return frozenset(self._of_listener)
 
-    def view(self, listener: str, source: str) -> View | None:
-        """What a client at `source` sees through a listener; None if it is on no network of ours."""
+    def view(self, listener: ListenKey, source: str) -> View | None:
+        """What a client at `source` sees whose query came in at a listener.
+
+        None if it is not on the listener's network. Which network that is depends on where the query came
+        in: a source address can be anybody's.
+        """
         key = (listener, source)
         if key not in self._views:
             if len(self._views) >= _MOST_VIEWS:
@@ -276,14 +291,15 @@ class Registry:
             self._views[key] = self._make_view(listener, source)
         return self._views[key]
 
-    def _make_view(self, listener: str, source: str) -> View | None:
+    def _make_view(self, listener: ListenKey, source: str) -> View | None:
+        _, address = listener
         keys = [key for key, count in self._of_listener.get(listener, Counter()).items() if count > 0]
         here = [self.zones[key] for key in keys]
         client = next((zone.by_ip[source] for zone in here if source in zone.by_ip), None)
         # The host itself asks from the gateway's own address, which need not be in a subnet of containers
         # (a /32).
-        if client is None and source != listener and not any(zone.is_local(source) for zone in here):
-            client = self._only_owner(source)
+        if client is None and source != address and not any(zone.is_local(source) for zone in here):
+            client = self._elsewhere(source, keys)
             if client is None:
                 return None
         if client is None:
@@ -302,9 +318,10 @@ class Registry:
         found = (ip for each in self.entries.values() if each.zone in keys for ip in each.upstreams)
         return tuple(dict.fromkeys(found))[:3]
 
-    def _only_owner(self, source: str) -> Entry | None:
-        """The only entry with this address on any network: a container that asks another network's
-        gateway.
-        """
+    def _elsewhere(self, source: str, here: list[ZoneKey]) -> Entry | None:
+        """The entry of a container that is on one of these networks, and asks with an address of another."""
         owners = [zone.by_ip[source] for zone in self.zones.values() if source in zone.by_ip]
-        return owners[0] if len(owners) == 1 else None
+        if len(owners) != 1:
+            return None
+        attachments = self._of_container[owners[0].attachment.container_id]
+        return owners[0] if any(each.zone in here for each in attachments) else None

@@ -12,7 +12,7 @@ import pytest
 
 from cni_dns.server import listen
 from cni_dns.server.listen import Listener
-from linkspan.cni.errors import PortTaken
+from linkspan.cni.errors import KernelRefused, PortTaken
 from linkspan.daemon.loop import Loop
 
 ADDRESS = "127.0.2.1"
@@ -36,7 +36,7 @@ def slow_path(data: bytes, client: str, tcp: bool, answer: Callable[[bytes], Non
 def listener(port: int) -> Iterator[Listener]:
     """A listener in a thread, which answers b"fast" by itself and has the slow path answer all else."""
     loop = Loop(lambda error: pytest.fail(repr(error)))
-    made = Listener(loop, ADDRESS, lambda data, _: b"FAST" if data == b"fast" else None, slow_path)
+    made = Listener(loop, "lo", ADDRESS, lambda data, _: b"FAST" if data == b"fast" else None, slow_path)
     loop.every(0.005, lambda: None)
     thread = threading.Thread(target=loop.run)
     thread.start()
@@ -112,11 +112,19 @@ def test_a_port_that_is_taken_is_refused_with_its_owner(port: int, kind: socket.
         if kind == socket.SOCK_STREAM:
             other.listen()
         with pytest.raises(PortTaken, match=rf"pid {os.getpid()}"):
-            Listener(loop, ADDRESS, lambda *_: None, slow_path)
+            Listener(loop, "lo", ADDRESS, lambda *_: None, slow_path)
+
+
+def test_a_device_that_does_not_exist_cannot_be_listened_on(port: int) -> None:
+    loop = Loop(lambda error: pytest.fail(repr(error)))
+    with pytest.raises(KernelRefused, match=f"listen on {ADDRESS} port {port} of nowhere0"):
+        Listener(loop, "nowhere0", ADDRESS, lambda *_: None, slow_path)
 
 
 def test_an_address_can_be_listened_on_before_it_exists(port: int) -> None:
-    made = Listener(Loop(lambda error: pytest.fail(repr(error))), "192.0.2.77", lambda *_: None, slow_path)
+    made = Listener(
+        Loop(lambda error: pytest.fail(repr(error))), "lo", "192.0.2.77", lambda *_: None, slow_path
+    )
     made.close()
     assert (listen.is_local("192.0.2.77"), listen.is_local(ADDRESS)) == (False, True)
     assert port

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cni_dns.server import main
+from cni_dns.server import listeners, main
 from cni_dns.server.main import UPGRADED, Server
 from linkspan.call.records import Records
 from linkspan.cni.errors import PortTaken
@@ -19,7 +19,8 @@ from tests.harness.queries import DB, GATEWAY, WEB
 class Listener:
     """A listener that is never asked; the address "taken" cannot be listened on."""
 
-    def __init__(self, _: object, address: str, *__: object) -> None:
+    def __init__(self, _: object, device: str, address: str, *__: object) -> None:
+        self.device, self.index = device, 1
         if address == "taken":
             raise PortTaken("port 53 of taken is taken", "stop it")
 
@@ -30,8 +31,11 @@ class Listener:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
     monkeypatch.setattr(main, "Listener", Listener)
-    monkeypatch.setattr(main, "_link_exists", lambda name: name != "gone")
-    return MemoryHost()
+    for module in (main, listeners):
+        monkeypatch.setattr(module, "index_of", lambda name: int(name != "gone"))
+    made = MemoryHost()
+    made.links().create_bridge("br0")
+    return made
 
 
 def ask(server: Server, do: str, **more: Any) -> dict[str, Any]:

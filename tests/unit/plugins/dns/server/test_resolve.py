@@ -19,7 +19,7 @@ from cni_dns.server.resolve import fast_path, slow_path, truncated
 from cni_dns.server.zone import Registry, View
 from linkspan.cni.model import Attachment
 from tests.harness import queries
-from tests.harness.queries import GATEWAY, WEB, ask, found, rcode
+from tests.harness.queries import HERE, WEB, ask, found, rcode
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ QUERY = dns.message.make_query("web.", "A", use_edns=0).to_wire()
 
 @pytest.mark.parametrize("size", range(len(QUERY)))
 def test_a_query_cut_anywhere_is_answered_with_an_error_or_not_at_all(registry: Registry, size: int) -> None:
-    view = registry.view(GATEWAY, "10.5.0.3")
+    view = registry.view(HERE, "10.5.0.3")
     assert view is not None
     assert fast_path(QUERY[:size], view) is None
     said = slow_path(QUERY[:size], view)
@@ -127,13 +127,13 @@ def test_a_query_cut_anywhere_is_answered_with_an_error_or_not_at_all(registry: 
     ids=["opcode", "two questions", "compressed question"],
 )
 def test_a_query_that_we_do_not_serve_gets_its_error(registry: Registry, change: Any, code: str) -> None:
-    said = slow_path(change(QUERY), registry.view(GATEWAY, "10.5.0.3"))
+    said = slow_path(change(QUERY), registry.view(HERE, "10.5.0.3"))
     assert isinstance(said, bytes)
     assert dns.rcode.to_text(dns.rcode.Rcode(said[3] & 0x0F)) == code
 
 
 def test_an_answer_is_never_answered(registry: Registry) -> None:
-    assert slow_path(QUERY[:2] + b"\x80" + QUERY[3:], registry.view(GATEWAY, "10.5.0.3")) is None
+    assert slow_path(QUERY[:2] + b"\x80" + QUERY[3:], registry.view(HERE, "10.5.0.3")) is None
 
 
 @pytest.mark.parametrize("kind", ["AXFR", "TKEY"])

@@ -10,7 +10,7 @@ from cni_dns.server.resolve import Forwarded
 from cni_dns.server.zone import Entry, Registry
 from linkspan.cni.model import Attachment
 from tests.harness import queries
-from tests.harness.queries import BOTH, DB, FAR, GATEWAY, OTHER_GATEWAY, WEB, ask, found, rcode
+from tests.harness.queries import BOTH, DB, FAR, GATEWAY, HERE, THERE, WEB, ask, found, rcode
 
 
 @pytest.fixture
@@ -20,24 +20,24 @@ def registry() -> Registry:
 
 def test_names_of_another_network_are_not_seen(registry: Registry) -> None:
     assert isinstance(ask(registry, "far."), Forwarded)
-    assert rcode(registry, "far.far.", source="10.6.0.2", listener=OTHER_GATEWAY) == "NOERROR"
+    assert rcode(registry, "far.far.", source="10.6.0.2", listener=THERE) == "NOERROR"
 
 
 def test_a_container_sees_the_names_of_all_its_networks(registry: Registry) -> None:
     registry.put(BOTH)
     assert found(registry, "far.") == {"10.6.0.2"}
-    assert found(registry, "web.", source="10.6.0.3", listener=OTHER_GATEWAY) == {"10.5.0.2"}
+    assert found(registry, "web.", source="10.6.0.3", listener=THERE) == {"10.5.0.2"}
     assert isinstance(ask(registry, "far.", source="10.5.0.2"), Forwarded)
 
 
 def test_where_it_is_asked_from_decides_which_of_its_own_addresses_comes_first(registry: Registry) -> None:
     registry.put(BOTH)
     assert found(registry, "db.", source="10.5.0.2") == {"10.5.0.3"}
-    assert found(registry, "db.", source="10.6.0.2", listener=OTHER_GATEWAY) == {"10.6.0.3"}
+    assert found(registry, "db.", source="10.6.0.2", listener=THERE) == {"10.6.0.3"}
 
 
 def test_a_stranger_is_refused(registry: Registry) -> None:
-    assert registry.view(GATEWAY, "203.0.113.9") is None
+    assert registry.view(HERE, "203.0.113.9") is None
     assert rcode(registry, "web.", source="203.0.113.9") == "REFUSED"
 
 
@@ -50,6 +50,43 @@ def test_the_host_may_ask_from_a_gateway_outside_of_the_subnet() -> None:
     registry.put(replace(WEB, addresses=("10.5.0.2/32",)))
     assert found(registry, "web.", source=GATEWAY) == {"10.5.0.2"}
     assert rcode(registry, "web.", source="10.5.0.9") == "REFUSED"
+
+
+def test_a_link_local_address_may_ask_where_it_is(registry: Registry) -> None:
+    assert found(registry, "web.", source="fe80::1") == {"10.5.0.2"}
+    assert isinstance(ask(registry, "web.", source="fe80::1", listener=THERE), Forwarded)
+
+
+def test_a_container_of_another_network_is_refused(registry: Registry) -> None:
+    """Its packets arrive here with a forged source, if at all."""
+    assert rcode(registry, "web.", source="10.6.0.2") == "REFUSED"
+
+
+def test_a_container_may_ask_here_with_the_address_of_another_of_its_networks(registry: Registry) -> None:
+    registry.put(BOTH)
+    assert found(registry, "web.", source="10.6.0.3") == {"10.5.0.2"}
+
+
+def test_two_networks_with_one_subnet_have_a_listener_each_and_their_own_names(registry: Registry) -> None:
+    twin = replace(WEB, attachment=Attachment("twin", "tw", "eth0"), bridge="br2", names=("tw",))
+    registry.put(replace(twin, addresses=("10.5.0.2/24",)))
+    assert registry.listeners == {HERE, THERE, ("br2", GATEWAY)}
+    assert found(registry, "tw.", source="10.5.0.2", listener=("br2", GATEWAY)) == {"10.5.0.2"}
+    assert found(registry, "web.", source="10.5.0.2") == {"10.5.0.2"}
+    assert isinstance(ask(registry, "tw.", source="10.5.0.2"), Forwarded)
+
+
+def test_a_container_without_a_bridge_asks_on_its_own_link(registry: Registry) -> None:
+    routed = replace(WEB, attachment=Attachment("ptp", "p", "eth0"), bridge="", device="veth9")
+    registry.put(replace(routed, names=("p",), addresses=("10.9.0.2/32",)))
+    assert ("veth9", GATEWAY) in registry.listeners
+    assert found(registry, "p.", source="10.9.0.2", listener=("veth9", GATEWAY)) == {"10.9.0.2"}
+
+
+def test_a_record_of_an_earlier_version_names_no_device() -> None:
+    record = WEB.record()
+    del record["device"]
+    assert Entry.from_record(record) == WEB
 
 
 def test_other_names_are_forwarded_where_the_network_is_a_way_out(registry: Registry) -> None:
@@ -94,9 +131,9 @@ def test_the_last_one_leaves_nothing(registry: Registry) -> None:
 
 def test_an_address_is_listened_on_as_long_as_somebody_needs_it(registry: Registry) -> None:
     registry.remove(WEB.attachment)
-    assert registry.listeners == {GATEWAY, OTHER_GATEWAY}
+    assert registry.listeners == {HERE, THERE}
     registry.remove(DB.attachment)
-    assert registry.listeners == {OTHER_GATEWAY}
+    assert registry.listeners == {THERE}
 
 
 def test_replacing_an_entry_forgets_its_old_names(registry: Registry) -> None:
