@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
 
 from linkspan.call.reload import reload
 from linkspan.host.contract import Process
 from linkspan.netfilter import forwarding
-from tests.harness.memory import Desk
+from tests.harness.memory import BOX, Desk
 from tests.harness.portmap import BACKENDS, PortmapDesk, portmap
 
 
@@ -71,6 +72,29 @@ def test_a_listener_on_a_published_port_is_a_warning(desk: PortmapDesk) -> None:
     desk.call("ADD")
     assert [each for each in desk.host.warnings if "8080/tcp" in each]
     assert not [each for each in desk.host.warnings if "53/" in each]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"interfaces": [{"name": "eth0"}], "ips": [{"interface": 0, "address": "192.0.2.5/32"}]},
+        {"interfaces": [{"name": "enipod7"}], "ips": [{"interface": 0, "address": "192.0.2.5/32"}]},
+        {"interfaces": [{"name": "eth0", "sandbox": BOX}], "ips": []},
+    ],
+    ids=["without a sandbox", "of the host's end", "without addresses"],
+)
+def test_ports_for_which_prev_result_has_no_address_are_a_warning_of_add_and_check(
+    desk: PortmapDesk, result: dict[str, Any]
+) -> None:
+    """terway 358, containerd 4402: the ADD succeeds, as the reference's does, and nothing is published."""
+    config = portmap(desk.backend, [{"hostPort": 8080, "containerPort": 80}], prevResult=result)
+    said = []
+    for verb in ("ADD", "CHECK"):
+        assert desk.runtime.call(verb, config).status == 0
+        said.append(desk.host.warnings.copy())
+        desk.host.warnings.clear()
+    told = "portmap: 8080/tcp is not published: prevResult has no address of eth0 in the container"
+    assert said == [[told], [told]]
 
 
 NGINX = Process(pid=7, uid=33, name="nginx", arguments=("nginx", "-g"))
