@@ -98,6 +98,7 @@ def delete(chain: Chain, host: Host, still: Callable[[], bool]) -> None:
 
 def delete_if(cni_type: str, request: Request, host: Host, still: Callable[[], bool]) -> None:
     """DEL of a plugin of ours, if `still` says so once no other verb of it is at work on the attachment."""
+    from linkspan.call import kept_warnings
     from linkspan.call.exclusion import exclusively
     from linkspan.call.plugin import load
 
@@ -107,6 +108,7 @@ def delete_if(cni_type: str, request: Request, host: Host, still: Callable[[], b
     def act() -> None:
         if still():
             plugin.delete(request, host)
+            kept_warnings.forget(host, plugin.type, request)
 
     exclusively(host, plugin.type, request.attachment, act)
 

@@ -29,24 +29,25 @@ def keep(host: Host, plugin: str, request: Request, sentences: Sequence[str]) ->
 
     An ADD without any asks nothing of the host: there is a record only if an ADD is repeated without a DEL.
     """
-    _unless_refused(host, partial(_keep, _records(host, plugin), request, sentences))
+    _unless_refused(host, partial(_keep, records_of(host, plugin), request, sentences))
 
 
 def forget(host: Host, plugin: str, request: Request) -> None:
     """Remove what is kept of the attachments that a DEL or GC has removed."""
-    _unless_refused(host, partial(_forget, _records(host, plugin), request))
+    _unless_refused(host, partial(_forget, records_of(host, plugin), request))
 
 
 def kept(host: Host) -> dict[Attachment, tuple[str, ...]]:
     """What attachments were warned of, each sentence once. Raises IoFailure."""
     found: dict[Attachment, dict[str, None]] = {}
     for plugin in host.files.names(paths.records(host.state_dir, FOLDER)):
-        for attachment, record in _records(host, plugin).all():
+        for attachment, record in records_of(host, plugin).all():
             found.setdefault(attachment, {}).update(dict.fromkeys(_sentences(record)))
     return {attachment: tuple(sentences) for attachment, sentences in found.items()}
 
 
-def _records(host: Host, plugin: str) -> Records:
+def records_of(host: Host, plugin: str) -> Records:
+    """Where the warnings of a plugin are."""
     return Records(host, f"{FOLDER}/{plugin}")
 
 

@@ -109,11 +109,13 @@ def _remove_records(attachment: Attachment, host: Host, path: str, still: Callab
 
 
 def _with_record(attachment: Attachment, host: Host) -> Iterator[str]:
-    """The plugins that have a record of an attachment, bridge last, as in a list's DEL."""
+    """The plugins that have a record of an attachment, or warned of it, bridge last, as in a list's DEL."""
+    from linkspan.call import kept_warnings
     from linkspan.call.records import Records
 
     for each in sorted(MODULES, key=lambda one: one == "bridge"):
-        if Records(host, each).read(attachment) is not None:
+        records = (Records(host, each), kept_warnings.records_of(host, each))
+        if any(one.read(attachment) is not None for one in records):
             yield each
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from linkspan.call import kept_warnings
 from linkspan.call.records import Records
 from linkspan.cni.model import Attachment
 from linkspan.runtime import gc
@@ -53,6 +54,8 @@ def test_all_that_a_container_left_is_taken_back_and_nothing_of_others(tmp_path:
     }
     world.attach("custom", "dies")
     attachment = die(world)
+    for plugin in ("bridge", "tuning"):  # which keeps no other record
+        kept_warnings.records_of(world.host, plugin).write(attachment, {"ADD": [f"{plugin}: is odd"]})
     assert take_all_back(world) == ["dies"]
     left = {
         each.partition(" 0600")[0] for each in world.host.state() if each.startswith("file /run/linkspan")
