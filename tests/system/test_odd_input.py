@@ -24,7 +24,7 @@ from tests.harness.memory import BOX
 from tests.harness.privatehost import PrivateHost
 from tests.harness.scale import SEED, scaled
 
-pytestmark = [pytest.mark.root, pytest.mark.soak]
+pytestmark = [pytest.mark.root, pytest.mark.soak, pytest.mark.timeout(1800)]
 EXAMPLES = scaled(short=120, whole=3000)
 VERBS = ("STATUS", "ADD", "CHECK", "ADD", "GC", "DEL", "DEL")
 #: The foreign IPAM plugin as a program.
