@@ -26,8 +26,9 @@ import sys
 #: Parent of every state directory. /run is empty after a boot.
 RUN_DIR = "/run/linkspan"
 #: What outlives a boot.
-LEASES_DIR = "/var/lib/linkspan/leases"
-CONNECTIONS_DIR = "/var/lib/linkspan/connections"
+LIBRARY_DIR = "/var/lib/linkspan"
+LEASES_DIR = f"{LIBRARY_DIR}/leases"
+CONNECTIONS_DIR = f"{LIBRARY_DIR}/connections"
 #: The network namespace of this process (network_namespaces(7)).
 OWN_NETNS = "/proc/self/ns/net"
 #: The services, as their files are called.

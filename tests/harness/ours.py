@@ -37,6 +37,15 @@ def conflist(name: str) -> dict[str, Any]:
     return loaded
 
 
+def conflist_for_nerdctl(name: str) -> dict[str, Any]:
+    """The same without its back ends: then rules are iptables', which nerdctl reads."""
+    loaded = conflist(name)
+    for plugin in loaded["plugins"]:
+        plugin.pop("backend", None)
+        plugin.pop("ipMasqBackend", None)
+    return loaded
+
+
 def linkspan(host: PrivateHost, *arguments: str) -> str:
     """Run the `linkspan` command inside the host and return what it printed."""
     return str(host.run([sys.executable, "-m", "linkspan.cli.main", *arguments]).stdout)

@@ -25,6 +25,7 @@ REFERENCE_VERSION = "1.9.1"
 CONTAINERD_VERSION = "2.4.2"
 CRICTL_VERSION = "1.36.0"
 NERDCTL_VERSION = "2.3.5"
+ROOTLESSKIT_VERSION = "3.0.1"
 DOCKER_VERSION = "2.0.0-beta.24"  # of the Go module; it is the engine called Docker 29
 DOCKER_RUNC_VERSION = "1.5.1"
 DOCKER_API_VERSION = "1.55.0"
@@ -114,6 +115,26 @@ def nerdctl(*, fetch: bool = True) -> str:
     return os.path.join(provide("nerdctl", NERDCTL_VERSION, build, fetch=fetch), "nerdctl")
 
 
+def rootlesskit(*, fetch: bool = True) -> str:
+    """Return the path of `rootlesskit`, in which containerd and nerdctl run for an ordinary user."""
+
+    def build(target: str) -> None:
+        module = "github.com/rootless-containers/rootlesskit/v3"
+        golang.install(target, [f"{module}/cmd/rootlesskit@v{ROOTLESSKIT_VERSION}"])
+
+    return os.path.join(provide("rootlesskit", ROOTLESSKIT_VERSION, build, fetch=fetch), "rootlesskit")
+
+
+def slirp4netns(*, fetch: bool = True) -> str:
+    """Return the path of the distribution's `slirp4netns`, RootlessKit's network."""
+    return os.path.join(debian.unpacked("slirp4netns", fetch=fetch), "usr/bin/slirp4netns")
+
+
+def uidmap(*, fetch: bool = True) -> str:
+    """Return the directory of the distribution's `newuidmap` and `newgidmap`, which are set-user-ID root."""
+    return os.path.join(debian.unpacked("uidmap", fetch=fetch), "usr/bin")
+
+
 def podman(*, fetch: bool = True) -> str:
     """Return the root below which the distribution's podman and the packages it needs are unpacked.
 
@@ -183,6 +204,9 @@ ALL: tuple[Tool, ...] = (
     containerd24,
     crictl,
     nerdctl,
+    rootlesskit,
+    slirp4netns,
+    uidmap,
     podman,
     firewalld,
     docker_api,

@@ -48,15 +48,6 @@ def settle(nerdctl: Nerdctl, network: str) -> None:
     nerdctl.once("--network", network, "--publish", "9:9", command=["true"])
 
 
-def ours_for_nerdctl(name: str) -> dict[str, Any]:
-    """The sample list without its back ends: then rules are iptables', which nerdctl reads."""
-    conflist = ours.conflist(name)
-    for plugin in conflist["plugins"]:
-        plugin.pop("backend", None)
-        plugin.pop("ipMasqBackend", None)
-    return conflist
-
-
 # --- ports -----------------------------------------------------------------------------------------------------
 
 
@@ -224,7 +215,7 @@ def test_a_restart_keeps_both_networks_of_a_container(host: PrivateHost, nerdctl
 def test_a_container_on_each_sample_list_leaves_nothing(
     name: str, host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
-    host.write(f"/etc/cni/net.d/{name}.conflist", json.dumps(ours_for_nerdctl(name)))
+    host.write(f"/etc/cni/net.d/{name}.conflist", json.dumps(ours.conflist_for_nerdctl(name)))
     settle(nerdctl, name)
     with leaves_nothing(host):
         nerdctl.start("web", "--network", name, command=SLEEP)
@@ -234,7 +225,7 @@ def test_a_container_on_each_sample_list_leaves_nothing(
 def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
     host: PrivateHost, nerdctl: Nerdctl
 ) -> None:
-    host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours_for_nerdctl("custom")))
+    host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours.conflist_for_nerdctl("custom")))
     options = ("--network", "custom", "--dns", "10.89.0.1")
     settle(nerdctl, "custom")
     with leaves_nothing(host):
@@ -244,7 +235,9 @@ def test_containers_on_a_hand_written_list_find_each_other_through_our_dns(
         nerdctl.run("rm", "--force", "web")
 
 
-@pytest.mark.parametrize("with_backend", [ours.conflist, ours_for_nerdctl], ids=["nftables", "iptables"])
+@pytest.mark.parametrize(
+    "with_backend", [ours.conflist, ours.conflist_for_nerdctl], ids=["nftables", "iptables"]
+)
 def test_ports_of_a_sample_list_answer_beside_nerdctls_reserver_also_after_a_restart(
     host: PrivateHost, nerdctl: Nerdctl, with_backend: Callable[[str], dict[str, Any]]
 ) -> None:
@@ -265,7 +258,7 @@ def test_ports_of_a_sample_list_answer_beside_nerdctls_reserver_also_after_a_res
 
 
 def test_what_nerdctl_does_not_say_is_shown_by_inspect(host: PrivateHost, nerdctl: Nerdctl) -> None:
-    host.write("/etc/cni/net.d/bridge.conflist", json.dumps(ours_for_nerdctl("bridge")))
+    host.write("/etc/cni/net.d/bridge.conflist", json.dumps(ours.conflist_for_nerdctl("bridge")))
     nerdctl.start("web", "--network", "bridge", "--publish", "[::]:18080:80", command=HTTPD)
     (endpoint,) = json.loads(ours.linkspan(host, "network", "inspect", "bridge"))[0]["Linkspan"]["Endpoints"]
     assert endpoint["Warnings"] == [
@@ -274,7 +267,7 @@ def test_what_nerdctl_does_not_say_is_shown_by_inspect(host: PrivateHost, nerdct
 
 
 def test_a_hand_written_list_is_shown_and_never_removed(host: PrivateHost, nerdctl: Nerdctl) -> None:
-    host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours_for_nerdctl("custom")))
+    host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours.conflist_for_nerdctl("custom")))
     assert "custom" in nerdctl.output("network", "ls", "--format", "{{.Name}}").split()
     nerdctl.run("network", "prune", "--force")
     assert nerdctl.run("network", "rm", "custom", check=False).returncode != 0

@@ -11,8 +11,9 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 
 from linkspan import paths
 from linkspan.cni.errors import IoFailure, NotAFile
@@ -31,6 +32,7 @@ class LinuxFiles:
     """
 
     def __init__(self, state_dir: str) -> None:
+        drop_links_to_others()
         self._state_dir = state_dir
         self.held: list[int] = []
 
@@ -149,6 +151,20 @@ class LinuxFiles:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+@cache
+def drop_links_to_others(tops: Iterable[str] = (paths.RUN_DIR, paths.LIBRARY_DIR)) -> None:
+    """Remove links of ours in the place of our directories that lead to another user's. Once in a process.
+
+    RootlessKit makes such links in the /run and /var/lib of a user's namespaces, to what root has there.
+    """
+    for each in tops:
+        with suppress(OSError):
+            link = os.lstat(each)
+            is_ours = stat.S_ISLNK(link.st_mode) and link.st_uid == os.geteuid()
+            if is_ours and os.stat(each).st_uid != os.geteuid():
+                os.unlink(each)
 
 
 def _no_follow(path: str) -> int:
