@@ -211,6 +211,19 @@ def code_in(path: Path) -> list[str]:
     return [*CODE.findall(text_of(path)), *BLOCK.findall(text_of(path))]
 
 
+def test_every_promise_on_the_page_of_security_names_a_test_that_exists() -> None:
+    rows = [line for line in text_of(ROOT / "docs/security.md").splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if not row.startswith("| Promise |")]
+    shown = [row.strip("| ").rpartition("| ")[2] for row in promises]
+    assert len(shown) > 20
+    assert [each for each in shown if not _is_test(each)] == []
+
+
+def _is_test(reference: str) -> bool:
+    file, _, name = reference.partition("::")
+    return (ROOT / file).is_file() and f"\ndef {name}(" in text_of(ROOT / file)
+
+
 def test_every_dev_command_on_a_page_exists() -> None:
     """`./dev WORD` is a case of the script."""
     known = set(re.findall(r"^    (\w+)\) ", text_of(ROOT / "dev"), re.M)) | {"help"}
