@@ -36,18 +36,37 @@ def record(host: PrivateHost, names: Mapping[str, str]) -> dict[str, Any]:
         linux = LinuxHost()
         try:
             reading = _Reading(linux)
-            found = Containers(reading).all  # type: ignore[arg-type]
+            _ = Containers(reading).all  # type: ignore[arg-type]
         finally:
             linux.close()
     text = json.dumps(reading.recording(), sort_keys=True)
     for identifier, name in names.items():
         text = text.replace(identifier, fake_id(name)).replace(identifier[:12], fake_id(name)[:12])
-    numbers = sorted({each.pid for each in found if each.pid}, key=lambda pid: _name_of(pid, found, names))
-    for at, number in enumerate(numbers):
-        text = re.sub(rf"\b{number}\b", str(1000 + at), text)
     text = _UUID.sub("00000000-0000-0000-0000-000000000000", text)
-    recording: dict[str, Any] = json.loads(text)
+    return _ordered(_renumbered(text))
+
+
+def _renumbered(text: str) -> dict[str, Any]:
+    """The recording with process numbers in the order of the files that hold them, also of ended processes."""
+    files = json.loads(text)["files"]
+    numbers = [files[each].strip() for each in sorted(files) if each.endswith(("/init.pid", "/pidfile"))]
+    for at, number in enumerate(dict.fromkeys(numbers)):
+        text = re.sub(rf"\b{number}\b", f"P{at}P", text)
+    recording: dict[str, Any] = json.loads(re.sub(r"P(\d+)P", lambda found: str(1000 + int(found[1])), text))
     return recording
+
+
+def _ordered(recording: dict[str, Any]) -> dict[str, Any]:
+    """The recording with its folders in order, and namespaces named by the first path that leads to each."""
+    groups: dict[str, list[str]] = {}
+    for path, label in recording["namespaces"].items():
+        groups.setdefault(label, []).append(path)
+    labels = {label: label if label == "host" else min(group) for label, group in groups.items()}
+    return {
+        "files": recording["files"],
+        "folders": sorted(recording["folders"]),
+        "namespaces": {path: labels[each] for path, each in recording["namespaces"].items()},
+    }
 
 
 def fake_id(name: str) -> str:
@@ -136,11 +155,6 @@ class _Reading:
 
 def _is_id(path: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{64}", path.rpartition("/")[2]) is not None
-
-
-def _name_of(pid: int, found: Any, names: Mapping[str, str]) -> tuple[str, int]:
-    container = next(each for each in found if each.pid == pid)
-    return names.get(container.id, container.id), pid
 
 
 def _kept(path: str, content: str) -> str:

@@ -19,6 +19,7 @@ from tests.harness.cnitool import CniTool
 from tests.harness.containerd import BOX, Containerd
 from tests.harness.crictl import POD_NAMESPACE, Crictl
 from tests.harness.nerdctl import Nerdctl
+from tests.harness.patience import until
 from tests.harness.podman import Podman
 from tests.harness.privatehost import PrivateHost
 
@@ -101,6 +102,7 @@ def ctr(host: PrivateHost, archive: str, runs: Callable[[str], None], resident: 
         ):
             containerd.ctr("run", "--detach", *options, BOX, name, *SLEEP)
         containerd.ctr("task", "kill", "--signal", "SIGKILL", "stopped")
+        until(lambda: containerd.task_pid("stopped") == 0, "the container has ended")
         yield containerd
 
 
