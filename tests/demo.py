@@ -125,6 +125,16 @@ class Demo:
             raise DemoFailed(f"{name}$ {' '.join(argv)} failed: {(done.stderr or done.stdout).strip()}")
         return str(done.stdout)
 
+    def lost(self, name: str, address: str) -> None:
+        """Show that a container does not reach an address."""
+        argv = ["ping", "-c2", "-i0.2", "-W1", address]
+        done = self.host.run(argv, netns=name, check=False)
+        print(f"    {name}$ {' '.join(argv)}")
+        for line in done.stdout.splitlines():
+            if "packet loss" in line:
+                print(f"      {line}")
+        self.claim(f"{name} does not reach {address}", done.stdout, "100% packet loss")
+
     def claim(self, sentence: str, output: str, wanted: str) -> None:
         """Hold an output against what was announced."""
         if not re.search(wanted, output):
@@ -186,6 +196,15 @@ def play(demo: Demo) -> None:
             said = host.outside(url).stdout if where else host.run(url).stdout
             print(f"    {shown}$ {' '.join(url)}\n      {said.strip()}")
             demo.claim(f"port {port} answers", said, f"hello from {name}")
+
+    title("Another network is reached by its published ports only")
+    demo.lost("tomcat-custom", one)
+    demo.lost("tomcat01", custom)
+    demo.claim(
+        "port 8081 answers",
+        demo.exec("tomcat-custom", ["curl", "-sS", "-m5", f"http://{HOST_ADDRESS}:8081/"]),
+        "hello from tomcat01",
+    )
 
     title("A running container joins a second network; names resolve there")
     demo.attach("tomcat01", "/run/netns/tomcat01", "custom", "eth1")

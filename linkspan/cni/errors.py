@@ -142,11 +142,10 @@ class AttachmentWrong(CniError):
 
     @classmethod
     def of(cls, problems: Sequence[str], remedy: str) -> AttachmentWrong:
-        """The report of what CHECK found: the first problem is the message, the others are its details.
-
-        `remedy` stands there if there is no other.
+        """The report of what CHECK found: the first problem is the message, the others and `remedy` are its
+        details.
         """
-        return cls(shortened(problems[0], 120), "; ".join(problems[1:]) or remedy)
+        return cls(shortened(problems[0], 120), "; ".join((*problems[1:], remedy)))
 
 
 class PortTaken(CniError):

@@ -15,6 +15,8 @@ are elements:
     localnet             bridge: 127.0.0.0/8 is routed out to it, and dropped when it comes from it
     internal             bridge: forwards traffic only between its own ports
     internal_self        bridge . bridge: those ports
+    closed               bridge, or its link in a VLAN: only published connections and replies enter
+    open                 link . closed link: from the first everything does, as from itself
     fenced               bridge: isolated from other such bridges, except for published ports
     fenced_open          bridge . bridge: isolated, but not its own ports from each other
     relayed{4,6}         protocol . port -> port of the relay: on every loopback address of the host
@@ -74,6 +76,8 @@ DECLARED: tuple[tuple[str, str, str], ...] = (
     ("set", "inside", "ifname"),
     ("set", "internal", "ifname"),
     ("set", "internal_self", "ifname . ifname"),
+    ("set", "closed", "ifname"),
+    ("set", "open", "ifname . ifname"),
     ("set", "fenced", "ifname"),
     ("set", "fenced_open", "ifname . ifname"),
     *relay.DECLARED,
@@ -140,9 +144,16 @@ RULES: dict[str, tuple[str, ...]] = {
         "ip saddr vmap @masquerade4",
         "ip6 saddr vmap @masquerade6",
     ),
+    "closing": (
+        "ct state established,related return",
+        "ct status dnat return",
+        "iifname . oifname @open return",
+        "drop",
+    ),
     "fence": ("ct status dnat return", "iifname . oifname @fenced_open return", "drop"),
     "forward": (
         "iifname @fenced oifname @fenced jump fence",
+        "oifname @closed jump closing",
         "iifname . oifname @internal_self accept",
         "iifname @internal drop",
         "oifname @internal drop",

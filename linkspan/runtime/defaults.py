@@ -18,6 +18,7 @@ BRIDGE: Mapping[str, Any] = {
     "isDefaultGateway": True,
     "ipMasq": True,
     "ipMasqBackend": "nftables",
+    "isolated": True,
     "acceptRA": False,
     "macspoofchk": True,
     "arpspoofchk": True,
@@ -37,7 +38,6 @@ INTERNAL_BRIDGE: Mapping[str, Any] = {
 PORTMAP: Mapping[str, Any] = {
     "type": "portmap",
     "backend": "nftables",
-    "dropDirectAccess": True,
     "localhost": "relay",
     "refuseTakenPorts": True,
     "capabilities": {"portMappings": True},

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from linkspan.call.transaction import best_effort
 from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.errors import KernelRefused
-from linkspan.netfilter import forwarding
+from linkspan.netfilter import closing, forwarding
 from linkspan.netfilter.nft_table import DECLARED, dns_elements, subnet_chain
 from linkspan.netfilter.rules import Element
 from linkspan.steps import iptables, nft_table
@@ -73,4 +73,8 @@ def _remove_chain(host: Host, chain: str) -> None:
 
 def _remove_rules(host: Host, names: Iterable[str]) -> None:
     for each in names:
-        iptables.remove(host, {family: {"filter": forwarding.removal(each)} for family in FAMILIES})
+        removals = [forwarding.removal(each)]
+        if not host.nftables.usable():
+            removals.append(closing.removal(each))
+        for removal in removals:
+            iptables.remove(host, {family: {"filter": removal} for family in FAMILIES})

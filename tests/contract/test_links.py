@@ -208,6 +208,23 @@ def test_ports_of_a_bridge_are_listed_and_outlive_it(pair: Links) -> None:
     assert port.master == 0
 
 
+def test_links_without_a_master_are_listed(pair: Links) -> None:
+    names = [each.name for each in pair.all(master=0)]
+    assert ("lo" in names, "br0" in names, "veth0" in names) == (True, True, False)
+
+
+def test_a_bridge_has_a_lower_link_that_is_up_until_its_last_port_is_deleted(
+    pair: Links, inside: Links
+) -> None:
+    inside.change("eth0", up=True)
+    with_port = pair.get("br0")
+    pair.delete("veth0")
+    without = pair.get("br0")
+    assert with_port is not None
+    assert without is not None
+    assert (with_port.lower_up, without.lower_up) == (True, False)
+
+
 def test_links_are_listed_by_kind(pair: Links) -> None:
     assert [each.name for each in pair.all(kind="bridge")] == ["br0"]
     assert "lo" in [each.name for each in pair.all()]
@@ -433,6 +450,22 @@ def test_link_local_addresses_are_listed_if_asked_for(inside: Links, pair: Links
     inside.add_address("eth0", "fe80::7/64")
     assert "fe80::7/64" not in inside.addresses("eth0")
     assert "fe80::7/64" in inside.addresses("eth0", link_local=True)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_routes_of_a_link_are_those_that_lead_out_of_it(inside: Links, family: Family) -> None:
+    for number, name in ((1, "br1"), (2, "br2")):
+        inside.create_bridge(name)
+        inside.change(name, up=True)
+        inside.add_address(name, f"10.{number}.0.1/24" if family == 4 else f"fd00:{number}::1/64")
+    inside.add_route("0.0.0.0/0" if family == 4 else "::/0", ifname="br2")
+    found = {name: [each.dst for each in inside.routes(family, ifname=name)] for name in ("br1", "br2", "no")}
+    of_link_local_addresses = ("fe80::/64", "ff00::/8")
+    assert {name: {*dsts} - {*of_link_local_addresses} for name, dsts in found.items()} == {
+        "br1": {"10.1.0.0/24" if family == 4 else "fd00:1::/64"},
+        "br2": {"10.2.0.0/24", "0.0.0.0/0"} if family == 4 else {"fd00:2::/64", "::/0"},
+        "no": set(),
+    }
 
 
 @pytest.mark.parametrize(

@@ -376,7 +376,7 @@ def test_containers_of_the_reference_plugins_are_shown_and_keep_their_network(
     # The reference adds a default route for the key and one for the list's routes, which are the same.
     document["plugins"][0]["isGateway"] = document["plugins"][0].pop("isDefaultGateway")
     for plugin in document["plugins"]:
-        for key in ("ipMasqBackend", "backend", "dropDirectAccess"):
+        for key in ("ipMasqBackend", "backend", "isolated"):
             plugin.pop(key, None)
     tool = CniTool(host, tools.require(tools.cnitool), reference)
     tool.network(document)

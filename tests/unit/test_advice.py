@@ -250,6 +250,20 @@ ADVICE = [
         )
         for name in ("iptables", "nftables")
     ),
+    *(
+        Advice(
+            "{}, {}, or remove the key",
+            bridge(isolated=True),
+            right,
+            fault=backends(iptables=False, nftables=False),
+            cure=cure,
+        )
+        for right, cure in (
+            (bridge(), nothing),
+            (bridge(isolated=True), backends(iptables=True, nftables=False)),
+            (bridge(isolated=True), backends(iptables=False, nftables=True)),
+        )
+    ),
     # --- bridge ---
     Advice("0, or 68 to 65535 bytes", bridge(mtu=67), bridge(mtu=68)),
     Advice("such as 02:42:0a:01:00:02", bridge(mac="01:00:5e:00:00:01"), bridge(mac="02:42:0a:01:00:02")),

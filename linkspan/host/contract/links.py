@@ -15,6 +15,8 @@ class Link:
 
     * `master` is the index of its bridge, `peer` that of a veth's other end in *its* namespace; 0 for none.
     * `carrier`: whether its operational state is up (of a veth: whether both ends are).
+    * `lower_up`: whether it has a carrier at this moment, which `carrier` may follow a second later. A bridge
+      has one while a port has.
     * `promisc`: the flag that an administrator sets; `promiscuity`: how many users need the mode.
     * `txqlen`: the length of its transmit queue in packets.
     * `vlan_filtering`: None for a link that is not a bridge, and where this kernel's bridges know no VLANs.
@@ -27,6 +29,7 @@ class Link:
     mtu: int
     up: bool
     carrier: bool
+    lower_up: bool = False
     master: int = 0
     peer: int = 0
     promiscuity: int = 0
@@ -90,8 +93,11 @@ class Links(Protocol):
     def by_index(self, index: int) -> Link | None:
         """The link of that index, or None."""
 
-    def all(self, *, kind: str = "", master: int = 0) -> tuple[Link, ...]:
-        """All links, or those of a kind ("veth", "bridge"), or the ports of the bridge of an index."""
+    def all(self, *, kind: str = "", master: int | None = None) -> tuple[Link, ...]:
+        """All links, or those of a kind ("veth", "bridge"), or the ports of the bridge of an index.
+
+        Master 0 means the links that are ports of nothing. The ports of other bridges cost next to nothing.
+        """
 
     def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
         """Create a bridge, which is down. EEXIST if the name is taken; mtu 0 is the kernel's default."""
@@ -151,8 +157,12 @@ class Links(Protocol):
     def delete_address(self, name: str, address: str) -> bool:
         """Delete an address (CIDR); False if the link does not have it."""
 
-    def routes(self, family: Family, *, table: int = 254) -> tuple[KernelRoute, ...]:
-        """The unicast routes of one table (254 is main), or of all tables but local for 0."""
+    def routes(self, family: Family, *, table: int = 254, ifname: str = "") -> tuple[KernelRoute, ...]:
+        """The unicast routes of one table (254 is main), or of all tables but local for 0.
+
+        With `ifname`, those that lead out of this link, which costs next to nothing; none if there is no such
+        link. A route over several links has the `ifname` "".
+        """
 
     def add_route(
         self,

@@ -58,11 +58,14 @@ class LinuxLinks:
             return self._read(index) if index > 0 else None
         return None
 
-    def all(self, *, kind: str = "", master: int = 0) -> tuple[Link, ...]:
+    def all(self, *, kind: str = "", master: int | None = None) -> tuple[Link, ...]:
         """See contract.Links."""
         with kernel_errors("list links"):
-            links = [rtnl_link.read_link(each) for each in self._netlink.dump(rtnl_link.get_links())]
-        return tuple(each for each in links if kind in ("", each.kind) and master in (0, each.master))
+            found = self._netlink.dump(rtnl_link.get_links(master))
+            if master == 0 and not found:  # there is always lo: this kernel does not know the question
+                found = self._netlink.dump(rtnl_link.get_links())
+        links = map(rtnl_link.read_link, found)
+        return tuple(each for each in links if kind in ("", each.kind) and master in (None, each.master))
 
     def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
         """See contract.Links."""
@@ -174,12 +177,15 @@ class LinuxLinks:
 
     # --- routes -----------------------------------------------------------------------------------
 
-    def routes(self, family: Family, *, table: int = MAIN_TABLE) -> tuple[KernelRoute, ...]:
+    def routes(self, family: Family, *, table: int = MAIN_TABLE, ifname: str = "") -> tuple[KernelRoute, ...]:
         """See contract.Links."""
         found: list[KernelRoute | None] = []
         # A table that never had a route does not exist (ENOENT).
         with kernel_errors("list routes", absent=(errno.ENOENT,)):
-            payloads = self._netlink.dump(rtnl_route.get_routes(family, table))
+            index = index_of(self._netlink.descriptor(), ifname) if ifname else 0
+            if index is None:
+                return ()
+            payloads = self._netlink.dump(rtnl_route.get_routes(family, table, index))
             name = cache(self._name)
             found = [rtnl_route.read_route(each, name) for each in payloads]
         return tuple(

@@ -79,6 +79,7 @@ class Device:
             mtu=self.mtu,
             up=self.up,
             carrier=self.has_carrier,
+            lower_up=self.has_carrier,
             master=self.master.index if self.master else 0,
             peer=other_end.index if other_end else 0,
             promiscuity=int(self.promisc) + (self.master is not None),

@@ -51,10 +51,10 @@ class MemoryLinks:
         """See contract.Links."""
         return next((each.as_link() for each in self._devices if each.index == index), None)
 
-    def all(self, *, kind: str = "", master: int = 0) -> tuple[Link, ...]:
+    def all(self, *, kind: str = "", master: int | None = None) -> tuple[Link, ...]:
         """See contract.Links."""
         links = (each.as_link() for each in self._devices)
-        return tuple(each for each in links if kind in ("", each.kind) and master in (0, each.master))
+        return tuple(each for each in links if kind in ("", each.kind) and master in (None, each.master))
 
     def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
         """See contract.Links."""
@@ -196,9 +196,9 @@ class MemoryLinks:
         self._routes.disconnect(name, text)
         return True
 
-    def routes(self, family: Family, *, table: int = MAIN_TABLE) -> tuple[KernelRoute, ...]:
+    def routes(self, family: Family, *, table: int = MAIN_TABLE, ifname: str = "") -> tuple[KernelRoute, ...]:
         """See contract.Links."""
-        return self._routes.of(family, table)
+        return tuple(each for each in self._routes.of(family, table) if ifname in ("", each.ifname))
 
     def add_route(
         self,

@@ -13,6 +13,7 @@ from cni_bridge.steps.sources import RouteBySource
 from linkspan.cni.addresses import FAMILIES, without_prefix
 from linkspan.cni.model import Interface, Result, Route
 from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
+from linkspan.steps.closing import Close
 from linkspan.steps.isolation import Isolate
 from linkspan.steps.masquerade import Masquerade
 
@@ -140,6 +141,9 @@ def _missing_rules(request: Request, config: Config, host: Host, result: Result)
     addresses = tuple(each.address for each in result.addresses_of(request.ifname))
     if backend is not None:
         found += Masquerade(attachment, addresses, backend).missing(host)
+    if config.isolated:
+        link = config.forwarding_link(has_addresses=bool(result.addresses_of(request.ifname)))
+        found += Close(link, config.bridge).missing(host)
     if config.internal:
         found += Isolate(config.bridge).missing(host)
     if config.spoof_check or config.arp_check:

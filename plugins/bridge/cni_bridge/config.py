@@ -46,6 +46,7 @@ class Config:
     accept_ra: bool = True
     interface_up: bool = True
     internal: bool = False
+    isolated: bool = False
     mac: str = ""
     ipam: str = ""
     subnets: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class Config:
             accept_ra=document.get("acceptRA", True),
             interface_up=not document.get("disableContainerInterface", False),
             internal=document.get("internal", False),
+            isolated=document.get("isolated", False),
             mac=_mac(request.choose("mac", "MAC") or ""),
             ipam=ipam_type(request),
             subnets=subnets_of(request),
@@ -99,6 +101,10 @@ class Config:
     def gateway_link(self) -> str:
         """The link that has the gateways' addresses: the bridge, or its link in the containers' VLAN."""
         return _in_vlan(self.bridge, self.vlan)
+
+    def forwarding_link(self, *, has_addresses: bool) -> str:
+        """The link that packet rules see the containers' packets come from and go to."""
+        return self.gateway_link if self.is_gateway and has_addresses else self.bridge
 
     def _refuse_contradictions(self) -> None:
         if self.arp_check and not self.ipam:

@@ -55,13 +55,15 @@ class Record:
     "" until it is known; `addresses` (CIDR) are None until then. `guarded` is the only MAC address that may
     pass, "" if any may. `bound` is the container's MAC address if it may use ARP and neighbour discovery for
     its own addresses only, else "". `routed` is whether the container was on other networks before, so that
-    its addresses have routes of their own.
+    its addresses have routes of their own. `isolated` is None in a record of a build that did not know the
+    key.
     """
 
     bridge: str
     ipam: Mapping[str, Any] | None
     backend: Backend | None
     internal: bool
+    isolated: bool | None
     forwards: str = ""
     addresses: tuple[str, ...] | None = None
     guarded: str = ""
@@ -81,6 +83,7 @@ class Record:
             "ipam": self.ipam,
             "backend": self.backend or "",
             "internal": self.internal,
+            "isolated": self.isolated,
             "addresses": None if self.addresses is None else list(self.addresses),
             "guarded": self.guarded,
             "bound": self.bound,
@@ -97,6 +100,7 @@ class Record:
             ipam=ipam if isinstance(ipam, Mapping) else None,
             backend=next((each for each in NAMES if each == content.get("backend")), None),
             internal=bool(content.get("internal")),
+            isolated=None if content.get("isolated") is None else bool(content["isolated"]),
             addresses=_addresses(content.get("addresses")),
             guarded=_mac(content.get("guarded")),
             bound=_mac(content.get("bound")),

@@ -22,6 +22,7 @@ from linkspan.cni.addresses import FAMILIES, LEAST_MTU, Family
 from linkspan.cni.errors import AlreadyAttached, InvalidConfig
 from linkspan.cni.model import NO_DNS, Address, Dns, Route
 from linkspan.netfilter.backend import Backend
+from linkspan.steps.closing import Close
 from linkspan.steps.extras import Warn
 from linkspan.steps.forwarding import accept_forwarding
 from linkspan.steps.isolation import AllowForwarding, Isolate
@@ -92,6 +93,7 @@ def first_record(request: Request, config: Config, facts: Facts) -> WriteRecord:
         ipam=request.config.get("ipam"),
         backend=facts.backend,
         internal=config.internal,
+        isolated=config.isolated,
     )
     return WriteRecord(NAME, request.attachment, record.to_record())
 
@@ -109,7 +111,7 @@ def layout_of(request: Request, config: Config, facts: Facts, ipam: Result) -> L
         addresses=addresses,
         routes=tuple(_with_metric(each, facts.default_metrics) for each in routes),
         mac=config.mac or _mac_for(request.attachment, addresses),
-        forwards=config.gateway_link if config.is_gateway and addresses else config.bridge,
+        forwards=config.forwarding_link(has_addresses=bool(addresses)),
         backend=facts.backend if addresses else None,
         by_source=(*facts.others, request.ifname) if facts.others and addresses else (),
         dns=ipam.dns,
@@ -190,6 +192,7 @@ def _record(request: Request, config: Config, layout: Layout) -> Record:
         ipam=request.config.get("ipam"),
         backend=layout.backend,
         internal=config.internal,
+        isolated=config.isolated,
         forwards=layout.forwards,
         addresses=layout.cidrs,
         guarded=layout.mac if config.spoof_check else "",
@@ -207,6 +210,9 @@ def _port(attachment: Attachment, config: Config, record: Record) -> Iterator[St
         )
     if record.is_filtered:
         yield FilterFrames(attachment, record.guarded, record.bound, record.addresses or ())
+    if config.isolated:
+        # After the port joined the bridge, see `reopen`, and before the container has an address.
+        yield Close(record.forwards, config.bridge, port)
 
 
 def _interface(request: Request, config: Config, layout: Layout) -> Iterator[Step]:

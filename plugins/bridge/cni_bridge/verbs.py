@@ -31,6 +31,7 @@ from linkspan.call.transaction import Transaction, Undo, best_effort
 from linkspan.cni.errors import AttachmentWrong, NotReady
 from linkspan.cni.model import Attachment
 from linkspan.steps.bridge_removal import remove_bridge_rules
+from linkspan.steps.closing import require
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request, Result
@@ -111,6 +112,8 @@ def status(request: Request, host: Host) -> None:
             f"$.bridge: {config.bridge} is not a bridge", "name a bridge, or a link that does not exist yet"
         )
     read_backend(config, host)
+    if config.isolated:
+        require(host)
     if config.ipam:
         delegate(config.ipam, request, host)
 

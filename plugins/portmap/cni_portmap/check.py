@@ -64,7 +64,8 @@ def missing(host: Host, publication: Publication) -> list[str]:
     """What of a publication's rules is not there, as sentences."""
     found = _missing_elements if publication.backend == "nftables" else _missing_rules
     accepted = publication.families if any(map(publication.translated, FAMILIES)) else ()
-    return [*found(host, publication), *accept_forwarding(publication.interface, accepted).missing(host)]
+    forwarding = accept_forwarding(publication.interface, accepted, admitted=False)
+    return [*found(host, publication), *forwarding.missing(host)]
 
 
 def _missing_rules(host: Host, publication: Publication) -> list[str]:

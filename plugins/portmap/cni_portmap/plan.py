@@ -147,7 +147,8 @@ def _taken(publication: Publication, facts: Facts) -> Iterator[tuple[Entry, Occu
 def _forwarding(publication: Publication) -> Plan:
     if not any(publication.translated(family) for family in FAMILIES):
         return ()
-    return (accept_forwarding(publication.interface, publication.families),)
+    # Whose bridge it is, portmap does not know: whatever else may reach it is for others to accept.
+    return (accept_forwarding(publication.interface, publication.families, admitted=False),)
 
 
 def _publishing(publication: Publication) -> Plan:

@@ -53,6 +53,7 @@ class Scenario:
 SCENARIOS = {
     "bridge, iptables": Scenario({**BRIDGE, "ipMasqBackend": "iptables"}),
     "bridge, nftables": Scenario({**BRIDGE, "ipMasqBackend": "nftables", "macspoofchk": True, "vlan": 100}),
+    "bridge, isolated": Scenario({**BRIDGE, "ipMasqBackend": "nftables", "isolated": True}),
     "bridge, internal": Scenario({"type": "bridge", "isGateway": True, "internal": True, "ipam": IPAM}),
     "host-local": Scenario(
         {"type": "host-local", "ipam": {**IPAM, "resolvConf": "/etc/resolv.conf"}},

@@ -6,14 +6,20 @@ import pytest
 
 from linkspan.cni.model import Attachment
 from linkspan.host.memory.netfilter import MemoryIptables
-from linkspan.netfilter import forwarding, isolation, masquerade
+from linkspan.netfilter import closing, forwarding, isolation, masquerade
 from linkspan.netfilter.rules import Change
 
 ONE, OTHER = Attachment("net", "c1", "eth0"), Attachment("net", "c2", "eth0")
 #: table, what is made for another, what is made for one, what removes the latter
 CASES: dict[str, tuple[str, Change, Change, Change]] = {
     "isolation": ("filter", isolation.change("br1"), isolation.change("br0"), isolation.removal("br0")),
-    "forwarding": ("filter", forwarding.change("br1"), forwarding.change("br0"), forwarding.removal("br0")),
+    "closing": ("filter", closing.change("br1"), closing.change("br0"), closing.removal("br0")),
+    "forwarding": (
+        "filter",
+        forwarding.change("br1", ("eth0",)),
+        forwarding.change("br0", ("eth0",)),
+        forwarding.removal("br0"),
+    ),
     "masquerade": (
         "nat",
         masquerade.change(OTHER, ("10.1.0.3/24",)),

@@ -32,7 +32,8 @@ from linkspan.host.linux.netlink.client import NLM_F_CREATE, NLM_F_EXCL, Request
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19
 _NEW = NLM_F_CREATE | NLM_F_EXCL
 _IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, mask of flags to change
-_IFF_UP, _IFF_PROMISC, _IFF_ALLMULTI = 0x1, 0x100, 0x200  # linux/if.h
+_IFF_UP, _IFF_PROMISC, _IFF_ALLMULTI, _IFF_LOWER_UP = 0x1, 0x100, 0x200, 0x10000  # linux/if.h
+_NO_MASTER = 0xFFFFFFFF
 _IF_OPER_UP = 6
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
 _IFLA_TXQLEN, _IFLA_OPERSTATE, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 13, 16, 18, 28
@@ -56,9 +57,15 @@ def get_link(index: int) -> Request:
     return Request(_RTM_GETLINK, _ifinfo(index) + u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS))
 
 
-def get_links() -> Request:
-    """Dump all links, without their counters."""
-    return get_link(0)
+def get_links(master: int | None = None) -> Request:
+    """Dump all links, without their counters; or those of one master, 0 for those without.
+
+    A kernel before 5.15 knows no links without a master, and dumps none.
+    """
+    everything = get_link(0)
+    if master is None:
+        return everything
+    return Request(everything.kind, everything.payload + u32(_IFLA_MASTER, master or _NO_MASTER))
 
 
 def get_port_vlans() -> Request:
@@ -182,6 +189,7 @@ def read_link(payload: bytes) -> Link:
         mtu=number(found.get(_IFLA_MTU)),
         up=bool(flags & _IFF_UP),
         carrier=number(found.get(_IFLA_OPERSTATE)) == _IF_OPER_UP,
+        lower_up=bool(flags & _IFF_LOWER_UP),
         master=number(found.get(_IFLA_MASTER)),
         peer=number(found.get(_IFLA_LINK)),
         promiscuity=number(found.get(_IFLA_PROMISCUITY)),

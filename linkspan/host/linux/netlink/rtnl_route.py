@@ -70,9 +70,13 @@ def del_address(index: int, interface: Interface) -> Request:
     return Request(_RTM_DELADDR, _address(index, interface))
 
 
-def get_routes(family: Family, table: int) -> Request:
-    """Dump the unicast routes of a table, or of all tables for 0 and for a table above 255."""
-    return Request(_RTM_GETROUTE, _RTMSG.pack(_FAMILY[family], 0, 0, 0, _byte(table), 0, 0, _RTN_UNICAST, 0))
+def get_routes(family: Family, table: int, index: int = 0) -> Request:
+    """Dump the unicast routes of a table, or of all tables for 0 and for a table above 255.
+
+    With `index`, those that lead out of this link.
+    """
+    header = _RTMSG.pack(_FAMILY[family], 0, 0, 0, _byte(table), 0, 0, _RTN_UNICAST, 0)
+    return Request(_RTM_GETROUTE, header + (u32(_RTA_OIF, index) if index else b""))
 
 
 def new_route(

@@ -12,7 +12,8 @@ from linkspan.call.records import Records
 from linkspan.call.transaction import Undo, best_effort
 from linkspan.cni.addresses import FAMILIES, by_family
 from linkspan.steps import masquerade
-from linkspan.steps.forwarding import accept_forwarding
+from linkspan.steps.closing import Close, reopen
+from linkspan.steps.forwarding import accept_forwarding, replace_rule_of_earlier_versions
 from linkspan.steps.isolation import Isolate
 from linkspan.steps.masquerade import Masquerade
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def remove(host: Host, attachment: Attachment, record: Record | None) -> None:
-    """Remove the pair, masquerading and frame filter, but not the record. Absent objects are fine."""
+    """Remove the pair and its packet rules, but not the record. Absent objects are fine."""
     removals: list[Undo] = [partial(remove_pair, host, attachment, recorded=record is not None)]
     if record is not None and record.backend is not None:
         removals.append(
@@ -31,6 +32,11 @@ def remove(host: Host, attachment: Attachment, record: Record | None) -> None:
         )
     if record is not None and record.is_filtered:
         removals.append(partial(remove_filter, host, attachment))
+    if record is not None and record.forwards:
+        if record.isolated:
+            removals.append(partial(reopen, host, record.bridge, record.forwards))
+        elif record.isolated is None:
+            removals.append(partial(replace_rule_of_earlier_versions, host, record.forwards))
     best_effort(*removals)
 
 
@@ -49,6 +55,10 @@ def restore_rules(host: Host, attachment: Attachment, record: Record) -> None:
         Masquerade(attachment, addresses, record.backend).do(host)
     if record.internal:
         Isolate(record.bridge).do(host)
+    if record.isolated:
+        Close(record.forwards, record.bridge).do(host)
+    elif record.isolated is None:
+        replace_rule_of_earlier_versions(host, record.forwards)
     accept_forwarding(record.forwards, tuple(by_family(addresses)) or FAMILIES).do(host)
     if record.is_filtered:
         FilterFrames(attachment, record.guarded, record.bound, addresses).do(host)

@@ -18,6 +18,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "nftables": {**masquerading("nftables"), "hairpinMode": True, "mtu": 1400},
     "guarded": {**masquerading("nftables"), "vlan": 100, "vlanTrunk": [{"id": 7}], "macspoofchk": True},
     "bound": {**masquerading("nftables"), "macspoofchk": True, "arpspoofchk": True, "refuseOverlap": True},
+    "isolated": {**masquerading("nftables"), "isolated": True},
     "internal": {"type": "bridge", "bridge": "br0", "isGateway": True, "internal": True, "ipam": IPAM},
 }
 

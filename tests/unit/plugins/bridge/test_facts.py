@@ -10,12 +10,13 @@ import pytest
 
 from cni_bridge.facts import Record
 
-EARLY = Record(bridge="br0", ipam=None, backend=None, internal=False)
+EARLY = Record(bridge="br0", ipam=None, backend=None, internal=False, isolated=None)
 WHOLE = Record(
     bridge="br0",
     ipam={"type": "host-local"},
     backend="nftables",
     internal=True,
+    isolated=True,
     forwards="br0.7",
     addresses=("10.5.0.2/24", "fd00:5::2/64"),
     guarded="02:42:0a:05:00:02",

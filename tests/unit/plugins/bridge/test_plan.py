@@ -18,6 +18,7 @@ from linkspan.call.transaction import Step
 from linkspan.cni.errors import AlreadyAttached
 from linkspan.cni.model import Address, Request, Result, Route
 from linkspan.netfilter.forwarding import CHAIN
+from linkspan.steps.closing import Close
 from tests.harness.bridge import IPAM, PLAIN, TAGGED, links, own_objects, routes
 from tests.harness.memory import Desk
 
@@ -97,7 +98,7 @@ def names(steps: tuple[Step, ...]) -> list[str]:
 
 
 def test_the_steps_of_a_gateway_with_everything_come_in_this_order() -> None:
-    config = {"isDefaultGateway": True, "ipMasq": True, "macspoofchk": True, "vlan": 7}
+    config = {"isDefaultGateway": True, "ipMasq": True, "macspoofchk": True, "isolated": True, "vlan": 7}
     assert names(planned(config)) == [
         "EnsureBridge",
         "WriteRecord",
@@ -105,12 +106,13 @@ def test_the_steps_of_a_gateway_with_everything_come_in_this_order() -> None:
         "JoinBridge",
         "SetVlans",
         "FilterFrames",
+        "Close",
         "ConfigureInterface",
         "EnsureVlanLink",
         "AssignGateway",
         "AllowForwarding",
         "EnableForwarding",
-        "AcceptDespitePolicy",
+        "AcceptForwarding",
         "Masquerade",
     ]
 
@@ -125,6 +127,22 @@ def test_on_a_further_network_every_interface_of_the_container_gets_routes_by_so
         isinstance(each, RouteBySource)
         for each in plan_for(call, config, layout_of(call, config, facts, Result()))
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "ipam", "link"),
+    [
+        ({"isGateway": True}, RESERVED, "br0"),
+        ({"isGateway": True, "vlan": 7}, RESERVED, "br0.7"),
+        ({"isGateway": True, "vlan": 7}, Result(), "br0"),
+        ({"vlan": 7}, RESERVED, "br0"),
+    ],
+)
+def test_the_link_that_is_closed_is_the_one_that_packets_are_routed_to(
+    config: dict[str, Any], ipam: Result, link: str
+) -> None:
+    closed = [each for each in planned({**config, "isolated": True}, ipam) if isinstance(each, Close)]
+    assert [(each.link, each.bridge) for each in closed] == [(link, "br0")]
 
 
 def test_without_addresses_there_is_neither_a_gateway_nor_masquerading() -> None:

@@ -42,8 +42,8 @@ def steps(config: Config, known: Facts) -> list[str]:
     ("backend", "expected"),
     [
         ("iptables", ["Admit", "ApplyIptables", "ApplyIptables"]),
-        ("nftables", ["Admit", "AcceptDespitePolicy"]),
-        ("firewalld", ["Admit", "AcceptDespitePolicy", "AddToZone"]),
+        ("nftables", ["Admit", "AcceptForwarding"]),
+        ("firewalld", ["Admit", "AcceptForwarding", "AddToZone"]),
     ],
 )
 def test_each_backend_has_its_steps(backend: Backend, expected: list[str]) -> None:
@@ -56,7 +56,7 @@ def test_isolation_comes_before_anything_is_accepted() -> None:
         "Admit",
         "ApplyNftables",
         "IsolatePort",
-        "AcceptDespitePolicy",
+        "AcceptForwarding",
     ]
 
 

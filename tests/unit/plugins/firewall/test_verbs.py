@@ -77,4 +77,4 @@ def test_policy_of_drop_is_answered_in_iptables_whatever_the_back_end() -> None:
     host = box()
     host.iptables.policies[4, "filter", "FORWARD"] = "DROP"
     call(host, "ADD", backend="nftables")
-    assert "-i br1 -j ACCEPT" in host.iptables.tables[4, "filter"]["LINKSPAN-FORWARD"]
+    assert "-i br1 -j LINKSPAN-ONWARD" in host.iptables.tables[4, "filter"]["LINKSPAN-FORWARD"]

@@ -57,7 +57,7 @@ def steps(config: Config, known: Facts) -> list[str]:
 def test_iptables_has_a_step_for_each_family_between_claim_and_flows() -> None:
     assert steps(Config(mappings=(WEB,)), facts()) == [
         "Claim",
-        "AcceptDespitePolicy",
+        "AcceptForwarding",
         "ApplyIptables",
         "ApplyIptables",
         "RouteLoopback",
@@ -69,7 +69,7 @@ def test_iptables_has_a_step_for_each_family_between_claim_and_flows() -> None:
 def test_nftables_has_one_step_for_both_families() -> None:
     assert steps(Config(mappings=(WEB,), snat=False), facts("nftables")) == [
         "Claim",
-        "AcceptDespitePolicy",
+        "AcceptForwarding",
         "ApplyNftables",
         "PreferBestRoute",
         "DeleteFlows",
@@ -188,7 +188,7 @@ def test_relayed_ports_are_published_once_the_relay_has_them() -> None:
     plan = plan_for(REQUEST, Config(mappings=(WEB,), localhost="relay"), facts("nftables"))
     assert [type(step).__name__ for step in plan] == [
         "Claim",
-        "AcceptDespitePolicy",
+        "AcceptForwarding",
         "Relay",
         "PreferBestRoute",
         "DeleteFlows",

@@ -48,6 +48,14 @@ PEER = {"IFLA_IFNAME": "eth0", "IFLA_ADDRESS": OTHER_MAC, "IFLA_MTU": 1400, "IFL
 LINKS: dict[str, tuple[Request, int, int, Mapping[str, int], Mapping[str, Any]]] = {
     "one link": (rtnl_link.get_link(7), GETLINK, 0, {"index": 7}, {"IFLA_EXT_MASK": 8}),
     "all links": (rtnl_link.get_links(), GETLINK, 0, {}, {"IFLA_EXT_MASK": 8}),
+    "ports": (rtnl_link.get_links(4), GETLINK, 0, {}, {"IFLA_EXT_MASK": 8, "IFLA_MASTER": 4}),
+    "links without a master": (
+        rtnl_link.get_links(0),
+        GETLINK,
+        0,
+        {},
+        {"IFLA_EXT_MASK": 8, "IFLA_MASTER": 0xFFFFFFFF},
+    ),
     "port VLANs": (
         rtnl_link.get_port_vlans(),
         GETLINK,
@@ -171,6 +179,13 @@ ROUTES: dict[str, tuple[Request, int, int, Mapping[str, int], Mapping[str, Any]]
         0,
         {"family": socket.AF_INET6, "table": 254, "type": 1},
         {},
+    ),
+    "the routes out of a link": (
+        rtnl_route.get_routes(4, 0, 7),
+        GETROUTE,
+        0,
+        {"family": socket.AF_INET, "type": 1},
+        {"RTA_OIF": 7},
     ),
     "a table beyond a byte": (
         rtnl_route.get_routes(4, 1000),
@@ -362,8 +377,9 @@ def test_a_link_is_read_with_all_that_the_contract_has() -> None:
             "IFLA_INFO_SLAVE_DATA": port,
         },
     }
-    link = rtnl_link.read_link(encoded(ifinfmsg, {"index": 7, "flags": 0x301}, attributes))
+    link = rtnl_link.read_link(encoded(ifinfmsg, {"index": 7, "flags": 0x10301}, attributes))
     assert (link.index, link.name, link.kind, link.mac, link.mtu) == (7, "veth0", "veth", MAC, 1400)
     assert (link.peer, link.master, link.promiscuity, link.txqlen) == (3, 4, 2, 500)
     assert (link.up, link.promisc, link.allmulti, link.carrier, link.hairpin, link.isolated) == (True,) * 6
+    assert link.lower_up
     assert link.vlan_filtering is None
