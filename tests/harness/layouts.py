@@ -62,8 +62,12 @@ def _ordered(recording: dict[str, Any]) -> dict[str, Any]:
     for path, label in recording["namespaces"].items():
         groups.setdefault(label, []).append(path)
     labels = {label: label if label == "host" else min(group) for label, group in groups.items()}
+    # A process that has ended may still be listed, until its parent has waited for it.
+    ended = {each for each in recording["files"] if each.endswith("/cgroup")} - {
+        each.replace("/ns/net", "/cgroup") for each in recording["namespaces"]
+    }
     return {
-        "files": recording["files"],
+        "files": {path: each for path, each in recording["files"].items() if path not in ended},
         "folders": sorted(recording["folders"]),
         "namespaces": {path: labels[each] for path, each in recording["namespaces"].items()},
     }
