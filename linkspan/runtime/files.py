@@ -59,11 +59,13 @@ class Directory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Exclude every other change of the directory. Raises OSError."""
+        """Exclude every other change of the directory. Raises OSError, TryAgain."""
+        from linkspan.host.linux.patience import flock
+
         os.makedirs(self.path, mode=0o755, exist_ok=True)
         descriptor = os.open(f"{self.path}/{NERDCTL_LOCK}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            flock(descriptor, f"{self.path}/{NERDCTL_LOCK}")
             with _podmans_lock(f"{self.path}/{PODMAN_LOCK}"):
                 self._remove_unfinished()
                 yield
@@ -155,13 +157,19 @@ def _podmans_lock(path: str) -> Iterator[None]:
     """Hold podman's lock where there is one: it exists once podman has loaded its networks from the
     directory.
     """
+    from linkspan.host.linux.patience import acquire_within
+
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         yield
         return
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        acquire_within(
+            path,
+            lambda: fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB),
+            lambda: fcntl.lockf(descriptor, fcntl.LOCK_EX),
+        )
         yield
     finally:
         os.close(descriptor)

@@ -21,6 +21,7 @@ from linkspan.daemon.control import Endpoint
 from linkspan.daemon.log import say
 from linkspan.daemon.loop import READ, Loop
 from linkspan.daemon.upgrade import installed_build
+from linkspan.host.linux.procfs import end_session
 from linkspan.launch import protocol
 from linkspan.workers import worker
 
@@ -31,17 +32,31 @@ IDLE = 1800.0
 #: Seconds after which a call is considered hung and its worker is killed. Runtimes give up after two
 #: minutes or later.
 HUNG = 100.0
+#: Seconds without progress of any worker after which calls that wait get workers of their own, up to MOST
+#: workers: nobody waits for a call that hangs.
+STALLED = 1.0
+MOST = 32
+#: Workers that may die before they begin a call, until its launcher is told that it failed.
+TRIES = 3
 #: Seconds between checks of all that time brings about.
 TICK = 1.0
 
 
 @dataclass(slots=True)
+class Call:
+    """A launcher's connection, and how often it was given to a worker."""
+
+    connection: socket.socket
+    tries: int = 0
+
+
+@dataclass(slots=True)
 class Worker:
-    """One worker process, our end of its channel, and the connection it serves since when."""
+    """One worker process, our end of its channel, and the call it serves since when."""
 
     pid: int
     channel: socket.socket
-    connection: socket.socket | None = None
+    call: Call | None = None
     since: float = 0.0
 
 
@@ -55,7 +70,7 @@ class Master:
         self._loop = Loop(lambda error: say(f"master {os.getpid()}: {error!r}"))
         self._endpoint = Endpoint(path)
         self._greeted: dict[socket.socket, float] = {}
-        self._waiting: deque[socket.socket] = deque()
+        self._waiting: deque[Call] = deque()
         self._workers: dict[int, Worker] = {}
         self._leaving = False
         self._last_call = time.monotonic()
@@ -70,8 +85,7 @@ class Master:
         self._loop.watch(self._endpoint.sock, READ, self._accept)
         self._loop.every(TICK, self._check)
         namespace.watch(self._loop, lambda: self._leave("nobody else keeps this network namespace"))
-        for _ in range(WORKERS):
-            self._add_worker()
+        self._complete()
         say(f"resident {os.getpid()} serves {self._endpoint.path}")
         self._loop.run()
         self._close()
@@ -95,26 +109,32 @@ class Master:
         self._loop.unwatch(connection)
         self._greeted.pop(connection, None)
         self._last_call = time.monotonic()
-        self._waiting.append(connection)
+        self._waiting.append(Call(connection))
         self._assign()
 
     def _assign(self) -> None:
         """Give waiting calls to free workers, oldest first; a call whose launcher is gone is never begun."""
-        free = [each for each in self._workers.values() if each.connection is None]
+        free = [each for each in self._workers.values() if each.call is None]
         while free and self._waiting:
-            connection = self._waiting.popleft()
-            if worker.hung_up(connection):
-                connection.close()
+            call = self._waiting.popleft()
+            if worker.hung_up(call.connection):
+                call.connection.close()
                 continue
             chosen = free.pop()
             try:
-                socket.send_fds(chosen.channel, [b"call"], [connection.fileno()])
+                socket.send_fds(chosen.channel, [b"call"], [call.connection.fileno()])
             except OSError:
-                self._waiting.appendleft(connection)
+                self._waiting.appendleft(call)
                 continue
-            chosen.connection, chosen.since = connection, time.monotonic()
+            call.tries += 1
+            chosen.call, chosen.since = call, time.monotonic()
 
     # --- workers ----------------------------------------------------------------------------------
+
+    def _complete(self) -> None:
+        """Start the workers that are missing."""
+        while len(self._workers) < WORKERS:
+            self._add_worker()
 
     def _add_worker(self) -> None:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -133,37 +153,49 @@ class Master:
         except OSError:
             message = b""
         if message:
-            if sender.connection is not None:
-                sender.connection.close()
-            sender.connection = None
+            if sender.call is not None:
+                sender.call.connection.close()
+            sender.call = None
             self._last_call = time.monotonic()
-        if message != worker.DONE:
+        is_surplus = len(self._workers) > WORKERS and not self._waiting
+        if message != worker.DONE or is_surplus:
             self._remove(sender)
         self._assign()
         self._stop_when_done()
 
     def _remove(self, gone: Worker) -> None:
-        """Make sure that a worker is dead, and only then let its launcher know."""
+        """Make sure that a worker is dead with what it started, and only then let its launcher know."""
         self._loop.close(gone.channel)
         del self._workers[gone.pid]
-        if gone.connection is not None:
+        if gone.call is not None:
             with suppress(ProcessLookupError):
                 os.kill(gone.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, gone.pid, os.WEXITED | os.WNOWAIT)
+            end_session(gone.pid)
         _, status = os.waitpid(gone.pid, 0)
-        if gone.connection is not None:
+        if gone.call is not None:
             say(f"worker {gone.pid} was lost during a call ({os.waitstatus_to_exitcode(status)})")
-            gone.connection.close()
-        if not self._leaving:
-            self._add_worker()
+            self._give_back(gone.call)
+        if self._waiting or not self._leaving:
+            self._complete()
+        self._assign()
+
+    def _give_back(self, call: Call) -> None:
+        """A call that the lost worker had not begun is the next; of another its launcher hears the end."""
+        if call.tries < TRIES and not worker.is_begun(call.connection):
+            self._waiting.appendleft(call)
+        else:
+            call.connection.close()
 
     def _is_busy(self) -> bool:
-        return bool(self._waiting) or any(each.connection is not None for each in self._workers.values())
+        return bool(self._waiting) or any(each.call is not None for each in self._workers.values())
 
     # --- what time brings about -------------------------------------------------------------------
 
     def _check(self) -> None:
         now = time.monotonic()
         self._kill_hung_workers(now)
+        self._relieve(now)
         self._drop_silent_launchers(now)
         if not self._leaving:
             if self._greeted or self._is_busy():
@@ -176,11 +208,18 @@ class Master:
 
     def _kill_hung_workers(self, now: float) -> None:
         for each in tuple(self._workers.values()):
-            if each.connection is not None and now - each.since > self._hung:
+            if each.call is not None and now - each.since > self._hung:
                 say(f"worker {each.pid} was busy for {self._hung:.0f} s and is killed, with what it started")
-                with suppress(ProcessLookupError):
-                    os.killpg(each.pid, signal.SIGKILL)
                 self._remove(each)
+
+    def _relieve(self, now: float) -> None:
+        """Add workers for the calls that wait while every worker is in a call that does not end."""
+        begun = [each.since for each in self._workers.values() if each.call is not None]
+        stalled = len(begun) == len(self._workers) and now - max(begun, default=0.0) > STALLED
+        if stalled:
+            for _ in range(min(len(self._waiting), MOST - len(self._workers))):
+                self._add_worker()
+            self._assign()
 
     def _drop_silent_launchers(self, now: float) -> None:
         for connection, since in tuple(self._greeted.items()):

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+from array import array
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ PATIENCE = 5.0
 CALLS = 2000
 #: What a worker tells its master after a call, and after its last one: then it must be given no other.
 DONE, LAST = b"done", b"last"
+_DESCRIPTOR = array("i").itemsize
 
 
 def preload() -> None:
@@ -124,6 +126,22 @@ def hung_up(connection: socket.socket) -> bool:
     poll = select.poll()
     poll.register(connection, 0)
     return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+
+
+def is_begun(connection: socket.socket) -> bool:
+    """Whether a worker has read anything of a call: a call's first byte comes with descriptors, and whoever
+    reads it takes them. Nobody may be reading.
+    """
+    size = socket.CMSG_SPACE(4 * _DESCRIPTOR)
+    try:
+        # Not recv_fds: several versions of Python ignore its flags.
+        _, ancillary, _, _ = connection.recvmsg(1, size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return True
+    for _, _, rights in ancillary:
+        whole = len(rights) - len(rights) % _DESCRIPTOR
+        _close(array("i", rights[:whole]))
+    return not ancillary
 
 
 def _open_sockets(shared: SharedSockets) -> None:

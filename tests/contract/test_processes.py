@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from linkspan.cni.errors import IoFailure, ToolMissing
+from linkspan.cni.errors import IoFailure, ToolMissing, TryAgain
 from linkspan.host.contract import Finished, Processes
+from linkspan.host.linux import patience
+from linkspan.host.linux.patience import Patience
 from linkspan.host.linux.processes import LinuxProcesses
 from linkspan.host.memory.processes import MemoryProcesses, Run
+from tests.harness.patience import until
 
 #: Makes programs at paths: one that writes stdin, then $WORD and its working directory, and ends with status
 #: 3.
@@ -121,3 +125,43 @@ def test_a_program_that_is_still_open_for_writing_is_tried_again(tmp_path: Path)
 def test_an_argument_that_no_program_can_be_given_is_refused(desk: Desk, word: str) -> None:
     with pytest.raises(IoFailure, match="no program can be given"):
         desk.processes.run([desk.program("tool"), word], stdin=b"", env={}, cwd="/")
+
+
+def test_a_program_that_hangs_is_killed_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LEAST", 0.2)
+    tool = tmp_path / "tool"
+    tool.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/child\nsleep 60\n")
+    tool.chmod(0o755)
+    with pytest.raises(TryAgain, match=r"^tool did not end within 0 s and was killed$") as caught:
+        LinuxProcesses(patience=Patience(0.0)).run([str(tool)], stdin=b"", env={}, cwd="/")
+    assert str(tool) in caught.value.details
+    child = int((tmp_path / "child").read_text())
+    until(lambda: not _runs(child), "the program's child to end")
+
+
+def test_a_program_that_is_interrupted_is_killed_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        until((tmp_path / "child").exists, "the program to start")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupt)
+    tool = tmp_path / "tool"
+    tool.write_text(
+        f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/child\nwait\n"
+    )
+    tool.chmod(0o755)
+    with pytest.raises(KeyboardInterrupt):
+        LinuxProcesses().run([str(tool)], stdin=b"", env={"PATH": "/bin:/usr/bin"}, cwd="/")
+    child = int((tmp_path / "child").read_text())
+    until(lambda: not _runs(child), "the program's child to end")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -300,15 +300,24 @@ def test_what_hangs_below_a_hung_worker_dies_with_it_and_the_next_call_is_not_ke
         assert (stage.log("end"), stage.left("c1")) == (["DEL"], [])
 
 
-@pytest.mark.parametrize("victim", ["worker", "whole resident"])
-def test_del_waits_for_what_a_dead_add_still_has_running_and_takes_it_back(stage: Stage, victim: str) -> None:
-    """The spy outlives the worker that called it, and makes its lease afterwards: the DEL comes behind it."""
+def test_what_a_dead_add_still_has_running_ends_with_its_worker_and_del_takes_it_back(stage: Stage) -> None:
     with stage.resident() as master:
         stage.hold("ADD")
         call = stage.start("ADD")
         stage.begun("ADD")
-        dying = [busy_worker(stage, master), *([master, *workers(master)] if victim != "worker" else [])]
-        for pid in dying:
+        os.kill(busy_worker(stage, master), signal.SIGKILL)
+        status, error = answer(call)
+        assert (status, error["code"]) == (1, 11)
+        assert (stage.call("DEL")[0], stage.log("end"), stage.left("c1")) == (0, ["DEL"], [])
+
+
+def test_del_waits_for_what_a_dead_resident_still_has_running_and_takes_it_back(stage: Stage) -> None:
+    """The spy outlives all that called it, and makes its lease afterwards: the DEL comes behind it."""
+    with stage.resident() as master:
+        stage.hold("ADD")
+        call = stage.start("ADD")
+        stage.begun("ADD")
+        for pid in (master, *workers(master)):
             _signal(pid, signal.SIGKILL)
         status, error = answer(call)
         assert (status, error["code"]) == (1, 11)
@@ -318,6 +327,107 @@ def test_del_waits_for_what_a_dead_add_still_has_running_and_takes_it_back(stage
         stage.release("ADD")
         assert answer(detach)[0] == 0
         assert (stage.log("end"), stage.left("c1")) == (["ADD", "DEL"], [])
+
+
+#: A master that starts no workers for calls that wait.
+NO_RELIEF = "from linkspan.workers import master\nmaster.MOST = 0"
+
+
+def test_workers_that_hung_hand_on_the_calls_that_wait_behind_them(stage: Stage) -> None:
+    assert stage.call("ADD", "good", LINKSPAN_STANDALONE="1")[0] == 0
+    with stage.resident(hung=1.0, before=NO_RELIEF) as master:
+        hung = hang(stage, master)
+        assert answer(stage.start("DEL", "good"))[0] == 0
+        assert [answer(each)[1]["code"] for each in hung] == [11] * 4
+        until(lambda: len(workers(master)) == 4, "fresh workers")
+
+
+def test_a_call_waits_for_no_call_that_hangs(stage: Stage) -> None:
+    assert stage.call("ADD", "good", LINKSPAN_STANDALONE="1")[0] == 0
+    with stage.resident() as master:
+        hung = hang(stage, master)
+        assert answer(stage.start("DEL", "good"))[0] == 0
+        assert [each.poll() for each in hung] == [None] * 4
+        for number in range(4):
+            stage.release("ADD", f"hung{number}")
+        assert [answer(each)[0] for each in hung] == [0] * 4
+        until(lambda: len(workers(master)) == 4, "the additional worker to leave")
+
+
+def hang(stage: Stage, master: int) -> list[subprocess.Popen[str]]:
+    """Keep every worker busy with an ADD of hung0 to hung3."""
+    names = [f"hung{number}" for number in range(len(workers(master)))]
+    for name in names:
+        stage.hold("ADD", name)
+    calls = [stage.start("ADD", name) for name in names]
+    for name in names:
+        stage.begun("ADD", name)
+    return calls
+
+
+#: Workers that die as soon as they are given a call, {place} they have read of it, as often as {times}.
+DYING = """
+import os
+from linkspan.workers import worker
+
+def dying(real):
+    def act(connection, *arguments):
+        done = real(connection, *arguments) if "{place}" == "after" else None
+        with open("/run/spy/deaths", "ab", buffering=0) as deaths:
+            deaths.write(b".")
+            if deaths.tell() <= {times}:
+                os.kill(os.getpid(), 9)
+        return done if "{place}" == "after" else real(connection, *arguments)
+    return act
+
+worker._receive = dying(worker._receive)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "times", "code", "begun"),
+    [("before", 2, 0, ["ADD"]), ("before", 3, 11, []), ("after", 1, 11, [])],
+)
+def test_a_call_that_a_dying_worker_had_not_begun_is_begun_elsewhere_and_never_twice(
+    stage: Stage, place: str, times: int, code: int, begun: list[str]
+) -> None:
+    with stage.resident(before=DYING.format(place=place, times=times)):
+        _, result = stage.call("ADD")
+        assert (result.get("code", 0), stage.log()) == (code, begun), result
+
+
+#: An executable with other patience.
+IMPATIENT = """
+from linkspan.launch import interpreter
+interpreter.enable_site_packages()
+from linkspan.host.linux import patience
+patience.CALL = patience.LEAST = 1.0
+from linkspan.launch.launcher import main
+main("bridge")
+"""
+
+
+@pytest.mark.parametrize("form", ["resident", "standalone"])
+def test_a_delegate_that_hangs_is_ended_and_named(host: PrivateHost, form: str) -> None:
+    stage = Stage(host, "python")
+    stage.hold("ADD")
+    stage.hold("DEL")
+    if form == "resident":
+        shorter = "from linkspan.host.linux import patience\npatience.CALL = patience.LEAST = 1.0"
+        with stage.resident(before=shorter):
+            failed = [stage.call(verb)[1] for verb in ("ADD", "DEL")]
+    else:
+        stage.host.write(f"{ours.BIN}/bridge", f"#!{sys.executable}\n{IMPATIENT}", mode=0o755)
+        failed = [stage.call(verb, LINKSPAN_STANDALONE="1")[1] for verb in ("ADD", "DEL")]
+    assert [(each["code"], each["msg"]) for each in failed] == [
+        (11, "spy did not end within 1 s and was killed")
+    ] * 2
+    assert "find out why /opt/cni/spy/spy hangs, then repeat the call" in failed[0]["details"]
+    assert (stage.log("end"), stage.left("c1")) == ([], [])
+    for verb in ("ADD", "DEL"):
+        stage.release(verb)
+    alone = {"LINKSPAN_STANDALONE": "1"}
+    assert (stage.call("DEL", **alone)[0], stage.call("ADD", **alone)[0]) == (0, 0)
 
 
 def test_a_master_that_dies_leaves_its_workers_to_finish(stage: Stage) -> None:

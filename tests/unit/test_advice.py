@@ -634,6 +634,8 @@ ADVICE = [
 ]
 #: text -> the test that follows it
 ELSEWHERE = {
+    "`fuser -v {}` lists who has it open; end the one that hangs and repeat the call": "tests/unit/host/linux/test_patience.py::test_who_has_a_lock_is_found_as_the_error_says_and_ended",
+    "find out why {} hangs, then repeat the call; after a failed ADD send DEL first": "tests/system/test_life_of_a_call.py::test_a_delegate_that_hangs_is_ended_and_named",
     "`linkspan reload` restores the rules": "tests/system/test_repair.py::test_check_names_what_a_flush_took_and_reload_brings_all_of_it_back_once",
     "`linkspan reload` restores the rules; otherwise DEL and ADD it again": "tests/system/test_repair.py::test_check_names_what_a_flush_took_and_reload_brings_all_of_it_back_once",
     "`linkspan reload` restores the rules; without its bridge, DEL and ADD the attachment again": "tests/system/test_repair.py::test_check_names_what_a_flush_took_and_reload_brings_all_of_it_back_once",

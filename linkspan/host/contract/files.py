@@ -56,11 +56,12 @@ class Files(Protocol):
     def lock(self, path: str, *, mode: int = 0o600) -> AbstractContextManager[None]:
         """Hold an exclusive flock(2) on a file, which is created if absent and stays.
 
-        The kernel releases it if the process dies.
+        The kernel releases it if the process dies. Raises TryAgain if another process holds it for a minute.
         """
 
     def lock_attachment(self, plugin: str, attachment: Attachment) -> AbstractContextManager[None]:
         """Exclude other verbs of one plugin on one attachment.
 
         Programs that we run inherit the lock, so it is held until they end even if this process dies.
+        Raises as `lock`.
         """

@@ -54,5 +54,7 @@ class Processes(Protocol):
         """Run a program to its end, in folder `cwd`, or in / if that does not exist.
 
         Its stderr is the caller's, or with `merged` a part of its stdout. An executable that is still being
-        written (ETXTBSY) is tried again. Raises ToolMissing if there is no such program, IoFailure.
+        written (ETXTBSY) is tried again. One that does not end within the call's patience is killed, with
+        the programs that it started. Raises ToolMissing if there is no such program, TryAgain for one that
+        was killed, IoFailure.
         """

@@ -19,6 +19,7 @@ from linkspan import paths
 from linkspan.cni.errors import IoFailure, NotAFile
 from linkspan.cni.model import Attachment
 from linkspan.host.linux.errors import ABSENT, NEEDS_ROOT, file_errors
+from linkspan.host.linux.patience import acquire_within, flock
 
 #: What follows a file's name while it is being written, until it replaces the one that is there.
 _TEMPORARY = ".linkspan~"
@@ -120,7 +121,7 @@ class LinuxFiles:
         """See contract.Files."""
         with self._opened(path, os.O_RDONLY | _no_follow(path), mode) as descriptor:
             with file_errors("lock", path):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                flock(descriptor, path)
             yield
 
     @contextmanager
@@ -136,7 +137,11 @@ class LinuxFiles:
             try:
                 with file_errors("lock", path):
                     request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-                    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, request)
+                    acquire_within(
+                        path,
+                        lambda: fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request),
+                        lambda: fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, request),
+                    )
                 yield
             finally:
                 self.held.remove(descriptor)

@@ -15,6 +15,7 @@ from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks
 from linkspan.host.linux.namespaces import checked, identity, open_netns, same_namespace
+from linkspan.host.linux.patience import Patience
 from linkspan.host.linux.processes import LinuxProcesses
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class LinuxHost:
         services: Callable[[], Services] | None = None,
     ) -> None:
         self.warnings: list[str] = []
+        self._patience = Patience()
         self._make_services = services
         self._owns_shared = shared is None
         self._shared = shared or SharedSockets()
@@ -117,7 +119,7 @@ class LinuxHost:
     @cached_property
     def processes(self) -> LinuxProcesses:
         """See contract.Host."""
-        return LinuxProcesses(self.files.held, self._stderr)
+        return LinuxProcesses(self.files.held, self._stderr, self._patience)
 
     @cached_property
     def services(self) -> Services:

@@ -5,8 +5,10 @@ net/unix).
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 
 from linkspan.host.contract import Process
@@ -24,6 +26,16 @@ def processes() -> Iterator[int]:
 def command(pid: int) -> str:
     """What a process calls itself, at most 15 characters; "" if it is gone."""
     return "".join(_lines(f"/proc/{pid}/comm")).rstrip("\n")
+
+
+def end_session(leader: int) -> None:
+    """Kill every process of a session (setsid(2)) whose leader is dead: what it started and did not end."""
+    killed: set[int] = set()
+    while left := {pid for pid in processes() if _session(pid) == leader} - killed - {leader}:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= left
 
 
 def owner_of_port(address: str, port: int) -> str:
@@ -134,6 +146,13 @@ def _lines(path: str) -> list[str]:
             return file.readlines()
     except OSError:
         return []
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def _target(path: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from linkspan.cni.addresses import Family
 from linkspan.cni.errors import KernelRefused, ToolMissing
 from linkspan.host.linux.errno_text import errno_in
 from linkspan.host.linux.errors import file_errors
+from linkspan.host.linux.patience import flock
 from linkspan.netfilter.iptables_edits import Edit, edits
 from linkspan.netfilter.iptables_text import Chains, parse_save
 from linkspan.netfilter.rules import Change
@@ -93,13 +93,13 @@ def planned(present: Chains, change: Change) -> tuple[Edit, ...]:
 def xtables_lock() -> Iterator[None]:
     """Hold the lock of iptables-legacy, which our own changes take too: the nft variant locks nothing.
 
-    Waits; the kernel releases the lock if we die. Raises IoFailure.
+    Waits; the kernel releases the lock if we die. Raises IoFailure, TryAgain.
     """
     with file_errors("lock", _LOCK):
         descriptor = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         with file_errors("lock", _LOCK):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            flock(descriptor, _LOCK)
         yield
     finally:
         os.close(descriptor)
