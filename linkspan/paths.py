@@ -10,6 +10,7 @@ Nothing else knows these paths.
         firewall/ADDRESS           the attachment that an address's firewall rules belong to
         localnet/BRIDGE/           a file for each attachment that needs 127.0.0.1 to be routed to a bridge
         internal/BRIDGE            marks a bridge of an internal network
+        deferred/PLUGIN.KEY.json   a DEL that is carried out when its container has ended
         released/POOL              the addresses of a pool that were given back last
         SERVICE.sock .lock .log    of a long-lived process: socket, the lock that makes it the only one, log
     /var/lib/linkspan/connections/ID/   what `linkspan connect` attached a container to
@@ -46,13 +47,19 @@ def netns_cookie() -> int:
     """
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        return int.from_bytes(probe.getsockopt(_SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
+        return cookie_of(probe) or posix.stat(OWN_NETNS).st_ino
+    finally:
+        probe.close()
+
+
+def cookie_of(sock: "_socket.socket") -> int:
+    """The kernel's number for the network namespace of a socket; 0 before Linux 5.14. Raises OSError."""
+    try:
+        return int.from_bytes(sock.getsockopt(_SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
     except OSError as error:
         if error.errno != _ENOPROTOOPT:
             raise
-        return posix.stat(OWN_NETNS).st_ino
-    finally:
-        probe.close()
+        return 0
 
 
 def state_of(cookie: int | str) -> str:
@@ -131,6 +138,11 @@ def routed_loopback(state: str, interface: str = "") -> str:
     Without an interface the folder of all of these.
     """
     return f"{state}/localnet/{interface}".rstrip("/")
+
+
+def deferred(state: str) -> str:
+    """The folder of the DELs that are carried out when their containers have ended."""
+    return f"{state}/deferred"
 
 
 def released(state: str, pool: str) -> str:

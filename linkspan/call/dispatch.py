@@ -136,8 +136,17 @@ def _served(plugin: Plugin, request: Request, host: Host, caller: Caller, observ
     addresses.
     """
     request = configured(request, plugin.type, plugin.schema)
+    has_deferred = _has_deferred(request, host)
+    if has_deferred:
+        request = _after_deferred_deletions(request, host)
     earlier = len(host.warnings)
     with _exclusive(plugin, request, host, observer) as transaction:
+        if not caller.is_connected():
+            raise TryAgain("the caller disconnected before the call was started", "nothing was changed")
+        if request.verb == "DEL" and not request.netns and _is_deferred(plugin, request, host):
+            return b""
+        if has_deferred:
+            _settle_deferred(plugin, request, host)
         result = _performed(plugin, request, host, transaction, caller)
         encoded = b"" if result is None else encode_result(result, request.cni_version)
         if request.verb in kept_warnings.VERBS:
@@ -167,6 +176,35 @@ def _with_spared(request: Request, host: Host) -> Request:
     return replace(request, valid_attachments=request.valid_attachments | spared(host, request.network))
 
 
+def _has_deferred(request: Request, host: Host) -> bool:
+    """Whether a DEL waits for its container, which calls that change anything see to first."""
+    return request.verb in ("ADD", "DEL", "GC") and bool(host.files.names(paths.deferred(host.state_dir)))
+
+
+def _after_deferred_deletions(request: Request, host: Host) -> Request:
+    """Carry out the DELs whose containers have ended. The others are of living ones, which GC spares."""
+    from linkspan.call import deferral
+
+    deferral.finish(host, again=request.verb == "GC")
+    return deferral.sparing(request, host) if request.verb == "GC" else request
+
+
+def _is_deferred(plugin: Plugin, request: Request, host: Host) -> bool:
+    from linkspan.call import deferral
+
+    return deferral.defer(plugin.type, request, host)
+
+
+def _settle_deferred(plugin: Plugin, request: Request, host: Host) -> None:
+    """A DEL of this attachment may be waiting for its container: an ADD comes after it, a DEL replaces it."""
+    from linkspan.call import deferral
+
+    if request.verb == "ADD":
+        deferral.finish_own(host, plugin.type, request.attachment)
+    elif request.verb == "DEL":
+        deferral.drop(host, plugin.type, request.attachment)
+
+
 @contextmanager
 def _exclusive(
     plugin: Plugin, request: Request, host: Host, observer: Observer | None = None
@@ -187,8 +225,6 @@ def _exclusive(
 def _performed(
     plugin: Plugin, request: Request, host: Host, transaction: Transaction, caller: Caller
 ) -> Result | None:
-    if not caller.is_connected():
-        raise TryAgain("the caller disconnected before the call was started", "nothing was changed")
     if request.verb in ("ADD", "CHECK"):
         _require_prev_result(plugin, request)
     if request.verb == "ADD":

@@ -25,6 +25,7 @@ def command(dry_run: bool, bin_dir: str) -> None:
     Links, addresses, rules, published ports and names stay behind if a container is killed and its runtime
     sends no DEL. Prints a line for each attachment.
     """
+    from linkspan.call import deferral
     from linkspan.cni.errors import CniError
     from linkspan.runtime.attachments import Attachments
 
@@ -39,6 +40,8 @@ def command(dry_run: bool, bin_dir: str) -> None:
                     click.echo(text)
             except CniError as error:
                 failed.append(error)
+        if not dry_run:
+            deferral.finish(host, again=True)
     if failed:
         raise Failed(failed)
 

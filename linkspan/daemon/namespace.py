@@ -1,17 +1,18 @@
 """Noticing that only our own processes still keep our network namespace.
 
-A network namespace lives as long as a process is in it or a mount shows it, and every interface in it lives
-as long (network_namespaces(7)). A process of ours that stayed would be the only reason for all of that.
+A process of ours that stayed would be the only reason for the namespace to live on, with every interface in
+it (see `host.linux.holders`).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from linkspan.daemon.loop import Loop
 from linkspan.daemon.service import TITLE
+from linkspan.host.linux.holders import candidates, read
 
 #: Seconds between two checks. Two in a row must agree, because a process may escape one by forking.
 INTERVAL = 1.0
@@ -33,7 +34,7 @@ class Namespace:
         """Whether PID 1 is in it, or a process that is not ours is in it or sees a mount of it."""
         if self._is_own(f"{self._proc}/1/ns/net") or self._keeps(*self._keeper):
             return True
-        for keeper in self._candidates():
+        for keeper in candidates(self._own.st_ino, self._proc, passes_over=self._is_ours):
             if self._keeps(*keeper):
                 self._keeper = keeper
                 return True
@@ -50,41 +51,7 @@ class Namespace:
 
     def _is_ours(self, pid: int) -> bool:
         """Whether a process is a service of linkspan, or one that such a service has forked."""
-        return re.match(rf"{TITLE}( |$)", self._read(pid, "comm").rstrip("\n")) is not None
-
-    def _candidates(self) -> Iterator[tuple[int, str]]:
-        """(process, path that may be our namespace): first those that are likely to stay."""
-        yield from self._mounted(1)
-        pids = [int(name) for name in os.listdir(self._proc) if name.isdigit()]
-        yield from ((pid, f"{self._proc}/{pid}/ns/net") for pid in pids)
-        seen: set[str] = set()
-        for pid in pids:
-            mounts = self._mounts_namespace(pid)
-            if mounts not in seen and not self._is_ours(pid):
-                seen.add(mounts)
-                yield from self._mounted(pid)
-
-    def _mounted(self, pid: int) -> Iterator[tuple[int, str]]:
-        """Where a process sees our namespace mounted, as by ip-netns(8) (proc(5): PID/mountinfo)."""
-        root = f"net:[{self._own.st_ino}]"
-        for line in self._read(pid, "mountinfo").splitlines():
-            fields = line.split(" ")
-            if fields[3] == root:
-                path = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
-                yield pid, f"{self._proc}/{pid}/root{path}"
-
-    def _mounts_namespace(self, pid: int) -> str:
-        try:
-            return os.readlink(f"{self._proc}/{pid}/ns/mnt")
-        except OSError:
-            return ""
-
-    def _read(self, pid: int, name: str) -> str:
-        try:
-            with open(f"{self._proc}/{pid}/{name}", encoding="utf-8", errors="surrogateescape") as file:
-                return file.read()
-        except OSError:
-            return ""
+        return re.match(rf"{TITLE}( |$)", read(self._proc, pid, "comm").rstrip("\n")) is not None
 
 
 def watch(loop: Loop, abandoned: Callable[[], None], namespace: Namespace | None = None) -> None:

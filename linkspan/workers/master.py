@@ -24,6 +24,7 @@ from linkspan.daemon.upgrade import installed_build
 from linkspan.host.linux.procfs import end_session
 from linkspan.launch import protocol
 from linkspan.workers import worker
+from linkspan.workers.deletions import Deletions
 
 #: Workers kept ready. Calls wait on the kernel and on each other's locks more than on processors.
 WORKERS = 4
@@ -72,6 +73,7 @@ class Master:
         self._greeted: dict[socket.socket, float] = {}
         self._waiting: deque[Call] = deque()
         self._workers: dict[int, Worker] = {}
+        self._deletions = Deletions(self._loop, self._enqueue)
         self._leaving = False
         self._last_call = time.monotonic()
 
@@ -84,6 +86,7 @@ class Master:
         gc.freeze()
         self._loop.watch(self._endpoint.sock, READ, self._accept)
         self._loop.every(TICK, self._check)
+        self._deletions.watch()
         namespace.watch(self._loop, lambda: self._leave("nobody else keeps this network namespace"))
         self._complete()
         say(f"resident {os.getpid()} serves {self._endpoint.path}")
@@ -198,7 +201,7 @@ class Master:
         self._relieve(now)
         self._drop_silent_launchers(now)
         if not self._leaving:
-            if self._greeted or self._is_busy():
+            if self._greeted or self._is_busy() or self._deletions.any_kept():
                 self._last_call = now
             if now - self._last_call > self._idle:
                 self._leave("there were no calls")

@@ -26,7 +26,7 @@ RESIDENT = {"PATH": PATH}
 #: cursor, its memory of what was given back and its lock. Everything else must be as it was after one ADD and DEL.
 STAYS = (
     "*resident.*", "*dns.sock*", "*dns.lock*", "*dns.log*", "*ports.sock*", "*ports.lock*", "*ports.log*",
-    "*/locks/*", "*last_reserved_ip.*", "*/released/*", "*/xtables.lock*",
+    "*/locks/*", "*/deferred/ *", "*last_reserved_ip.*", "*/released/*", "*/xtables.lock*",
 )  # fmt: skip
 
 
@@ -44,6 +44,12 @@ def conflist_for_nerdctl(name: str) -> dict[str, Any]:
         plugin.pop("backend", None)
         plugin.pop("ipMasqBackend", None)
     return loaded
+
+
+def deferred(host: PrivateHost) -> list[str]:
+    """The files of DELs that wait for their containers to end."""
+    found = host.run(["find", "/run/linkspan", "-path", "*/deferred/*"], check=False).stdout
+    return sorted(found.split())
 
 
 def linkspan(host: PrivateHost, *arguments: str) -> str:

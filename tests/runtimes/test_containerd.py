@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from tests.harness import ours, tools
 from tests.harness.containerd import BOX, Containerd
+from tests.harness.patience import until
 from tests.harness.privatehost import OUTSIDE, PrivateHost
 from tests.harness.scenario import fetch, leaves_nothing
 
@@ -113,12 +116,65 @@ def test_ten_containers_at_once_get_ten_addresses_and_leave_nothing(
         assert len({line.split()[3] for line in shown}) == 10
 
 
-@pytest.mark.parametrize("containerd", [tools.containerd24], ids=["2.4"], indirect=True)
+# --- ctr task kill, which sends a DEL without a namespace before the signal ------------------------------
+
+
+DETACHED = pytest.mark.parametrize("containerd", [tools.containerd24], ids=["2.4"], indirect=True)
+GONE_WITHIN = 10.0
+"""Seconds after a container's end; a resident looks every two."""
+
+
+def records(host: PrivateHost) -> list[str]:
+    """The files of attachments below /run/linkspan."""
+    found = host.run(["find", "/run/linkspan", "-path", "*/records/*", "-type", "f"], check=False).stdout
+    return sorted(found.split())
+
+
+@DETACHED
 def test_a_detached_container_that_is_killed_leaves_nothing(
     host: PrivateHost, containerd: Containerd
 ) -> None:
-    """containerd 1.6 never sends DEL for these; nothing a plugin does can help there."""
+    """containerd 1.6 never sends DEL for these. That of 2.4 comes while the container lives: the resident's follows."""
     settle(host, containerd, ours.conflist("bridge"))
     with leaves_nothing(host):
         containerd.ctr("run", "--detach", "--cni", BOX, "c1", "sleep", "1000")
         containerd.ctr("task", "kill", "--signal", "SIGKILL", "c1")
+        until(lambda: not records(host), "the attachment to go", GONE_WITHIN)
+        until(lambda: not ours.deferred(host), "the last deletion", GONE_WITHIN)
+
+
+@DETACHED
+def test_a_container_that_lives_on_after_a_signal_keeps_port_address_and_ping(
+    host: PrivateHost, containerd: Containerd
+) -> None:
+    settle(host, containerd, with_port("bridge", 18080))
+    with leaves_nothing(host):
+        containerd.ctr("run", "--detach", "--cni", BOX, "web", *HTTPD)
+        before = address(containerd, "web")
+        containerd.ctr("task", "kill", "--signal", "SIGHUP", "web")
+        assert address(containerd, "web") == before
+        assert fetch(host, "http://198.51.100.10:18080/", netns=OUTSIDE) == "box\n"
+        host.run(["ping", "-c1", "-W2", before])
+        use(host, ours.conflist("bridge"))
+        shown = containerd.run_container("other", ["ip", "-4", "-o", "address", "show", "eth0"]).stdout
+        assert shown.split()[3].partition("/")[0] != before
+        use(host, with_port("bridge", 18080))
+        os.kill(containerd.task_pid("web"), signal.SIGKILL)
+        until(lambda: not records(host), "the attachment to go", GONE_WITHIN)
+        until(lambda: not ours.deferred(host), "the last deletion", GONE_WITHIN)
+    assert fetch(host, "http://198.51.100.10:18080/", netns=OUTSIDE, patience=0) is None
+
+
+@DETACHED
+def test_without_a_resident_the_next_call_removes_what_such_a_container_had(
+    host: PrivateHost, containerd: Containerd
+) -> None:
+    settle(host, containerd, ours.conflist("bridge"))
+    ours.linkspan(host, "resident", "stop")
+    with leaves_nothing(host):
+        containerd.ctr("run", "--detach", "--cni", BOX, "c1", "sleep", "1000", env=ours.STANDALONE)
+        containerd.ctr("task", "kill", "--signal", "SIGKILL", "c1", env=ours.STANDALONE)
+        assert len(ours.deferred(host)) == len(ours.conflist("bridge")["plugins"])
+        until(lambda: not containerd.task_pid("c1"), "the container to end")
+        containerd.run_container("next", ["true"], env=ours.STANDALONE)
+        assert (ours.deferred(host), records(host)) == ([], [])

@@ -382,6 +382,57 @@ def test_twenty_runs_at_once_get_twenty_addresses_and_leave_nothing(
         nerdctl.run("rm", "--force", *names)
 
 
+# --- signals: nerdctl kill sends a DEL without a namespace before any signal ------------------------------
+
+
+@pytest.mark.parametrize("resident_runs", [True, False], ids=["resident", "standalone"])
+def test_a_container_that_lives_on_after_a_signal_keeps_port_name_and_address(
+    host: PrivateHost, nerdctl: Nerdctl, resident_runs: bool
+) -> None:
+    host.write("/etc/cni/net.d/custom.conflist", json.dumps(ours.conflist_for_nerdctl("custom")))
+    options = ("--network", "custom", "--dns", "10.89.0.1")
+    settle(nerdctl, "custom")
+    if not resident_runs:
+        nerdctl.environment.update(ours.STANDALONE)
+        ours.linkspan(host, "resident", "stop")
+    with leaves_nothing(host):
+        nerdctl.start("web", *options, "--hostname", "tomcat", "--publish", "18080:80", command=HTTPD)
+        before = nerdctl.address("web")
+        nerdctl.run("kill", "--signal", "HUP", "web")
+        assert ours.deferred(host), "nerdctl sent no DEL"
+        assert "1 packets received" in nerdctl.once(*options, command=["ping", "-c1", "tomcat.custom"])
+        assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+        nerdctl.start("other", *options, command=SLEEP)
+        assert before not in ("", nerdctl.address("other"))
+        assert host.links(nerdctl.netns("web"))["eth0"]["addr_info"][0]["local"] == before
+        nerdctl.run("rm", "--force", "web", "other")
+        assert ours.deferred(host) == []
+
+
+def test_after_a_signal_and_rm_the_same_address_can_be_had_at_once(
+    host: PrivateHost, nerdctl: Nerdctl
+) -> None:
+    create(nerdctl, "net", "--subnet", "10.5.0.0/24")
+    with leaves_nothing(host):
+        for _ in range(3):
+            nerdctl.start("web", "--network", "net", "--ip", "10.5.0.77", command=SLEEP)
+            nerdctl.run("kill", "--signal", "HUP", "web")
+            nerdctl.run("rm", "--force", "web")
+
+
+def test_after_a_signal_a_restart_gets_its_address_and_port_again(
+    host: PrivateHost, nerdctl: Nerdctl
+) -> None:
+    create(nerdctl, "net", "--subnet", "10.5.0.0/24")
+    with leaves_nothing(host):
+        nerdctl.start("web", "--network", "net", "--ip", "10.5.0.77", "--publish", "18080:80", command=HTTPD)
+        nerdctl.run("kill", "--signal", "HUP", "web")
+        nerdctl.run("restart", "--time", "1", "web")
+        assert host.links(nerdctl.netns("web"))["eth0"]["addr_info"][0]["local"] == "10.5.0.77"
+        assert fetch(host, f"http://{HOST_V4}:18080/", netns=OUTSIDE) == "box\n"
+        nerdctl.run("rm", "--force", "web")
+
+
 def test_compose_brings_two_services_up_and_down(host: PrivateHost, nerdctl: Nerdctl) -> None:
     host.write("/run/project/compose.yaml", _COMPOSE)
     compose = ("compose", "--file", "/run/project/compose.yaml")

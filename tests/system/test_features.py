@@ -587,8 +587,12 @@ def test_feature_10_an_address_is_given_again_only_when_its_holder_is_gone(host:
     web = box(host, "web")
     chain.add(web)
     chain.delete(replace(web, netns=""), forget=True)
-    assert address(chain.add(box(host, "kept"))) == "10.71.0.2"
-    assert list(host.links("web")) == ["lo"]
+    kept = box(host, "kept")
+    with pytest.raises(ChainError) as refused:
+        chain.add(kept)
+    assert (refused.value.error["code"], host.links("web")["eth0"]["operstate"]) == (102, "UP")
+    host.del_netns("web")
+    assert address(chain.add(kept)) == "10.71.0.2"
 
 
 @BACKENDS

@@ -16,7 +16,16 @@ from typing import Any
 from linkspan.cni import errors
 from linkspan.cni.errors import CniError
 from linkspan.cni.model import Attachment
-from linkspan.host.contract import Finished, KernelRoute, Link, Listener, PolicyRule, PortVlans, Process
+from linkspan.host.contract import (
+    Finished,
+    KernelRoute,
+    Link,
+    Listener,
+    Netns,
+    PolicyRule,
+    PortVlans,
+    Process,
+)
 from linkspan.netfilter.rules import Change, Element, Flow, Jump, Match, NftChange, Rule
 
 VALUES = (
@@ -30,6 +39,7 @@ VALUES = (
     Link,
     Listener,
     Match,
+    Netns,
     NftChange,
     PolicyRule,
     PortVlans,

@@ -27,6 +27,7 @@ PARTS: Mapping[str, type] = {
     "conntrack": contract.Conntrack,
     "files": contract.Files,
     "processes": contract.Processes,
+    "namespaces": contract.Namespaces,
     "services": contract.Services,
 }
 FORMAT = 1

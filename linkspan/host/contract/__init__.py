@@ -15,6 +15,7 @@ from typing import Protocol
 
 from linkspan.host.contract.files import Files
 from linkspan.host.contract.links import KernelRoute, Link, Links, PolicyRule, PortVlans
+from linkspan.host.contract.namespaces import Namespaces, Netns
 from linkspan.host.contract.netfilter import Conntrack, Iptables, Nftables
 from linkspan.host.contract.processes import Finished, Process, Processes
 from linkspan.host.contract.services import Services
@@ -30,6 +31,8 @@ __all__ = [
     "Link",
     "Links",
     "Listener",
+    "Namespaces",
+    "Netns",
     "Nftables",
     "PolicyRule",
     "PortVlans",
@@ -56,6 +59,9 @@ class Host(Protocol):
 
     @property
     def processes(self) -> Processes: ...
+
+    @property
+    def namespaces(self) -> Namespaces: ...
 
     @property
     def services(self) -> Services: ...

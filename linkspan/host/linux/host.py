@@ -14,7 +14,7 @@ from linkspan.cni.errors import IoFailure
 from linkspan.host.linux.errors import kernel_errors
 from linkspan.host.linux.files import LinuxFiles
 from linkspan.host.linux.links import LinuxLinks
-from linkspan.host.linux.namespaces import checked, identity, open_netns, same_namespace
+from linkspan.host.linux.namespaces import LinuxNamespaces, checked, identity, open_netns, same_namespace
 from linkspan.host.linux.patience import Patience
 from linkspan.host.linux.processes import LinuxProcesses
 
@@ -120,6 +120,11 @@ class LinuxHost:
     def processes(self) -> LinuxProcesses:
         """See contract.Host."""
         return LinuxProcesses(self.files.held, self._stderr, self._patience)
+
+    @cached_property
+    def namespaces(self) -> LinuxNamespaces:
+        """See contract.Host."""
+        return LinuxNamespaces(self._descriptor, lambda path: self.links(path).cookie())
 
     @cached_property
     def services(self) -> Services:

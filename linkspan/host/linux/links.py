@@ -43,6 +43,11 @@ class LinuxLinks:
         """Close the netlink socket; the next request opens another."""
         self._netlink.close()
 
+    def cookie(self) -> int:
+        """The kernel's number for this network namespace; 0 before Linux 5.14. Raises KernelRefused."""
+        with kernel_errors("identify a network namespace"):
+            return self._netlink.netns_cookie()
+
     # --- links ------------------------------------------------------------------------------------
 
     def get(self, name: str) -> Link | None:

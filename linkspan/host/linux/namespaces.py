@@ -6,12 +6,15 @@ import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
 from linkspan.cni.errors import InvalidNetns, NetnsGone
-from linkspan.paths import OWN_NETNS
+from linkspan.host.contract import Netns
+from linkspan.host.linux.errors import kernel_errors
+from linkspan.host.linux.holders import UNKNOWN, candidates
+from linkspan.paths import OWN_NETNS, netns_cookie
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
@@ -74,6 +77,42 @@ def identity(path: str) -> str:
             return ""
         raise InvalidNetns(f"CNI_NETNS {path} cannot be read: {error.strerror}") from error
     return f"{found.st_dev}:{found.st_ino}"
+
+
+class LinuxNamespaces:
+    """The contract's Namespaces. `descriptor` and `cookie` are of the namespace at a path."""
+
+    def __init__(self, descriptor: Callable[[str], int], cookie: Callable[[str], int]) -> None:
+        self._descriptor, self._cookie = descriptor, cookie
+
+    def identify(self, path: str) -> Netns:
+        """See contract.Namespaces."""
+        with kernel_errors(f"identify the network namespace {path}"):
+            return Netns(os.fstat(self._descriptor(path)).st_ino, self._cookie(path))
+
+    def is_held(self, netns: Netns, *, likely: str = "") -> bool:
+        """See contract.Namespaces."""
+        with kernel_errors("look for whoever holds a network namespace"):
+            places = (path for _, path in candidates(netns.inode))
+            return (bool(likely) and _is_at(likely, netns)) or any(_is_at(each, netns) for each in places)
+
+
+def _is_at(path: str, netns: Netns) -> bool:
+    """Whether a namespace is at a path. Raises OSError unless that can be told."""
+    try:
+        found = os.stat(path)
+        if (found.st_dev, found.st_ino) != (os.stat(OWN_NETNS).st_dev, netns.inode):
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in UNKNOWN:
+            raise
+        return False
+    try:
+        with inside(descriptor):
+            return netns.cookie in (0, netns_cookie())
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from linkspan.host import contract
 from linkspan.host.memory.faults import Failure, Faults, ReplyLost, Request
 from linkspan.host.memory.files import MemoryFiles
 from linkspan.host.memory.links import MemoryLinks
+from linkspan.host.memory.namespaces import MemoryNamespaces
 from linkspan.host.memory.netfilter import MemoryConntrack, MemoryIptables
 from linkspan.host.memory.nftables import MemoryNftables
 from linkspan.host.memory.processes import MemoryProcesses
@@ -45,6 +46,8 @@ class MemoryHost(Faults):
         self.nftables = self.guarded("nftables", contract.Nftables, MemoryNftables())
         self.conntrack = self.guarded("conntrack", contract.Conntrack, MemoryConntrack())
         self.processes = self.guarded("processes", contract.Processes, MemoryProcesses())
+        namespaces = MemoryNamespaces(self._namespaces, self.namespace)
+        self.namespaces = self.guarded("namespaces", contract.Namespaces, namespaces)
         self.services = self.guarded("services", contract.Services, MemoryServices())
 
     # --- the contract -----------------------------------------------------------------------------
@@ -105,6 +108,10 @@ class MemoryHost(Faults):
     def del_netns(self, path: str) -> None:
         """End a namespace, and its links with it."""
         self._namespaces.pop(path).end()
+
+    def abandon_netns(self, path: str) -> None:
+        """Let nobody hold a namespace any more, whose links are still there, as a descriptor keeps them."""
+        self._namespaces.pop(path)
 
     def namespace(self, netns: str) -> MemoryLinks:
         """The links of a namespace, neither counted nor refused. Raises NetnsGone, InvalidNetns."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cni_bridge import NAME
 from cni_bridge.config import Config, bridge_name
+from linkspan.call import sandbox
 from linkspan.call.records import Records
+from linkspan.call.sandbox import Sandbox
 from linkspan.cni.addresses import FAMILIES, parse_cidr, parse_mac
 from linkspan.cni.errors import KernelRefused, NetnsGone
 from linkspan.netfilter.backend import NAMES, Backend
@@ -31,6 +33,7 @@ class Facts:
     for masquerading, None without it.
     """
 
+    sandbox: Sandbox
     has_host_end: bool
     has_interface: bool
     default_metrics: Mapping[int, int]
@@ -56,7 +59,7 @@ class Record:
     pass, "" if any may. `bound` is the container's MAC address if it may use ARP and neighbour discovery for
     its own addresses only, else "". `routed` is whether the container was on other networks before, so that
     its addresses have routes of their own. `isolated` is None in a record of a build that did not know the
-    key.
+    key, and `sandbox`, the container's namespace, in one of a build that did not record it.
     """
 
     bridge: str
@@ -69,6 +72,7 @@ class Record:
     guarded: str = ""
     bound: str = ""
     routed: bool = False
+    sandbox: Sandbox | None = None
 
     @property
     def is_filtered(self) -> bool:
@@ -88,6 +92,7 @@ class Record:
             "guarded": self.guarded,
             "bound": self.bound,
             "routed": self.routed,
+            sandbox.KEY: None if self.sandbox is None else self.sandbox.to_json(),
         }
 
     @classmethod
@@ -105,6 +110,7 @@ class Record:
             guarded=_mac(content.get("guarded")),
             bound=_mac(content.get("bound")),
             routed=content.get("routed") is True,
+            sandbox=Sandbox.from_json(content.get(sandbox.KEY)),
         )
 
 
@@ -130,6 +136,7 @@ def read_facts(request: Request, config: Config, host: Host) -> Facts:
         family: [each.priority for each in found if each.is_default] for family, found in routes.items()
     }
     return Facts(
+        sandbox=Sandbox.of(host, request.netns),
         has_host_end=host.links().get(request.attachment.host_veth) is not None,
         has_interface=container.get(request.ifname) is not None,
         default_metrics={family: max(found) for family, found in metrics.items() if found},

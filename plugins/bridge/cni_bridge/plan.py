@@ -17,6 +17,7 @@ from cni_bridge.steps.gateway import AssignGateway, EnableForwarding
 from cni_bridge.steps.pair import CreatePair, JoinBridge, SetVlans, ifname_taken
 from cni_bridge.steps.sources import RouteBySource
 from linkspan.call.records import WriteRecord
+from linkspan.call.sandbox import Sandbox
 from linkspan.call.transaction import Plan, Step
 from linkspan.cni.addresses import FAMILIES, LEAST_MTU, Family
 from linkspan.cni.errors import AlreadyAttached, InvalidConfig
@@ -43,9 +44,9 @@ class Layout:
     """What an attachment is to have: addresses with their gateways, routes, the interface's MAC address.
 
     `forwards` is the link that iptables sees the container's packets come from: that of the gateway if there
-    is one, else the bridge. `backend` is for masquerading, None without it. `by_source` are the interfaces
-    whose addresses get routes of their own: all of the container, if it is on several networks. `dns` is
-    IPAM's. `warnings` say what is asked for and cannot be.
+    is one, else the bridge. `backend` is for masquerading, None without it. `sandbox` is the container's
+    namespace. `by_source` are the interfaces whose addresses get routes of their own: all of the container,
+    if it is on several networks. `dns` is IPAM's. `warnings` say what is asked for and cannot be.
     """
 
     addresses: tuple[Address, ...]
@@ -53,6 +54,7 @@ class Layout:
     mac: str
     forwards: str
     backend: Backend | None
+    sandbox: Sandbox
     by_source: tuple[str, ...] = ()
     dns: Dns = NO_DNS
     warnings: tuple[str, ...] = ()
@@ -94,6 +96,7 @@ def first_record(request: Request, config: Config, facts: Facts) -> WriteRecord:
         backend=facts.backend,
         internal=config.internal,
         isolated=config.isolated,
+        sandbox=facts.sandbox,
     )
     return WriteRecord(NAME, request.attachment, record.to_record())
 
@@ -114,6 +117,7 @@ def layout_of(request: Request, config: Config, facts: Facts, ipam: Result) -> L
         forwards=config.forwarding_link(has_addresses=bool(addresses)),
         backend=facts.backend if addresses else None,
         by_source=(*facts.others, request.ifname) if facts.others and addresses else (),
+        sandbox=facts.sandbox,
         dns=ipam.dns,
         warnings=tuple(_impossible(config, families, ipam.routes)),
     )
@@ -198,6 +202,7 @@ def _record(request: Request, config: Config, layout: Layout) -> Record:
         guarded=layout.mac if config.spoof_check else "",
         bound=layout.mac if config.arp_check else "",
         routed=bool(layout.by_source),
+        sandbox=layout.sandbox,
     )
 
 

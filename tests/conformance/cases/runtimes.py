@@ -173,7 +173,7 @@ def containerd(w: World) -> None:
 
 @I.case(
     173,
-    "nerdctl: DEL before ADD, a path below /proc, and DEL without namespace and with other CNI_ARGS while it lives",
+    "nerdctl: DEL before ADD, a path below /proc, DEL without namespace and with other CNI_ARGS in life and after it",
 )
 def nerdctl(w: World) -> None:
     chain = full(w, capabilities=PORTS)
@@ -182,16 +182,18 @@ def nerdctl(w: World) -> None:
         for role, keys in chain.plugins
     ]
     chain.settle()
+    before = w.snapshot()
     w.netns()
     sleeper = w.host.popen(["sleep", "60"], netns="a")
     cid = "default-b9c8bb464ff26c80602a443baec88c0824a95b3db391c29224c2c9ba5252a44d"
     args = "IgnoreUnknown=1;NERDCTL_CNI_DHCP_HOSTNAME=b9c8bb464ff2"
-    before = w.snapshot()
     chain.delete(None, cid=cid, netns="", args=args)
     result = chain.add(cid=cid, netns=f"/proc/{sleeper.pid}/ns/net", args=args)
     chain.delete(result, cid=cid, netns="", args="")
     sleeper.kill()
     sleeper.wait()
+    w.kill("a")
+    chain.delete(result, cid=cid, netns="", args="")
     w.same_as(before)
 
 

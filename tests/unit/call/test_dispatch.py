@@ -51,6 +51,7 @@ class Desk:
                 can_write=lambda _: self.writable,
                 read=lambda _: None,
                 remove=lambda _: False,
+                names=lambda _: (),
             ),
             state_dir="/run/state",
             warnings=[],

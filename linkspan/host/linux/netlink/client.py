@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from linkspan.host.linux.netlink.attributes import parse, string
+from linkspan.paths import cookie_of
 
 NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER = 0, 4, 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
@@ -104,6 +105,10 @@ class Netlink:
         Raises OSError.
         """
         return self._opened().fileno()
+
+    def netns_cookie(self) -> int:
+        """The kernel's number for the socket's network namespace; 0 before Linux 5.14. Raises OSError."""
+        return cookie_of(self._opened())
 
     def close(self) -> None:
         """Close the socket; the next request opens another."""

@@ -14,9 +14,11 @@ from cni_bridge.steps.container import ConfigureInterface
 from cni_bridge.steps.gateway import AssignGateway
 from cni_bridge.steps.sources import RouteBySource
 from cni_bridge.verbs import reload
+from linkspan.call.sandbox import Sandbox
 from linkspan.call.transaction import Step
 from linkspan.cni.errors import AlreadyAttached
 from linkspan.cni.model import Address, Request, Result, Route
+from linkspan.host.contract import Netns
 from linkspan.netfilter.forwarding import CHAIN
 from linkspan.steps.closing import Close
 from tests.harness.bridge import IPAM, PLAIN, TAGGED, links, own_objects, routes
@@ -81,8 +83,14 @@ def request(**config: Any) -> Request:
     )
 
 
+SANDBOX = Sandbox(Netns(4026532000, 7), "/run/netns/c1", "boot")
 FACTS = Facts(
-    has_host_end=False, has_interface=False, default_metrics={4: 100}, others=(), backend="nftables"
+    sandbox=SANDBOX,
+    has_host_end=False,
+    has_interface=False,
+    default_metrics={4: 100},
+    others=(),
+    backend="nftables",
 )
 RESERVED = Result(ips=(Address(address="10.5.0.2/24"), Address(address="fd00:5::2/64")))
 

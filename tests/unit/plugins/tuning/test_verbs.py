@@ -59,11 +59,11 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def test_empty_add_asks_the_host_for_nothing_but_the_lock() -> None:
+def test_empty_add_asks_the_host_for_nothing_but_the_lock_and_whether_a_del_waits() -> None:
     host = box()
     host.requests.clear()
     call(host, "ADD")
-    assert {name for name, _ in host.requests} <= {"files.lock_attachment"}
+    assert sorted(name for name, _ in host.requests) == ["files.lock_attachment", "files.names"]
 
 
 def test_empty_check_asks_the_host_for_nothing_but_the_lock_and_what_was_warned_of() -> None:
