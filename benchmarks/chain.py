@@ -53,7 +53,7 @@ class Arm:
         return (
             {"PATH": PATH}
             if self.resident or self.name.startswith("reference")
-            else {"PATH": PATH, "LINKSPAN_STANDALONE": "1"}
+            else {"PATH": PATH, "LINKSPAN_STANDALONE": "alone"}
         )
 
 

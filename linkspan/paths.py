@@ -12,6 +12,8 @@ Nothing else knows these paths.
         internal/BRIDGE            marks a bridge of an internal network
         deferred/PLUGIN.KEY.json   a DEL that is carried out when its container has ended
         released/POOL              the addresses of a pool that were given back last
+        swept/POOL                 says that the leases of earlier boots were removed from a pool
+        removed                    says that this directory was removed while there were attachments
         SERVICE.sock .lock .log    of a long-lived process: socket, the lock that makes it the only one, log
     /var/lib/linkspan/connections/ID/   what `linkspan connect` attached a container to
     /var/lib/linkspan/leases/      what a lease needs beyond the reference's own files
@@ -34,6 +36,8 @@ CONNECTIONS_DIR = f"{LIBRARY_DIR}/connections"
 OWN_NETNS = "/proc/self/ns/net"
 #: The services, as their files are called.
 WORKERS, NAME_SERVER, PORTS = "resident", "dns", "ports"
+#: What the supervisor is asked about itself on.
+SUPERVISOR = f"{WORKERS}.control"
 
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h, Linux 5.14
 _SOL_SOCKET = 1  # asm-generic/socket.h
@@ -97,9 +101,9 @@ def is_state(path: str) -> bool:
 # --- below a state directory ----------------------------------------------------------------------
 
 
-def records(state: str, plugin: str) -> str:
-    """The folder of a plugin's records."""
-    return f"{state}/records/{plugin}"
+def records(state: str, plugin: str = "") -> str:
+    """The folder of a plugin's records. Without a plugin the folder of all of these."""
+    return f"{state}/records/{plugin}".rstrip("/")
 
 
 def connections(container_id: str = "") -> str:
@@ -143,6 +147,16 @@ def routed_loopback(state: str, interface: str = "") -> str:
 def deferred(state: str) -> str:
     """The folder of the DELs that are carried out when their containers have ended."""
     return f"{state}/deferred"
+
+
+def swept(state: str, pool: str) -> str:
+    """The file that says that a pool has no leases of earlier boots any more."""
+    return f"{state}/swept/{pool}"
+
+
+def removed_mark(state: str) -> str:
+    """The file that says that state was removed: not all attachments have records."""
+    return f"{state}/removed"
 
 
 def released(state: str, pool: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkspan import STANDALONE
+from linkspan import ALONE, STANDALONE
 from linkspan.cni.errors import CniError, DelegateFailed, InvalidConfig, ToolMissing, UndecodableInput
 from linkspan.cni.json_value import parse_json
 from linkspan.cni.model import Result
@@ -76,7 +76,7 @@ def _call_ours(cni_type: str, request: Request, host: Host) -> Result | None:
 
 
 def _call_foreign(executable: str, request: Request, host: Host) -> Result | None:
-    env = {**request.env, STANDALONE: "1"}
+    env = {**request.env, STANDALONE: ALONE}
     finished = host.processes.run([executable], stdin=request.stdin, env=env, cwd=request.cwd)
     if finished.status != 0:
         raise _failure(executable, finished.status, finished.stdout)

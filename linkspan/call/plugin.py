@@ -7,13 +7,14 @@ directory, no caches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from linkspan.call.restoring import Part, Restored, Scope
     from linkspan.call.transaction import Transaction
-    from linkspan.cni.model import Request, Result
+    from linkspan.cni.model import Attachment, Request, Result
     from linkspan.host.contract import Host
 
 
@@ -26,8 +27,16 @@ class Plugin:
     none.
 
     `chained` plugins refuse an ADD or CHECK without prevResult. `schema` is the path of the plugin's
-    schema.json. `after` is called after an ADD or DEL that has succeeded, outside its lock. Plugins that make
-    packet rules also have `reload`, which restores those of every attachment.
+    schema.json. `after` is called after an ADD or DEL that has succeeded, outside its lock.
+
+    Plugins that make something on the host also have `reload`, which restores what is incomplete of the
+    attachments in a scope. `guard` names what protects the host and is restored before anything else.
+    `unrecorded` names the attachments that the kernel has and that have no record, `forget`
+    removes all that is left of one, and `adopt` writes the record of one that lives, from what ADD was
+    asked and answered.
+
+    `program` is the Python file of the long-lived process that works for the plugin's records, "" if none
+    does.
     """
 
     type: str
@@ -40,7 +49,12 @@ class Plugin:
     chained: bool = False
     after: Callable[[Request, Host], None] | None = None
     remove_shared: Callable[[Request, Host, str], None] | None = None
-    reload: Callable[[Host], None] | None = None
+    reload: Callable[[Host, Scope], Iterable[Restored]] | None = None
+    guard: Callable[[Host], Iterable[Part]] | None = None
+    unrecorded: Callable[[Host], tuple[Attachment, ...]] | None = None
+    forget: Callable[[Host, Attachment], None] | None = None
+    adopt: Callable[[Request, Host], None] | None = None
+    program: str = ""
 
 
 #: CNI type -> the module whose PLUGIN answers for it. Aliases are further names of the same executable.

@@ -92,6 +92,12 @@ class Records:
         return None
 
 
+def has_records(state: State) -> bool:
+    """Whether any plugin has a record. Raises IoFailure."""
+    folder = paths.records(state.state_dir)
+    return any(state.files.names(f"{folder}/{plugin}") for plugin in state.files.names(folder))
+
+
 def read_json(files: Files, path: str) -> Any:
     """The JSON value in a file of ours; None if nothing is there, or what is there is not JSON or not a file.
 

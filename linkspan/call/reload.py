@@ -1,42 +1,85 @@
-"""Restoring every packet rule that our records name, after iptables or the nftables ruleset was flushed."""
+"""Restoring what our records name and the host no longer has: packet rules that somebody flushed, a bridge
+that somebody deleted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import MODULES, load
-from linkspan.call.records import Records
-from linkspan.call.transaction import best_effort
+from linkspan.call.restoring import EVERYTHING, Part, Restored, Scope, restored
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Attachment
-    from linkspan.host.contract import Host
+    from linkspan.cni.addresses import Family
+    from linkspan.host.contract import Host, Iptables
+    from linkspan.netfilter.rules import Change
 
 
-def reload(host: Host) -> tuple[str, ...]:
-    """Have every plugin that makes rules restore those of its live attachments; the types of those plugins.
+def reload(host: Host, scope: Scope = EVERYTHING) -> tuple[Restored, ...]:
+    """Have every plugin restore what its records name; what protects the host comes first.
 
-    Rules that are there stay as they are, so repeating it changes nothing. A plugin that fails does not keep
-    the others from theirs: the first failure is raised at the end, with the others in its details.
+    The answer has the attachments of which something was missing. An error with one does not keep the others
+    from being restored.
     """
-    restoring = {each.type: each.reload for each in map(load, MODULES) if each.reload is not None}
-    best_effort(*(partial(restore, host) for restore in restoring.values()))
-    return tuple(restoring)
+    host = cast("Host", _ReadOnce(host))
+    plugins = [each for each in map(load, MODULES) if each.reload is not None or each.guard is not None]
+    found = [restored(host, each.type, None, partial(each.guard, host)) for each in plugins if each.guard]
+    for each in plugins:
+        if each.reload is not None:
+            found += _of_plugin(host, each.type, partial(each.reload, host, scope))
+    return tuple(each for each in found if each.missing or each.noticed or each.error)
 
 
-def rebuild_each(host: Host, plugin: str, rebuild: Callable[[Attachment, Mapping[str, Any]], None]) -> None:
-    """Call `rebuild` for every record of a plugin, as it is once the attachment's lock is held.
+def _of_plugin(host: Host, plugin: str, reload_: Callable[[], Iterable[Restored]]) -> list[Restored]:
+    """What a plugin restores, and the error that ends it."""
+    found: list[Restored] = []
+    try:
+        found.extend(reload_())
+    except Exception as error:
+        found.append(restored(host, plugin, None, partial(_raise, error)))
+    return found
 
-    Without the lock a DEL could remove the rules before they are made, and they would stay for ever.
+
+def _raise(error: Exception) -> Iterable[Part]:
+    raise error
+
+
+class _ReadOnce:
+    """A host whose tables of iptables are read once until one is changed: a program each, for every
+    attachment.
     """
-    records = Records(host, plugin)
 
-    def act(attachment: Attachment) -> None:
-        record = records.read(attachment)
-        if record is not None:
-            rebuild(attachment, record)
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.iptables = _Tables(host)
 
-    best_effort(*(partial(exclusively, host, plugin, each, partial(act, each)) for each, _ in records.all()))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
+
+
+class _Tables:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._read: dict[tuple[Family, str], Mapping[str, tuple[str, ...]]] = {}
+
+    @property
+    def _real(self) -> Iptables:
+        return self._host.iptables
+
+    def rules(self, family: Family, table: str) -> Mapping[str, tuple[str, ...]]:
+        if (family, table) not in self._read:
+            self._read[family, table] = self._real.rules(family, table)
+        return self._read[family, table]
+
+    def apply(self, family: Family, table: str, change: Change) -> None:
+        self._read.clear()
+        self._real.apply(family, table, change)
+
+    def apply_all(self, family: Family, changes: Mapping[str, Change]) -> None:
+        self._read.clear()
+        self._real.apply_all(family, changes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)

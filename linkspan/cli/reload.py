@@ -1,24 +1,62 @@
-"""`linkspan reload`: restore packet rules."""
+"""`linkspan reload`: make again what the attachments' records name and the host no longer has."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from linkspan.call.restoring import Restored
+
+
+#: Seconds after which a temporary file is nobody's any more.
+_ABANDONED = 60.0
 
 
 @click.command()
-def command() -> None:
-    """Restore the packet rules of all attachments after they were flushed.
+@click.option("--network", default="", help="Only the attachments to this network.")
+def command(network: str) -> None:
+    """Restore bridges, gateways, packet rules and names of the attached containers.
 
-    Rules that exist are not made twice.
+    Prints what was missing, and exits with status 1 if some of it could not be restored. What exists is not
+    made twice.
     """
     from linkspan.call.reload import reload
+    from linkspan.call.restoring import Scope
     from linkspan.daemon.services import LinuxServices
     from linkspan.host.linux import LinuxHost
+    from linkspan.host.linux.files import remove_abandoned
     from linkspan.launch.interpreter import enable_site_packages
+    from linkspan.runtime.recover import recover
 
     enable_site_packages()
     host = LinuxHost(services=LinuxServices)
     try:
-        click.echo(f"rebuilt the rules of {', '.join(reload(host))}")
+        remove_abandoned(host.state_dir, age=_ABANDONED)
+        for attachment in recover(host, network):
+            click.echo(f"{attachment}: its records were lost and are written again")
+        found = reload(host, Scope(network=network))
     finally:
         host.close()
+    for line in report(found):
+        click.echo(line)
+    sys.exit(1 if any(each.error for each in found) else 0)
+
+
+def report(found: Iterable[Restored]) -> Iterator[str]:
+    """What was missing and what became of it, a line each; one line if nothing was missing."""
+    complete = True
+    for each in found:
+        complete = False
+        what = f"{each.plugin}: {each.attachment or 'shared'}"
+        yield from (f"{what}: {sentence}" for sentence in each.missing)
+        if each.error is None:
+            yield f"{what}: restored"
+        else:
+            details = f" ({each.error.details})" if each.error.details else ""
+            yield f"{what}: not restored: {each.error.msg}{details}"
+    if complete:
+        yield "nothing was missing"

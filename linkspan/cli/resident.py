@@ -8,10 +8,15 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from typing import Any
 
 import click
 
 from linkspan import paths
+from linkspan.daemon.control import reach
+from linkspan.daemon.services import RESIDENT
 from linkspan.launch import protocol
 from linkspan.runtime.errors import NeedsRoot
 from linkspan.workers import start as workers
@@ -58,8 +63,35 @@ def status() -> None:
         state = "is stopped or hung"
     elif greeting != protocol.greeting().decode().strip():
         state = "is of another build or mount namespace"
-    click.echo(f"resident: process {pid} {state}; log {workers.RESIDENT.log}")
+    click.echo(f"resident: process {pid} {state}; log {RESIDENT.log}")
+    for line in supervised(_asked(paths.socket(paths.state_dir(), paths.SUPERVISOR))):
+        click.echo(line)
     sys.exit(0 if state == "answers" else 1)
+
+
+def _asked(path: str) -> Mapping[str, Any]:
+    """What the process at a path tells of itself; empty if it does not."""
+    client = reach(path, 1.0)
+    if client is not None:
+        with closing(client), suppress(OSError, ValueError):
+            return client.ask({"do": "status"})
+    return {}
+
+
+def supervised(status: Mapping[str, Any]) -> Iterator[str]:
+    """What the supervisor tells of itself, a line each; nothing if it does not answer."""
+    if not status:
+        return
+    for title, process in status["services"].items():
+        yield f"{title}: {f'process {process}' if process else 'does not run'}"
+    yield f"rules: {'watched' if status['watches'] else 'not watched'}, restored {status['restored']} times"
+    if status["last"]:
+        by = f" (removed by {status['by']})" if status["by"] else ""
+        yield f"restored last: {status['last']}{by}"
+    if status["contest"]:
+        yield f"contest: {status['contest']}; they are restored less often"
+    yield from (f"not restored: {each}" for each in status["failed"])
+    yield from (f"noticed: {each}; `linkspan reload` restores it" for each in status["noticed"])
 
 
 def _ends(pid: int, number: signal.Signals, wait: float) -> bool:

@@ -19,7 +19,7 @@ VERBS = {
     "network": "Manage the networks that nerdctl, ctr, CRI and podman use.",
     "port": "Show where the host listens for the published ports of a container.",
     "ps": "List the containers of every runtime with their networks.",
-    "reload": "Restore the packet rules of all attachments after they were flushed.",
+    "reload": "Restore bridges, gateways, packet rules and names of the attached containers.",
     "replay": "Make a recorded plugin call again.",
     "resident": "Start, stop or show the resident of this network namespace.",
     "rm": "Remove networks that no container is attached to.",

@@ -143,6 +143,16 @@ class Control:
         self.endpoint = Endpoint(path)
         loop.watch(self.endpoint.sock, READ, self._accept)
 
+    def in_place(self) -> bool:
+        """Whether the path still leads here."""
+        return self.endpoint.in_place()
+
+    def reopen(self) -> None:
+        """Answer at a new socket at the path."""
+        self._loop.close(self.endpoint.sock)
+        self.endpoint = Endpoint(self.endpoint.path)
+        self._loop.watch(self.endpoint.sock, READ, self._accept)
+
     def close(self) -> None:
         """Answer no longer."""
         self._loop.unwatch(self.endpoint.sock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import select
 import signal
 import socket
@@ -10,8 +11,36 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from typing import Protocol
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+
+
+class Watched(Protocol):
+    """What can be waited for: a socket, or another descriptor."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Descriptor:
+    """A bare descriptor as something that can be waited for, and is closed once."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once it is closed."""
+        return self._number
+
+    def close(self) -> None:
+        """Close it."""
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
 
 
 class Timer:
@@ -43,7 +72,7 @@ class Loop:
         self._wakeup: tuple[socket.socket, socket.socket] | None = None
         self._running = True
 
-    def watch(self, sock: socket.socket, events: int, action: Callable[[], None]) -> None:
+    def watch(self, sock: Watched, events: int, action: Callable[[], None]) -> None:
         """Call `action` whenever a socket is ready for `events` (READ or WRITE) or has failed.
 
         It replaces the action of a socket that is watched already.
@@ -54,12 +83,12 @@ class Loop:
             self._epoll.register(sock, events)
         self._actions[sock.fileno()] = action
 
-    def unwatch(self, sock: socket.socket) -> None:
+    def unwatch(self, sock: Watched) -> None:
         """Watch a socket no longer, and leave it open. Nothing happens if it was not watched."""
         if self._actions.pop(sock.fileno(), None) is not None:
             self._epoll.unregister(sock)
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: Watched) -> None:
         """Watch a socket no longer, and close it."""
         self.unwatch(sock)
         sock.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 from linkspan import paths
@@ -17,19 +19,28 @@ from linkspan.launch.interpreter import DETACH, program_argv, start
 TITLE = "linkspan"
 #: Seconds to wait for the lock: a service that is just ending gives it up within them.
 _ENDING = 0.5
+#: Where the arguments begin that `program_argv` was given.
+_OWN_ARGUMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """`name` is that of its files, `program` the Python file to run, `role` what ps shows after "linkspan".
 
-    `systemd` tells whether systemd is to run it where systemd is PID 1.
+    `systemd` tells whether systemd is to run it where systemd is PID 1. `records` are the folders of the
+    records that it works for; none for a service that is not needed by any.
     """
 
     name: str
     program: str
     role: str = ""
     systemd: bool = False
+    records: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What ps and top show."""
+        return f"{TITLE} {self.role}".strip()
 
     @property
     def socket(self) -> str:
@@ -40,6 +51,12 @@ class Service:
     def log(self) -> str:
         """Where it writes what happens."""
         return paths.log(paths.state_dir(), self.name)
+
+    def is_needed(self) -> bool:
+        """Whether there is a record that it works for. Raises IoFailure."""
+        state = paths.state_dir()
+        files = LinuxFiles(state)
+        return any(files.names(paths.records(state, each)) for each in self.records)
 
     def start(self) -> None:
         """Start it, unless it runs or is being started.
@@ -70,7 +87,20 @@ class Service:
             log.redirect(self.log)
         os.chdir("/")
         os.umask(0o077)
-        name_this_process(f"{TITLE} {self.role}".strip())
+        name_this_process(self.title)
+        return True
+
+    def renew(self) -> bool:
+        """Be the service in a state directory that was removed; False if another process is. Raises
+        OSError.
+        """
+        _make_state_dir()
+        with suppress(FileNotFoundError):
+            self.resign()
+        if self._take_lock() is None:
+            return False
+        if stat.S_ISREG(os.fstat(2).st_mode):  # a log that nobody finds any more
+            log.redirect(self.log)
         return True
 
     def resign(self) -> None:
@@ -82,7 +112,8 @@ class Service:
 
     def _started_by_systemd(self) -> bool:
         unit = f"linkspan-{self.name}-{paths.netns_cookie()}"
-        return spawn.started_by_systemd(unit, program_argv(self.program), self.log)
+        arguments = [each for each in sys.argv[_OWN_ARGUMENTS:] if each != DETACH]
+        return spawn.started_by_systemd(unit, program_argv(self.program, *arguments), self.log)
 
 
 def _make_state_dir() -> None:

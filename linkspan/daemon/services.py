@@ -1,4 +1,4 @@
-"""Asking the services of our network namespace, and starting those that do not run."""
+"""The services of our network namespace: asking them, and starting those that do not run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from linkspan.cni.errors import IoFailure, TryAgain
 from linkspan.daemon.control import Client, Message, error_in, reach
 from linkspan.daemon.service import Service
 
-PORTS = Service(paths.PORTS, paths.ports_program(), role="ports")
+#: The supervisor with its workers.
+RESIDENT = Service(paths.WORKERS, paths.workers_program(), systemd=True)
+PORTS = Service(paths.PORTS, paths.ports_program(), role="ports", records=("relayed", "held"))
 SERVICES: Mapping[str, Service] = {PORTS.name: PORTS}
 #: Seconds: until a service that is started must answer, until one must reply, and between two attempts to
 #: reach one and to start one.

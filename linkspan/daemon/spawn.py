@@ -41,7 +41,12 @@ def started_by_systemd(unit: str, argv: Sequence[str], log: str) -> bool:
     """Have systemd run a program as a transient service (systemd-run(1)), its output appended to a file;
     False if it does not.
     """
-    properties = ("KillMode=mixed", f"StandardOutput=append:{log}", f"StandardError=append:{log}")
+    properties = (
+        "KillMode=mixed",
+        "Restart=on-failure",
+        f"StandardOutput=append:{log}",
+        f"StandardError=append:{log}",
+    )
     options = ("--quiet", "--collect", f"--unit={unit}", *(f"--property={each}" for each in properties))
     try:
         done = subprocess.run(

@@ -121,14 +121,15 @@ def lost_call(stdin: bytes) -> bytes:
     return encode_error(error, Input.parse(stdin).error_version)
 
 
-def start_resident() -> None:
-    """For the calls to come.
+def start_resident(*, workers: bool = True) -> None:
+    """For the calls to come, or without workers, for the services and the rules alone.
 
     The present one is answered already, and nothing that goes wrong here may change that.
     """
     try:
-        from linkspan.launch.interpreter import start
+        from linkspan.launch.interpreter import WITHOUT_WORKERS, start
 
-        start(paths.workers_program(), paths.log(paths.state_dir(), paths.WORKERS))
+        log = paths.log(paths.state_dir(), paths.WORKERS)
+        start(paths.workers_program(), log, *(() if workers else (WITHOUT_WORKERS,)))
     except Exception:  # noqa: S110
         pass

@@ -16,6 +16,8 @@ _BOOT = (
 )
 #: Tells a long-lived process to leave its caller's control group and mount namespace.
 DETACH = "--detach"
+#: Tells the resident to have no workers until a call asks for one.
+WITHOUT_WORKERS = "--without-workers"
 _ENVIRONMENT = {"PATH": "/bin:/usr/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
 
 
@@ -45,13 +47,13 @@ def program_argv(program: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _BOOT, program, found_in, *arguments]
 
 
-def start(program: str, log: str) -> None:
+def start(program: str, log: str, *arguments: str) -> None:
     """Run a Python file of ours in a session of its own and do not wait for it.
 
-    It is told to `--detach`. Nothing of ours stays open in it; what it prints goes to the file `log` if
-    that can be opened. Raises OSError if no process can be created.
+    It is told to `--detach`, and these arguments. Nothing of ours stays open in it; what it prints goes to
+    the file `log` if that can be opened. Raises OSError if no process can be created.
     """
-    argv = program_argv(program, DETACH)
+    argv = program_argv(program, DETACH, *arguments)
     child = posix.fork()
     if child:
         posix.waitpid(child, 0)

@@ -12,7 +12,7 @@ Once the call has been sent this process never serves it itself: it would be car
 
 import posix
 
-from linkspan import STANDALONE
+from linkspan import ALONE, STANDALONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,14 @@ def main(cni_type: str) -> "NoReturn":
     command = posix.environ.get(b"CNI_COMMAND", b"")
     if command == b"VERSION":
         _answer(0, _versions())
-    if command and not posix.environ.get(STANDALONE.encode()):
+    standalone = posix.environ.get(STANDALONE.encode())
+    if command and not standalone:
         _ask_resident(cni_type, command)
-    _answer(*_serve_here(cni_type, command, _read_all(0) if command else b""))
+    status, stdout = _serve_here(cni_type, command, _read_all(0) if command else b"")
+    _write_all(stdout)
+    if command == b"ADD" and standalone != ALONE.encode():
+        _start_supervisor()
+    _exit(status)
 
 
 def lost() -> "NoReturn":
@@ -56,6 +61,14 @@ def _ask_resident(cni_type: str, command: bytes) -> "NoReturn":
     if resident is None and command == b"ADD":
         client.start_resident()
     _exit(status)
+
+
+def _start_supervisor() -> None:
+    """After a call that asks no workers: somebody must keep the services and the rules."""
+    from linkspan.launch import client
+
+    if client.connect() is None:
+        client.start_resident(workers=False)
 
 
 def _serve_here(cni_type: str, command: bytes, stdin: bytes) -> tuple[int, bytes]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha512
-from typing import TYPE_CHECKING
 
-from linkspan.cni.model import FIRST_IFNAME
+from linkspan.cni.model import FIRST_IFNAME, Attachment
 from linkspan.netfilter.rules import Match
-
-if TYPE_CHECKING:
-    from linkspan.cni.model import Attachment
 
 #: XT_EXTENSION_MAXNAMELEN of linux/netfilter/x_tables.h without the final NUL, and XT_MAX_COMMENT_LEN of
 #: xt_comment.h likewise.
 MAX_NAME, _MAX_COMMENT = 28, 255
+#: The beginnings of the chains of attachments in table nat: masquerading, published ports.
+MASQUERADING, PUBLISHED = "CNI-", "CNI-DN-"
+#: `names` as iptables-save prints it.
+_NAMES = re.compile(r'name: \\?"([^"\\]+)\\?" id: \\?"([^"\\]+)\\?"')
+_INTERFACES = tuple(f"eth{number}" for number in range(10))
 
 
 def chain_name(prefix: str, attachment: Attachment) -> str:
@@ -36,3 +38,18 @@ def comment(text: str) -> Match:
 def names(attachment: Attachment) -> str:
     """The network and the container in the reference's form, which nerdctl and people read."""
     return f'name: "{attachment.network}" id: "{attachment.container_id}"'
+
+
+def attachment_in(rule: str) -> Attachment | None:
+    """The attachment whose chain a rule leads to, by its comment and the chain's name; None for other
+    rules.
+    """
+    words, target = _NAMES.search(rule), rule.partition(" -j ")[2].split(" ")[0]
+    if words is None:
+        return None
+    possible = (Attachment(words[1], words[2], each) for each in _INTERFACES)
+    return next((each for each in possible if target in _chains(each)), None)
+
+
+def _chains(attachment: Attachment) -> tuple[str, ...]:
+    return tuple(chain_name(each, attachment) for each in (MASQUERADING, PUBLISHED))

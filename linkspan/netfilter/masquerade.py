@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def chain_name(attachment: Attachment) -> str:
     """The attachment's chain in the nat table."""
-    return iptables_names.chain_name("CNI-", attachment)
+    return iptables_names.chain_name(iptables_names.MASQUERADING, attachment)
 
 
 def change(attachment: Attachment, addresses: Sequence[str]) -> Change:

@@ -30,15 +30,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha512
-from typing import TYPE_CHECKING
 
 from linkspan.cni.addresses import Family, family_of
+from linkspan.cni.model import Attachment
 from linkspan.netfilter import relay
 from linkspan.netfilter.nft_text import TABLE
 from linkspan.netfilter.rules import NFT_FAMILY, Element
-
-if TYPE_CHECKING:
-    from linkspan.cni.model import Attachment
 
 MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
@@ -214,6 +211,15 @@ def comment(attachment: Attachment) -> str:
 def owned(element: Element | None, attachment: Attachment) -> bool:
     """Whether an element carries this attachment's comment."""
     return element is not None and element.comment.startswith(attachment.key[:16])
+
+
+def attachment_of(comment_text: str) -> Attachment | None:
+    """The attachment that a comment names; None for another comment, and for one that was cut."""
+    digits, *words = comment_text.split(" ")
+    if len(words) != 3:
+        return None
+    found = Attachment(*words)
+    return found if found.key.startswith(digits) and len(digits) == 16 else None
 
 
 def subnet_chain(purpose: str, subnet: str) -> str:

@@ -1,4 +1,4 @@
-"""Asking the ports process to hold ports, and starting it."""
+"""Asking the ports process to hold ports; it is started if it does not run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from linkspan import paths
 from linkspan.call.records import Records
-from linkspan.daemon.control import reach
-from linkspan.daemon.services import PORTS, REPLY
-from linkspan.steps import relay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,19 +40,6 @@ def state(host: Host) -> Mapping[str, Any]:
     """
     empty: Mapping[str, Any] = {"relayed": [], "held": [], "connections": 0}
     return host.services.ask(paths.PORTS, {"do": "list"}, start=False) or empty
-
-
-def ensure(host: Host) -> None:
-    """Start the process if there is something to relay or hold and none runs; does not wait for it.
-
-    Raises IoFailure, OSError.
-    """
-    if any(True for name in (relay.RECORDS, RECORDS) for _ in Records(host, name).all()):
-        process = reach(PORTS.socket, REPLY)
-        if process is None:
-            PORTS.start()
-        else:
-            process.close()
 
 
 def _ask(

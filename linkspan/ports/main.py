@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from linkspan import paths
 from linkspan.call.records import Records
 from linkspan.cni.errors import Bug, CniError
 from linkspan.cni.model import Attachment
@@ -22,7 +21,9 @@ from linkspan.daemon import namespace
 from linkspan.daemon.control import Control, Message
 from linkspan.daemon.log import say
 from linkspan.daemon.loop import Loop
-from linkspan.daemon.services import PORTS
+from linkspan.daemon.partner import keep_supervised
+from linkspan.daemon.presence import Presence
+from linkspan.daemon.services import PORTS, RESIDENT
 from linkspan.daemon.upgrade import become_installed, inherited, installed_build
 from linkspan.netfilter.relay import RelayedPort
 from linkspan.ports import client
@@ -51,7 +52,8 @@ class Server:
         self._held = HeldPorts(sockets)
         self._load()
         sockets.close()
-        self._control = Control(self._loop, paths.socket(host.state_dir, paths.PORTS), self._answer)
+        self._control = Control(self._loop, PORTS.socket, self._answer)
+        self._presence = Presence(self._loop, PORTS, self._control.in_place, self._reopen, self._loop.stop)
         self._build = installed_build()
         self._draining = self._was_idle = False
 
@@ -60,9 +62,11 @@ class Server:
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.every(INTERVAL, self._check)
         namespace.watch(self._loop, self._loop.stop)
+        keep_supervised(self._loop, RESIDENT)
         gc.collect()
         gc.freeze()
         self._loop.run()
+        self._presence.end()
         self._control.close()
         self._relay.reset()
 
@@ -127,6 +131,14 @@ class Server:
         ]
         return {"relayed": relayed, "held": held, "connections": self._relay.connections}
 
+    def _reopen(self) -> None:
+        """Our files were removed: write down again what we relay and hold."""
+        self._control.reopen()
+        for attachment, ports in self._relay.all():
+            _write(self._relayed, attachment, ports)
+        for attachment in {owner for owner, _ in self._held.all()}:
+            _write(self._held_records, attachment, self._held.of(attachment))
+
     # --- the end --------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
@@ -155,6 +167,7 @@ class Server:
         """Leave everything but the connections to the new build, which takes our lock."""
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self._draining = True
+        self._presence.end()
         self._control.close()
         self._relay.stop_accepting()
         self._held.close()

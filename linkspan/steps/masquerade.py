@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from linkspan.netfilter.backend import Backend
     from linkspan.netfilter.nft_table import RegularChain
 
-_MAPS = tuple(f"masquerade{family}" for family in FAMILIES)
+#: The maps with an element for each address.
+MAPS = tuple(f"masquerade{family}" for family in FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def remove(
 
 def _remove_elements(host: Host, attachment: Attachment, addresses: Sequence[str] | None) -> None:
     if addresses is None:
-        candidates = nft_table.elements_of(host, attachment, _MAPS)
+        candidates = nft_table.elements_of(host, attachment, MAPS)
     elif host.nftables.usable():
         candidates = masquerade.elements(attachment, addresses)
     else:

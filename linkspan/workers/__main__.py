@@ -2,11 +2,12 @@
 
 import sys
 
-from linkspan.workers.start import RESIDENT
+from linkspan.daemon.services import RESIDENT
+from linkspan.launch.interpreter import WITHOUT_WORKERS
 
 if not RESIDENT.begin():
     sys.exit(0)
 
 from linkspan.workers.master import Master
 
-Master(RESIDENT.socket).run()
+Master(RESIDENT.socket, has_workers=WITHOUT_WORKERS not in sys.argv).run()

@@ -20,11 +20,15 @@ from linkspan.daemon import namespace
 from linkspan.daemon.control import Endpoint
 from linkspan.daemon.log import say
 from linkspan.daemon.loop import READ, Loop
+from linkspan.daemon.presence import Presence
+from linkspan.daemon.services import RESIDENT
 from linkspan.daemon.upgrade import installed_build
 from linkspan.host.linux.procfs import end_session
 from linkspan.launch import protocol
 from linkspan.workers import worker
+from linkspan.workers.child import leave_parent
 from linkspan.workers.deletions import Deletions
+from linkspan.workers.supervision import Supervision
 
 #: Workers kept ready. Calls wait on the kernel and on each other's locks more than on processors.
 WORKERS = 4
@@ -64,8 +68,11 @@ class Worker:
 class Master:
     """Listener, waiting calls and workers of one network namespace."""
 
-    def __init__(self, path: str, *, idle: float = IDLE, hung: float = HUNG) -> None:
+    def __init__(
+        self, path: str, *, idle: float = IDLE, hung: float = HUNG, has_workers: bool = True
+    ) -> None:
         self._idle, self._hung = idle, hung
+        self._has_workers = has_workers
         self._build = protocol.build()
         self._greeting = protocol.greeting()
         self._loop = Loop(lambda error: say(f"master {os.getpid()}: {error!r}"))
@@ -89,6 +96,10 @@ class Master:
         self._deletions.watch()
         namespace.watch(self._loop, lambda: self._leave("nobody else keeps this network namespace"))
         self._complete()
+        self._supervision = Supervision(self._loop, self._is_busy)
+        self._presence = Presence(
+            self._loop, RESIDENT, self._endpoint_in_place, self._reopen, lambda: self._leave("another serves")
+        )
         say(f"resident {os.getpid()} serves {self._endpoint.path}")
         self._loop.run()
         self._close()
@@ -107,12 +118,25 @@ class Master:
         self._greeted[connection] = time.monotonic()
         self._loop.watch(connection, READ, lambda: self._enqueue(connection))
 
+    def _endpoint_in_place(self) -> bool:
+        return self._endpoint.in_place()
+
+    def _reopen(self) -> None:
+        """Our files were removed."""
+        self._loop.close(self._endpoint.sock)
+        self._endpoint = Endpoint(self._endpoint.path)
+        self._loop.watch(self._endpoint.sock, READ, self._accept)
+        self._supervision.reopen()
+
     def _enqueue(self, connection: socket.socket) -> None:
         """A launcher has begun to send its call."""
         self._loop.unwatch(connection)
         self._greeted.pop(connection, None)
         self._last_call = time.monotonic()
         self._waiting.append(Call(connection))
+        if not self._has_workers and not worker.hung_up(connection):
+            self._has_workers = True
+            self._complete()
         self._assign()
 
     def _assign(self) -> None:
@@ -136,7 +160,7 @@ class Master:
 
     def _complete(self) -> None:
         """Start the workers that are missing."""
-        while len(self._workers) < WORKERS:
+        while self._has_workers and len(self._workers) < WORKERS:
             self._add_worker()
 
     def _add_worker(self) -> None:
@@ -203,10 +227,10 @@ class Master:
         if not self._leaving:
             if self._greeted or self._is_busy() or self._deletions.any_kept():
                 self._last_call = now
-            if now - self._last_call > self._idle:
-                self._leave("there were no calls")
-            elif installed_build() != self._build or not self._endpoint.in_place():
-                self._leave("another build is installed, or another socket is in its place")
+            if now - self._last_call > self._idle and not self._supervision.has_attachments():
+                self._leave("there were no calls, and nothing is attached")
+            elif installed_build() != self._build:
+                self._leave("another build is installed")
         self._stop_when_done()
 
     def _kill_hung_workers(self, now: float) -> None:
@@ -235,6 +259,7 @@ class Master:
         if not self._leaving:
             say(f"resident {os.getpid()} leaves: {why}")
             self._leaving = True
+            self._presence.end()
             self._endpoint.unlink()
             self._stop_when_done()
 
@@ -243,6 +268,7 @@ class Master:
             self._loop.stop()
 
     def _close(self) -> None:
+        self._supervision.close()
         self._endpoint.close()
         for each in self._workers.values():
             each.channel.close()
@@ -253,11 +279,9 @@ class Master:
 def _run_worker(channel: socket.socket) -> None:
     """In the child: drop what is the master's, then work. Never returns."""
     try:
-        signal.set_wakeup_fd(-1)
-        os.setsid()  # a group of its own: what hangs can be killed with all that it started
-        os.closerange(3, channel.fileno())
-        os.closerange(channel.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        leave_parent(channel)
         worker.work(channel)
+        worker.succeed_supervisor(channel)
     except BaseException as error:  # the last place where it can be seen
         say(f"worker {os.getpid()} ends: {error!r}")
     finally:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-from linkspan import paths
 from linkspan.cni.errors import IoFailure
 from linkspan.daemon.control import connect, peer_of
-from linkspan.daemon.service import Service
+from linkspan.daemon.services import RESIDENT
 
-RESIDENT = Service(paths.WORKERS, paths.workers_program(), systemd=True)
 #: Seconds until a resident that was started must greet, and that one which runs may take to.
 _START, _GREETING = 10.0, 1.0
 _INTERVAL = 0.01

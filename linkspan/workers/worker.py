@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import time
 from array import array
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from linkspan.call import dispatch
 from linkspan.daemon.log import say
+from linkspan.daemon.partner import start_if_killed
 from linkspan.daemon.service import TITLE
-from linkspan.daemon.services import LinuxServices
+from linkspan.daemon.services import RESIDENT, LinuxServices
 from linkspan.launch import protocol
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 #: Calls after which a worker is replaced by a fresh one, should some library leak.
 CALLS = 2000
+#: Seconds between the workers of a killed supervisor.
+_APART = 0.05
 #: What a worker tells its master after a call, and after its last one: then it must be given no other.
 DONE, LAST = b"done", b"last"
 _DESCRIPTOR = array("i").itemsize
@@ -85,6 +89,16 @@ def work(channel: socket.socket) -> None:
             channel.send(DONE if left else LAST)
     finally:
         shared.close()
+
+
+def succeed_supervisor(channel: socket.socket) -> None:
+    """Start the supervisor again if it was killed.
+
+    Every worker sees that at once, and one start is enough: they ask one after the other.
+    """
+    if hung_up(channel):
+        time.sleep(os.getpid() % 4 * _APART)
+        start_if_killed(RESIDENT)
 
 
 def serve(connection: socket.socket, shared: SharedSockets) -> None:

@@ -40,5 +40,5 @@ def reboot(desk: Desk, boot: str = "second-boot 1") -> None:
 
 def left(desk: Desk) -> list[str]:
     """Files besides the lock, the cursors and the memory of what was given back."""
-    stays = re.compile(r".*(/lock|_ip\.[01]|/released/.*)")
+    stays = re.compile(r".*(/lock|_ip\.[01]|/released/.*|/swept/.*)")
     return [each for each in desk.host.files.contents if not stays.fullmatch(each)]

@@ -19,14 +19,17 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = "/opt/cni/bin"
 LISTS = ("bridge", "custom", "dual-stack", "internal", "l2", "none")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-STANDALONE = {"PATH": PATH, "LINKSPAN_STANDALONE": "1"}
+#: The `linkspan` command.
+COMMAND = (sys.executable, "-m", "linkspan.cli.main")
+#: Neither workers nor a supervisor, which would restore what a test removes.
+STANDALONE = {"PATH": PATH, "LINKSPAN_STANDALONE": "alone"}
 RESIDENT = {"PATH": PATH}
 
 #: What a running resident or name server keeps for itself, and what outlives the last attachment by design: the allocator's
 #: cursor, its memory of what was given back and its lock. Everything else must be as it was after one ADD and DEL.
 STAYS = (
     "*resident.*", "*dns.sock*", "*dns.lock*", "*dns.log*", "*ports.sock*", "*ports.lock*", "*ports.log*",
-    "*/locks/*", "*/deferred/ *", "*last_reserved_ip.*", "*/released/*", "*/xtables.lock*",
+    "*/locks/*", "*/deferred/ *", "*last_reserved_ip.*", "*/released/*", "*/swept/*", "*/removed", "*/xtables.lock*",
 )  # fmt: skip
 
 
@@ -54,7 +57,7 @@ def deferred(host: PrivateHost) -> list[str]:
 
 def linkspan(host: PrivateHost, *arguments: str) -> str:
     """Run the `linkspan` command inside the host and return what it printed."""
-    return str(host.run([sys.executable, "-m", "linkspan.cli.main", *arguments]).stdout)
+    return str(host.run([*COMMAND, *arguments]).stdout)
 
 
 @cache

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TypeVar
 
 from linkspan.cni.model import Attachment
-from linkspan.daemon.services import LinuxServices
+from linkspan.daemon.services import PORTS, LinuxServices
 from linkspan.host.linux import LinuxHost
 from linkspan.netfilter import relay
 from linkspan.netfilter.relay import RelayedPort
@@ -76,7 +76,7 @@ class PortsProcess:
 
     def ensure(self) -> None:
         """Start it if it is needed, as its keeper does, and wait until it answers."""
-        self._ask(client.ensure)
+        self._ask(lambda _: PORTS.start() if PORTS.is_needed() else None)
         until(lambda: bool(self.state()["relayed"] or self.state()["held"]), "the ports process")
 
     def pids(self) -> list[int]:

@@ -25,7 +25,7 @@ PLUGINS = {
 }
 #: library -> exactly the modules that import it
 BORDERS = {
-    "pyroute2": set(),
+    "pyroute2": {"linkspan.host.linux.netlink.events"},
     "iptc": {"linkspan.host.linux.iptables.legacy"},
 }
 LITERALS = ("/run/linkspan", "/var/lib/linkspan", "inet linkspan", "eth0", "/proc/self/ns/net", "cni0")

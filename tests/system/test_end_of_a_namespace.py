@@ -26,7 +26,7 @@ PLUGINS: tuple[dict[str, Any], ...] = (
     },
     {"type": "dns"},
 )
-SERVICES = Counter({"linkspan": 1, "linkspan worker": 4, "linkspan dns": 2})
+SERVICES = Counter({"linkspan": 1, "linkspan worker": 4, "linkspan dns": 1})
 #: Seconds in which services leave, and after which those that are still there stay.
 LEAVES, STAYS = 10.0, 4.0
 

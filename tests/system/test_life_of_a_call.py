@@ -47,7 +47,7 @@ CONFIG = {
 RESIDENT = """
 from linkspan.launch import protocol
 from linkspan.workers.master import Master
-from linkspan.workers.start import RESIDENT
+from linkspan.daemon.services import RESIDENT
 {before}
 assert RESIDENT.begin()
 Master(RESIDENT.socket, hung={hung}).run()
@@ -458,13 +458,13 @@ def test_an_attachment_can_be_used_again_whoever_died(stage: Stage) -> None:
             os.kill(int(last[3]), signal.SIGKILL)
             stage.release("ADD")
             answer(call)
-            alone = {"LINKSPAN_STANDALONE": "1"} if number % 2 else {}
+            alone = {"LINKSPAN_STANDALONE": "alone"} if number % 2 else {}
             assert stage.call("DEL", **alone)[0] == 0
         assert len(workers(master)) == 4
         assert stage.call("ADD")[0] == 0
 
 
-@pytest.mark.parametrize("env", [{}, {"LINKSPAN_STANDALONE": "1"}], ids=["resident", "standalone"])
+@pytest.mark.parametrize("env", [{}, {"LINKSPAN_STANDALONE": "alone"}], ids=["resident", "standalone"])
 def test_a_launcher_that_is_killed_in_add_is_followed_by_a_del_that_finds_nothing_later(
     stage: Stage, env: Mapping[str, str]
 ) -> None:
@@ -506,7 +506,7 @@ def test_an_add_whose_launcher_died_while_every_worker_was_busy_is_never_begun(s
 # --- the same attachment again ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("env", [{}, {"LINKSPAN_STANDALONE": "1"}], ids=["resident", "standalone"])
+@pytest.mark.parametrize("env", [{}, {"LINKSPAN_STANDALONE": "alone"}], ids=["resident", "standalone"])
 def test_add_again_is_a_clear_error_and_the_first_goes_on_working(
     stage: Stage, env: Mapping[str, str]
 ) -> None:
@@ -535,7 +535,7 @@ def test_twenty_adds_of_one_attachment_make_one(stage: Stage) -> None:
     with stage.resident():
         stage.host.add_netns("c1")
         calls = [
-            stage.start("ADD", **({"LINKSPAN_STANDALONE": "1"} if number % 4 == 0 else {}))
+            stage.start("ADD", **({"LINKSPAN_STANDALONE": "alone"} if number % 4 == 0 else {}))
             for number in range(20)
         ]
         codes = sorted(answer(each)[1].get("code", 0) for each in calls)

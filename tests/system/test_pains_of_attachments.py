@@ -378,7 +378,7 @@ def test_pain_22_macspoofchk_runs_no_nft_and_leaves_a_large_ruleset_alone(host: 
         f"add element ip large everybody {{ {elements} }}",
     )
     host.run(["nft", "-f", "-"], input="\n".join(commands))
-    nowhere = {"PATH": "/nowhere", "LINKSPAN_STANDALONE": "1"}
+    nowhere = {"PATH": "/nowhere", "LINKSPAN_STANDALONE": "alone"}
     chain, one = bridged(host, "10.1.0.0/24", env=nowhere, macspoofchk=True), box(host, "box")
     chain.add(one)
     chain.check(one)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness import ours, tools
+from tests.harness import ours
 from tests.harness.chain import Attachment, Chain
+from tests.harness.legacy import use_legacy_iptables
 from tests.harness.privatehost import HOST_V4, HOST_V6, OUTSIDE, PrivateHost
 from tests.harness.world import World, published, world_of
 
@@ -21,12 +21,7 @@ WRITERS = 8
 @pytest.fixture
 def legacy_host(host: PrivateHost) -> PrivateHost:
     """A host on which somebody ran `update-alternatives --set iptables /usr/sbin/iptables-legacy`."""
-    if not os.path.exists("/usr/sbin/iptables-legacy"):
-        tools.skip("no iptables-legacy")
-    for tool in ("iptables", "ip6tables"):
-        for action in ("", "-save", "-restore"):
-            host.run(["ln", "-sf", f"/usr/sbin/{tool}-legacy{action}", f"/etc/alternatives/{tool}{action}"])
-    assert "legacy" in host.run(["iptables", "--version"]).stdout
+    use_legacy_iptables(host)
     return host
 
 

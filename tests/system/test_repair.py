@@ -140,3 +140,78 @@ def test_del_after_a_flush_leaves_nothing(backend_world: World) -> None:
     world.host.run(["nft", "flush", "ruleset"])
     world.remove(web)
     assert web.v4 not in "".join(every_rule(world))
+
+
+#: What a network manager, or an administrator, does to links; what CHECK and `linkspan reload` say. $PORT is web's host end.
+DAMAGES = (
+    ("ip link delete br-net1", "the bridge br-net1 is missing"),
+    ("ip link set br-net1 down", "the bridge br-net1 is down"),
+    ("ip address delete 10.1.0.1/24 dev br-net1", "br-net1 is missing the gateway address 10.1.0.1"),
+    ("ip link set $PORT nomaster", "is not a port of br-net1"),
+    ("ip link set $PORT down", "is down"),
+)
+
+
+@pytest.mark.parametrize(("damage", "named"), DAMAGES)
+def test_reload_restores_links_as_check_advises(backend_world: World, damage: str, named: str) -> None:
+    world = backend_world
+    web, near = world.box("web", ports=[published(8080)]), world.box("near")
+    host = world.host
+    host.run(["sh", "-c", damage], env={"PORT": web.result["interfaces"][1]["name"], "PATH": ours.PATH})
+    with pytest.raises(PluginFailed) as found:
+        check(world, web)
+    assert named in found.value.error["msg"]
+    assert "`linkspan reload` restores it" in found.value.error["details"]
+    said = ours.linkspan(host, "reload")
+    assert named in said
+    assert "not restored" not in said
+    check(world, web)
+    world.call("bridge", "CHECK", near, {**world.bridge_config("net1"), "prevResult": near.result})
+    with world.serving(web), serve(host, OUTSIDE, port=80, name="world"):
+        assert world.asks(near.netns, web.v4, 80) == "web"
+        assert world.asks(None, web.v6, 80) == "web"
+        assert world.asks(OUTSIDE, HOST_V4, 8080) == "web"
+        assert world.asks(None, "127.0.0.1", 8080) == "web"
+        assert world.asks(web.netns, OUTSIDE_V4, 80) == "world"
+    assert ours.linkspan(host, "reload") == "nothing was missing\n"
+
+
+def test_reload_lets_the_host_route_again(backend_world: World) -> None:
+    world = backend_world
+    web = world.box("web")
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        world.host.run(["sysctl", "-qw", f"{key}=0"])
+    said = ours.linkspan(world.host, "reload")
+    assert "the host does not route IPv4: net.ipv4.ip_forward is 0" in said
+    assert "the host does not route IPv6: net.ipv6.conf.all.forwarding is 0" in said
+    with serve(world.host, OUTSIDE, port=80, name="world"):
+        assert world.asks(web.netns, OUTSIDE_V4, 80) == "world"
+
+
+def test_reload_that_cannot_restore_says_why_and_fails(backend_world: World) -> None:
+    world = backend_world
+    world.box("web")
+    world.host.run(["sh", "-c", "ip link delete br-net1; ip link add br-net1 type veth peer name other"])
+    done = world.host.run([*ours.COMMAND, "reload"], check=False)
+    assert done.returncode == 1
+    assert "not restored: $.bridge: br-net1 already exists but is not a bridge" in done.stdout
+    assert "remove that link" not in done.stdout
+
+
+def test_reload_of_one_network_leaves_the_others(backend_world: World) -> None:
+    world = backend_world
+    world.box("one")
+    world.box("two", network="net2")
+    world.host.run(["sh", "-c", "ip link delete br-net1; ip link delete br-net2"])
+    said = ours.linkspan(world.host, "reload", "--network", "net2")
+    assert ("br-net1" in said, "br-net2" in said) == (False, True)
+    assert {"br-net1", "br-net2"} & set(world.host.links()) == {"br-net2"}
+
+
+def test_check_does_not_advise_a_reload_for_what_is_gone_in_the_container(backend_world: World) -> None:
+    world = backend_world
+    web = world.box("web")
+    world.host.run(["ip", "address", "flush", "dev", "eth0"], netns=web.netns)
+    with pytest.raises(PluginFailed) as found:
+        check(world, web)
+    assert "reload" not in found.value.error["details"]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cni_firewall.steps import firewalld
+from linkspan.call.reload import reload
 from linkspan.cni import errors
 from linkspan.cni.addresses import FAMILIES
 from linkspan.host.contract import Finished
@@ -406,12 +407,12 @@ ADVICE = [
         for cure, cured in ((duplicates(), {}), (nothing, {"args": "IP=fd00:5::9"}))
     ),
     Advice(
-        "DEL and ADD it again, or `linkspan reload`",
+        "`linkspan reload` restores it",
         GATEWAY,
         GATEWAY,
         verb="CHECK",
         fault=after(added(GATEWAY), without_gateway),
-        cure=after(deleted(GATEWAY), added(GATEWAY)),
+        cure=lambda desk: reload(desk.host),
     ),
     # --- host-local ---
     Advice('such as [[{"subnet": "10.1.0.0/24"}]]', pool(), pool(ranges=[[{"subnet": "10.1.0.0/24"}]])),

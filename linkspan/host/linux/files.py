@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -170,6 +171,23 @@ def drop_links_to_others(tops: Iterable[str] = (paths.RUN_DIR, paths.LIBRARY_DIR
             is_ours = stat.S_ISLNK(link.st_mode) and link.st_uid == os.geteuid()
             if is_ours and os.stat(each).st_uid != os.geteuid():
                 os.unlink(each)
+
+
+def remove_abandoned(folder: str, *, age: float) -> int:
+    """Remove what killed writers have left below a folder, if it is older than `age` seconds; how many
+    there were.
+
+    The next writer of the same file removes it too, but there may be none.
+    """
+    found = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = f"{parent}/{name}"
+            with suppress(OSError):
+                if _TEMPORARY in name and time.time() - os.lstat(path).st_mtime > age:
+                    os.unlink(path)
+                    found += 1
+    return found
 
 
 def _no_follow(path: str) -> int:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from cni_bridge import takeover
 from cni_bridge.config import Config
 from cni_bridge.facts import read_backend, read_record
+from cni_bridge.steps.bridge import EnsureBridge
 from cni_bridge.steps.frame_filter import FilterFrames
-from cni_bridge.steps.pair import port_vlans
+from cni_bridge.steps.pair import JoinBridge, SetVlans
 from cni_bridge.steps.sources import RouteBySource
 from linkspan.cni.addresses import FAMILIES, without_prefix
 from linkspan.cni.model import Interface, Result, Route
-from linkspan.host.contract import KernelRoute, Link, Links, PortVlans
+from linkspan.host.contract import KernelRoute, Link, Links
 from linkspan.steps.closing import Close
 from linkspan.steps.isolation import Isolate
 from linkspan.steps.masquerade import Masquerade
@@ -32,46 +33,38 @@ def problems(request: Request, config: Config, host: Host) -> list[str]:
     ] or _missing_rules(request, config, host, result)
 
 
+def is_restorable(request: Request, config: Config, host: Host) -> bool:
+    """Whether a reload cures what was found: it makes links and rules again, but nothing in the container.
+
+    How a build before this one made the links is not known.
+    """
+    result = request.prev_result or Result()
+    record = read_record(request.attachment, host)
+    known = record is not None and record.links is not None
+    return (
+        (known or not _host_problems(request, config, host, result))
+        and host.links().get(request.attachment.host_veth) is not None
+        and not _container_problems(request, config, host, result)
+    )
+
+
 def _host_problems(request: Request, config: Config, host: Host, result: Result) -> list[str]:
     links = host.links()
     bridge = links.get(config.bridge)
     host_end = links.get(request.attachment.host_veth) or takeover.reported_host_end(request, links)
     if bridge is None:
         return [f"the bridge {config.bridge} is missing"]
-    found = [] if bridge.up else [f"the bridge {config.bridge} is down"]
-    if config.promisc and not bridge.promisc:
-        found.append(f"the bridge {config.bridge} is not promiscuous")
+    found = EnsureBridge(config.bridge, config.mtu, promisc=config.promisc).missing(host)
     if host_end is None:
         return [*found, f"the host end {request.attachment.host_veth} is missing"]
-    found += _port_problems(links, config, bridge, host_end)
+    port = host_end.name
+    joined = JoinBridge(port, config.bridge, hairpin=config.hairpin, isolated=config.port_isolation)
+    found += joined.missing(host)
+    if config.has_vlans and host_end.master == bridge.index:
+        found += SetVlans(port, config.untagged_vlan, config.tagged_vlans).missing(host)
     if config.is_gateway:
         found += _missing_gateways(links, config, result, request.ifname)
     return found
-
-
-def _port_problems(links: Links, config: Config, bridge: Link, port: Link) -> list[str]:
-    if port.master != bridge.index:
-        return [f"{port.name} is not a port of {config.bridge}"]
-    # portmap may have enabled hairpin mode, and firewall port isolation.
-    expected = [
-        (port.up, "is down"),
-        (port.hairpin or not config.hairpin, "has hairpin mode off"),
-        (port.isolated or not config.port_isolation, "has port isolation off"),
-    ]
-    found = [f"{port.name} {problem}" for as_expected, problem in expected if not as_expected]
-    if config.has_vlans:
-        present = links.vlans(port.name)
-        found += [
-            f"{port.name} has no VLAN {each.first}"
-            for each in port_vlans(config.untagged_vlan, config.tagged_vlans)
-            if not any(_contains(run, each) for run in present)
-        ]
-    return found
-
-
-def _contains(run: PortVlans, vlans: PortVlans) -> bool:
-    """Whether `vlans` are part of a run that the kernel reports; it joins adjacent ones."""
-    return run.first <= vlans.first and vlans.last <= run.last and run.untagged == vlans.untagged
 
 
 def _missing_gateways(links: Links, config: Config, result: Result, ifname: str) -> list[str]:

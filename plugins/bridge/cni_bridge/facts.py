@@ -60,6 +60,7 @@ class Record:
     its own addresses only, else "". `routed` is whether the container was on other networks before, so that
     its addresses have routes of their own. `isolated` is None in a record of a build that did not know the
     key, and `sandbox`, the container's namespace, in one of a build that did not record it.
+    `links` is how the links were made (`steps.repair`), None if that is unknown.
     """
 
     bridge: str
@@ -73,6 +74,7 @@ class Record:
     bound: str = ""
     routed: bool = False
     sandbox: Sandbox | None = None
+    links: Mapping[str, Any] | None = None
 
     @property
     def is_filtered(self) -> bool:
@@ -93,12 +95,13 @@ class Record:
             "bound": self.bound,
             "routed": self.routed,
             sandbox.KEY: None if self.sandbox is None else self.sandbox.to_json(),
+            "links": self.links,
         }
 
     @classmethod
     def from_record(cls, content: Mapping[str, Any]) -> Record:
         """What `to_record` wrote; a field that is absent or invalid is unknown, and stops no DEL."""
-        ipam = content.get("ipam")
+        ipam, links = content.get("ipam"), content.get("links")
         return cls(
             bridge=str(content.get("bridge") or ""),
             forwards=str(content.get("forwards") or ""),
@@ -111,6 +114,7 @@ class Record:
             bound=_mac(content.get("bound")),
             routed=content.get("routed") is True,
             sandbox=Sandbox.from_json(content.get(sandbox.KEY)),
+            links=links if isinstance(links, Mapping) else None,
         )
 
 

@@ -15,6 +15,7 @@ from cni_bridge.steps.container import ConfigureInterface
 from cni_bridge.steps.frame_filter import FilterFrames
 from cni_bridge.steps.gateway import AssignGateway, EnableForwarding
 from cni_bridge.steps.pair import CreatePair, JoinBridge, SetVlans, ifname_taken
+from cni_bridge.steps.repair import settings_of
 from cni_bridge.steps.sources import RouteBySource
 from linkspan.call.records import WriteRecord
 from linkspan.call.sandbox import Sandbox
@@ -167,7 +168,7 @@ def refuse_overlap(layout: Layout, used: Sequence[Used]) -> Iterator[Step]:
 
 def plan_for(request: Request, config: Config, layout: Layout) -> Plan:
     """The bridge, the pair, the container's side, the gateway, packet rules; in this order."""
-    attachment, record = request.attachment, _record(request, config, layout)
+    attachment, record = request.attachment, record_of(request, config, layout)
     return (
         EnsureBridge(
             config.bridge,
@@ -190,7 +191,8 @@ def _has_ipv6_gateway(config: Config, layout: Layout) -> bool:
     return config.is_gateway and 6 in layout.families
 
 
-def _record(request: Request, config: Config, layout: Layout) -> Record:
+def record_of(request: Request, config: Config, layout: Layout) -> Record:
+    """What DEL, GC and a reload must know of an attachment."""
     return Record(
         bridge=config.bridge,
         ipam=request.config.get("ipam"),
@@ -203,6 +205,7 @@ def _record(request: Request, config: Config, layout: Layout) -> Record:
         bound=layout.mac if config.arp_check else "",
         routed=bool(layout.by_source),
         sandbox=layout.sandbox,
+        links=settings_of(config, layout.gateways if config.is_gateway else ()).to_record(),
     )
 
 

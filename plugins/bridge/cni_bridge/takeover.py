@@ -45,13 +45,16 @@ def remove_pair(request: Request, host: Host) -> None:
 
 
 def remove_masquerade(request: Request, host: Host) -> None:
-    """Remove the reference's rules for an attachment that we have no record of, in any backend."""
+    """Remove the rules for an attachment that we have no record of, the reference's and our own, in any
+    backend.
+    """
     if request.config.get("ipMasq") is not True:
         return
     backend = request.config.get("ipMasqBackend")
     best_effort(
         lambda: _remove_chain(request, host) if backend != "nftables" else None,
         lambda: _remove_rules(request.attachment, host) if backend != "iptables" else None,
+        lambda: _remove_elements(request, host) if backend != "iptables" else None,
     )
 
 
@@ -72,6 +75,10 @@ def _remove_rules(attachment: Attachment, host: Host) -> None:
     begins = f'comment "{rules_comment(attachment)}'
     if host.nftables.usable():
         host.nftables.delete_rules(*REFERENCE_RULES, lambda rule: begins in rule)
+
+
+def _remove_elements(request: Request, host: Host) -> None:
+    masquerade.remove(host, request.attachment, _addresses(request), backend="nftables")
 
 
 def _addresses(request: Request) -> tuple[str, ...] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cni_bridge import NAME, takeover
 from cni_bridge.config import Config, gateway_link, ipam_type
@@ -26,15 +28,16 @@ from linkspan.call.delegate import delegate
 from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
-from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, Undo, best_effort
 from linkspan.cni.errors import AttachmentWrong, NotReady
-from linkspan.cni.model import Attachment
+from linkspan.cni.model import Attachment, Result
+from linkspan.steps import lost, masquerade
 from linkspan.steps.bridge_removal import remove_bridge_rules
 from linkspan.steps.closing import require
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Request, Result
+    from linkspan.call.restoring import LookedAt, Part, Restored, Scope
+    from linkspan.cni.model import Request
     from linkspan.host.contract import Host
 
 
@@ -81,19 +84,23 @@ def delete(request: Request, host: Host) -> None:
 
 def check(request: Request, host: Host) -> None:
     """Raise AttachmentWrong unless links, addresses, routes and rules are as prevResult says."""
-    from cni_bridge.check import problems
+    from cni_bridge.check import is_restorable, problems
 
     config = Config.from_request(request)
     if config.ipam:
         delegate(config.ipam, request, host)
     found = problems(request, config, host)
+    if found and is_restorable(request, config, host):
+        raise AttachmentWrong.of(found, "`linkspan reload` restores it")
     if found:
-        raise AttachmentWrong.of(found, "DEL and ADD it again, or `linkspan reload`")
+        raise AttachmentWrong.of(found, "DEL and ADD it again")
 
 
 def gc(request: Request, host: Host) -> None:
     """Remove what this bridge has for attachments that the runtime no longer knows; IPAM does the same."""
-    stale = read_stale(request, host)
+    stale: list[tuple[Attachment, Record | None]] = [*read_stale(request, host)]
+    if lost.is_possible(host):
+        stale += [(each, None) for each in lost.stale(request, unrecorded(host))]
     removals: list[Undo] = [
         partial(exclusively, host, NAME, attachment, partial(attachments.forget, host, attachment, record))
         for attachment, record in stale
@@ -118,13 +125,36 @@ def status(request: Request, host: Host) -> None:
         delegate(config.ipam, request, host)
 
 
-def reload(host: Host) -> None:
-    """Restore the packet rules of every live attachment. Repeating it changes nothing."""
-    rebuild_each(
-        host,
-        NAME,
-        lambda attachment, content: attachments.restore_rules(host, attachment, Record.from_record(content)),
-    )
+def reload(host: Host, scope: Scope) -> Iterator[Restored]:
+    """Restore links and packet rules of the live attachments. Repeating it changes nothing."""
+    from cni_bridge.steps.repair import parts
+    from linkspan.call.restoring import restore_each
+
+    def parts_of(attachment: Attachment, content: Mapping[str, Any]) -> Iterator[Part | LookedAt]:
+        return parts(host, attachment, Record.from_record(content), rules_only=scope.rules_only)
+
+    return restore_each(host, NAME, scope, parts_of)
+
+
+def unrecorded(host: Host) -> tuple[Attachment, ...]:
+    """The attachments with masquerading that have lost their records."""
+    return lost.unrecorded(host, NAME, masquerade.MAPS, {"nat": ("POSTROUTING",)})
+
+
+def adopt(request: Request, host: Host) -> None:
+    """Write the record of an attachment that lives, from the result of its ADD."""
+    from cni_bridge.plan import layout_of, record_of
+    from cni_bridge.steps.sources import rules_of
+
+    config, result = Config.from_request(request), request.prev_result or Result()
+    facts = replace(read_facts(request, config, host), default_metrics={})
+    layout = layout_of(request, config, facts, replace(result, ips=result.addresses_of(request.ifname)))
+    reported = result.interface_of(request.ifname)
+    record = record_of(request, config, replace(layout, mac=reported.mac) if reported else layout)
+    links = host.links(request.netns)
+    sources = {rule.source for family in layout.families for rule in rules_of(links, family)}
+    routed = any(each.ip in sources for each in layout.addresses)
+    Records(host, NAME).write(request.attachment, replace(record, routed=routed).to_record())
 
 
 def after(request: Request, host: Host) -> None:
@@ -151,4 +181,7 @@ PLUGIN = Plugin(
     remove_shared=remove_shared,
     after=after,
     reload=reload,
+    unrecorded=unrecorded,
+    forget=attachments.forget,
+    adopt=adopt,
 )

@@ -13,12 +13,16 @@ from cni_dns.server import client
 from cni_dns.server.zone import Entry
 from linkspan.call.transaction import attempt, best_effort, keep
 from linkspan.cni.addresses import by_family
+from linkspan.netfilter.nft_table import dns_elements
 from linkspan.steps.extras import optional
 from linkspan.steps.forwarding import AcceptDespitePolicy
-from linkspan.steps.nft_table import exempt_dns
+from linkspan.steps.nft_table import exempt_dns, missing_elements, missing_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cni_dns.server.client import Server
+    from linkspan.call.restoring import Part
     from linkspan.call.transaction import Undo
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
@@ -47,6 +51,13 @@ class ReservePort:
         exempt_dns(host, self.gateways)
         return keep
 
+    def missing(self, host: Host) -> list[str]:
+        """The rules that are not there, as sentences; none are needed without nftables."""
+        expected = dns_elements(self.gateways)
+        if not expected or not host.nftables.usable():
+            return []
+        return [*missing_rules(host), *missing_elements(host, expected)]
+
 
 @dataclass(frozen=True, slots=True)
 class ServeNames:
@@ -56,6 +67,12 @@ class ServeNames:
 
     def do(self, host: Host) -> Undo:
         return attempt(host, partial(self._register, host), partial(self._withdraw, host))
+
+    def missing(self, host: Host) -> list[str]:
+        """Whether the name server does not know the names, as a sentence."""
+        with client.running(host) as (server, _):
+            known = server is not None and self.entry.record() in server.list()["records"]
+        return [] if known else [f"the name server does not know {self.entry.attachment}"]
 
     def _register(self, host: Host) -> None:
         with closing(client.reach_or_start(host)) as server:
@@ -95,13 +112,11 @@ def _unregister(server: Server | None, attachments: Collection[Attachment]) -> N
             server.unregister(attachment)
 
 
-def restore(host: Host) -> None:
-    """Restore the rules for port 53 of every gateway at which the server answers."""
-    with client.running(host) as (server, _):
-        entries = [Entry.from_record(record) for record in server.list()["records"]] if server else []
-    gateways = sorted({each for entry in entries for each in entry.listen})
-    bridges = sorted({(entry.bridge, entry.listen) for entry in entries})
-    best_effort(
-        partial(ReservePort(tuple(gateways)).do, host),
-        *(partial(accept_queries(*each).do, host) for each in bridges),
-    )
+def parts(entry: Entry, *, rules_only: bool) -> Iterator[Part]:
+    """What makes up the names of an attachment: rules for port 53 of its gateways, and that they are
+    answered.
+    """
+    yield ReservePort(entry.listen)
+    yield accept_queries(entry.bridge, entry.listen)
+    if not rules_only:
+        yield ServeNames(entry)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cni_dns import NAME
 from cni_dns.check import problems, refuse_unready
 from cni_dns.config import Config
-from cni_dns.facts import read_facts, read_stale
+from cni_dns.facts import read_entries, read_entry, read_facts, read_stale
 from cni_dns.plan import plan_for
 from cni_dns.result import result_of
-from cni_dns.steps import forget, restore
+from cni_dns.server.client import SERVICE
+from cni_dns.steps import forget, parts
 from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
+from linkspan.call.restoring import restored
 from linkspan.call.transaction import Transaction, best_effort
 from linkspan.cni.errors import AttachmentWrong
 
 if TYPE_CHECKING:
-    from linkspan.cni.model import Request, Result
+    from linkspan.call.restoring import Part, Restored, Scope
+    from linkspan.cni.model import Attachment, Request, Result
     from linkspan.host.contract import Host
 
 
@@ -58,9 +62,19 @@ def status(request: Request, host: Host) -> None:
     refuse_unready(host)
 
 
-def reload(host: Host) -> None:
-    """Restore the rules for port 53 of every gateway in use, whatever flushed them."""
-    restore(host)
+def reload(host: Host, scope: Scope) -> Iterator[Restored]:
+    """Restore the rules for port 53 of the gateways in use, and have the names answered."""
+
+    def one(attachment: Attachment) -> Iterable[Part]:
+        entry = read_entry(attachment, host)
+        if entry is None:
+            return ()
+        is_gone = entry.link and host.links().get(entry.link) is None
+        return parts(entry, rules_only=scope.rules_only or bool(is_gone))
+
+    for entry in read_entries(host):
+        if scope.network in ("", entry.attachment.network):
+            yield restored(host, NAME, entry.attachment, partial(one, entry.attachment))
 
 
 PLUGIN = Plugin(
@@ -73,4 +87,5 @@ PLUGIN = Plugin(
     status=status,
     chained=True,
     reload=reload,
+    program=SERVICE.program,
 )

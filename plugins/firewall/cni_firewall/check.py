@@ -28,10 +28,11 @@ def problems(request: Request, config: Config, host: Host) -> list[str]:
             return [f"the bridge {earlier.bridge} is missing"]
         config = replace(config, backend=current_backend(host, earlier))
     admission = admission_of(request, config, read_facts(request, config, host))
-    return list(_missing(host, admission))
+    return list(missing(host, admission))
 
 
-def _missing(host: Host, admission: Admission) -> Iterator[str]:
+def missing(host: Host, admission: Admission) -> Iterator[str]:
+    """What of an admission's rules is not there, as sentences."""
     for family in admission.in_iptables:
         yield from iptables.missing(host, family, {"filter": rules_iptables.change(admission, family)})
     if admission.backend != "iptables":

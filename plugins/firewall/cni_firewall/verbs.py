@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from cni_firewall.takeover import remove_rules
 from linkspan.call.exclusion import exclusively
 from linkspan.call.plugin import Plugin
 from linkspan.call.records import Records
-from linkspan.call.reload import rebuild_each
 from linkspan.call.transaction import Transaction, best_effort, carry_out
 from linkspan.cni.addresses import FAMILIES
 from linkspan.cni.errors import AttachmentWrong
@@ -26,6 +25,7 @@ from linkspan.cni.model import Result
 from linkspan.steps.iptables import remove
 
 if TYPE_CHECKING:
+    from linkspan.call.restoring import Part, Restored, Scope
     from linkspan.cni.model import Attachment, Request
     from linkspan.host.contract import Host
 
@@ -70,9 +70,11 @@ def status(request: Request, host: Host) -> None:
     choose(host, Config.from_request(request).backend)
 
 
-def reload(host: Host) -> None:
-    """Restore the rules of every live attachment. Repeating it changes nothing."""
-    rebuild_each(host, NAME, partial(_rebuild, host))
+def reload(host: Host, scope: Scope) -> Iterator[Restored]:
+    """Restore the rules of the live attachments. Repeating it changes nothing."""
+    from linkspan.call.restoring import restore_each
+
+    return restore_each(host, NAME, scope, partial(_parts, host))
 
 
 def remove_shared(request: Request, host: Host, bridge: str) -> None:
@@ -82,13 +84,16 @@ def remove_shared(request: Request, host: Host, bridge: str) -> None:
         remove(host, {family: {"filter": isolation_removal(bridge)} for family in FAMILIES})
 
 
-def _rebuild(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> None:
+def _parts(host: Host, attachment: Attachment, record: Mapping[str, Any]) -> Iterator[Part]:
+    from cni_firewall.check import missing
+    from linkspan.call.restoring import MadeOf
+
     admission = Admission.from_record(record)
     if admission is None or (admission.port and host.links().get(admission.port) is None):
         return
     current = replace(admission, backend=current_backend(host, admission))
     plan = rules_of(current) if current == admission else admit(attachment, current, admission)
-    carry_out(plan, host)
+    yield MadeOf(lambda host: list(missing(host, current)), partial(carry_out, plan))
 
 
 PLUGIN = Plugin(

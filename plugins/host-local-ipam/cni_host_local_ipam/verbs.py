@@ -25,7 +25,9 @@ def add(request: Request, host: Host, transaction: Transaction) -> Result:
     from cni_host_local_ipam.plan import plan_for
 
     config = Config.from_request(request)
-    with FileLeases(host, config.folder).locked():
+    leases = FileLeases(host, config.folder)
+    with leases.locked():
+        leases.sweep()
         facts = read_facts(request, config, host)
         transaction.planned_from(facts)
         plan = plan_for(request, config, facts)

@@ -10,6 +10,7 @@ from cni_portmap import rules_iptables, rules_nftables
 from cni_portmap.facts import Publication, read_facts, recorded
 from cni_portmap.plan import publication_of, warnings
 from cni_portmap.steps import claims
+from cni_portmap.steps.loopback import RouteLoopback
 from linkspan.cni.addresses import FAMILIES
 from linkspan.netfilter import relay
 from linkspan.netfilter.nft_table import owned
@@ -39,11 +40,7 @@ def problems(request: Request, config: Config, host: Host) -> list[str]:
     publication = publication_of(request, config, facts, facts.backend)
     for each in warnings(publication, facts):
         host.warn(each)
-    if not publication.relays:
-        return missing(host, publication)
-    expected = publication.relayed_ports()
-    present = relayed(host, request.attachment)
-    return [*_not_relayed(host, expected, present), *missing(host, replace(publication, relayed=present))]
+    return missing(host, publication)
 
 
 def _not_relayed(
@@ -60,8 +57,26 @@ def _not_relayed(
             yield f"{each.host_port}/{each.protocol} of {where} is not relayed to {each.address}"
 
 
+def incomplete(host: Host, publication: Publication) -> list[str]:
+    """What of a publication is not there, as sentences: rules, and what the host is to do besides."""
+    routes = publication.routes_loopback()
+    found = RouteLoopback(publication.interface).missing(host) if routes else []
+    port = host.links().get(publication.host_link) if publication.hairpin else None
+    if port is not None and port.master and not port.hairpin:
+        found.append(f"{port.name} has hairpin mode off")
+    return [*missing(host, publication), *found]
+
+
 def missing(host: Host, publication: Publication) -> list[str]:
-    """What of a publication's rules is not there, as sentences."""
+    """What of a publication's rules is not there, and which ports are not relayed, as sentences."""
+    if not publication.relays:
+        return _missing(host, publication)
+    expected = publication.relayed_ports()
+    present = relayed(host, publication.attachment)
+    return [*_not_relayed(host, expected, present), *_missing(host, replace(publication, relayed=present))]
+
+
+def _missing(host: Host, publication: Publication) -> list[str]:
     found = _missing_elements if publication.backend == "nftables" else _missing_rules
     accepted = publication.families if any(map(publication.translated, FAMILIES)) else ()
     forwarding = accept_forwarding(publication.interface, accepted, admitted=False)

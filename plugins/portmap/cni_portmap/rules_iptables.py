@@ -42,7 +42,7 @@ _FIELDS = {
 
 def chain_name(attachment: Attachment) -> str:
     """The attachment's chain in table nat."""
-    return iptables_names.chain_name("CNI-DN-", attachment)
+    return iptables_names.chain_name(iptables_names.PUBLISHED, attachment)
 
 
 def shield_name(attachment: Attachment) -> str:
@@ -54,7 +54,7 @@ def changes(publication: Publication, family: Family) -> Mapping[str, Change]:
     """The rules of one family: table -> change. The guard of the host's loopback network comes first."""
     by_table: dict[str, Change] = {}
     if family == 4 and publication.routes_loopback():
-        by_table["raw"] = _loopback_guard(publication.interface)
+        by_table["raw"] = loopback_guard(publication.interface)
     if publication.shielded(family):
         by_table["mangle"] = _shield(publication, family)
     if publication.entries(family):
@@ -100,7 +100,7 @@ def _publish(publication: Publication, family: Family) -> Change:
     )
 
 
-def _loopback_guard(interface: str) -> Change:
+def loopback_guard(interface: str) -> Change:
     """Packets from that interface to the host's loopback network are dropped."""
     return Change(jumps=(Jump(chain="PREROUTING", rule=_drop_to_loopback(interface), first=True),))
 

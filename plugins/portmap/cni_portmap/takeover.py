@@ -1,4 +1,4 @@
-"""Taking over from the reference plugin: removing what it published with nftables.
+"""Rules without a record: what the reference published with nftables, and ours that lost theirs.
 
 Hosts change to linkspan while containers run. The reference's rules have the container's ID and nothing else
 as comment, so prevResult shows which of them are this network's.
@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from linkspan.call.transaction import best_effort
+from linkspan.steps import lost
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Request
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
 #: The reference's tables, and the chains of each that have rules for containers.
 TABLES = ("ip cni_hostport", "ip6 cni_hostport")
 CHAINS = ("hostports", "hostip_hostports", "masquerading")
+
+
+def has_lost_record(request: Request, host: Host) -> bool:
+    """Whether ports may be published for an attachment without a record, because its state was removed."""
+    if lost.is_possible(host):
+        return True
+    from linkspan.netfilter.nft_table import owned
+
+    result = request.prev_result
+    known = result.addresses_of(request.ifname) if result is not None else ()
+    if not known or not host.nftables.usable():
+        return False
+    hairpins = (host.nftables.element(f"hairpin{each.family}", (each.ip,)) for each in known)
+    return any(owned(each, request.attachment) for each in hairpins)
 
 
 def remove_rules(request: Request, host: Host) -> None:

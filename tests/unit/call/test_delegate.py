@@ -53,7 +53,7 @@ def test_a_foreign_plugin_gets_what_we_got_and_is_kept_from_the_resident() -> No
     result = delegate("spy", asked, host)
     (run,) = host.processes.ran
     assert (run.argv, run.stdin, run.cwd) == ((f"{FOREIGN}/spy",), asked.stdin, "/somewhere")
-    assert run.env == {**asked.env, "LINKSPAN_STANDALONE": "1"}
+    assert run.env == {**asked.env, "LINKSPAN_STANDALONE": "alone"}
     assert result is not None
     assert result.ips[0].address == "10.5.0.2/24"
 

@@ -58,6 +58,48 @@ def test_a_second_one_does_not_begin_and_a_later_one_does(state: Path) -> None:
     assert begin(state).communicate()[0].startswith("True")
 
 
+#: Has its files removed; another takes its place if it is told so.
+RENEW = """
+import os, shutil, subprocess, sys
+from linkspan import paths
+from linkspan.daemon.service import Service
+paths.RUN_DIR = {folder!r}
+ours = Service("test", "/program.py")
+print(ours.begin())
+shutil.rmtree(paths.state_dir())
+other = None
+if "--replaced" in sys.argv:
+    code = "from linkspan import paths; paths.RUN_DIR = {folder!r}\\n"
+    code += "from linkspan.daemon.service import Service\\n"
+    code += "print(Service('test', '').begin(), flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other.stdout.readline()
+print(ours.renew(), os.path.exists(paths.only_one(paths.state_dir(), "test")))
+if other:
+    other.communicate(b"x")
+"""
+
+
+@pytest.mark.parametrize(("arguments", "renewed"), [((), "True"), (("--replaced",), "False")])
+def test_a_service_whose_files_are_gone_is_it_again_unless_another_is(
+    state: Path, arguments: tuple[str, ...], renewed: str
+) -> None:
+    code = RENEW.format(folder=str(state.parent))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", renewed, "True"], done.stderr
+
+
+def test_a_service_is_needed_while_there_are_records_that_it_works_for(state: Path) -> None:
+    service = Service("test", "", records=("one", "two"))
+    (state / "records/two").mkdir(parents=True)
+    assert not service.is_needed()
+    (state / "records/two/key.json").write_text("{}")
+    assert service.is_needed()
+    assert not Service("test", "").is_needed()
+
+
 def test_one_that_detaches_writes_to_its_log(state: Path) -> None:
     stdout, stderr = begin(state, "--detach").communicate()
     assert (stdout, stderr) == ("", "detached\n")

@@ -27,6 +27,7 @@ def test_systemd_is_asked_for_a_transient_service_with_its_output_in_the_log(sys
         "--collect",
         "--unit=linkspan-x",
         "--property=KillMode=mixed",
+        "--property=Restart=on-failure",
         "--property=StandardOutput=append:/run/log",
         "--property=StandardError=append:/run/log",
         "--",

@@ -9,12 +9,18 @@ import pytest
 
 from linkspan.call.records import Records
 from linkspan.cni.model import Attachment
+from linkspan.daemon.services import PORTS
 from linkspan.host.memory import MemoryHost
 from linkspan.ports import client
 from linkspan.ports.table import HeldPort
+from linkspan.steps import relay
 
 WEB = Attachment("net", "web", "eth0")
 PORT = HeldPort(protocol="tcp", address="", port=8080)
+
+
+def test_the_process_is_kept_while_there_are_records_of_its_own() -> None:
+    assert PORTS.records == (relay.RECORDS, client.RECORDS)
 
 
 class Asked:

@@ -14,6 +14,7 @@ from linkspan import paths
 from linkspan.cni.errors import IoFailure
 from linkspan.daemon.control import Endpoint
 from linkspan.daemon.service import Service
+from linkspan.daemon.services import RESIDENT
 from linkspan.workers import start
 
 
@@ -29,7 +30,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @contextmanager
 def resident(greeting: bytes) -> Iterator[None]:
     """Accepts one connection and greets; with b"" it accepts nothing, as a stopped process does."""
-    endpoint = Endpoint(start.RESIDENT.socket)
+    endpoint = Endpoint(RESIDENT.socket)
     endpoint.sock.setblocking(True)
 
     def greet() -> None:

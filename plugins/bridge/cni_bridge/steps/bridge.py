@@ -51,6 +51,16 @@ class EnsureBridge:
                 links.change(self.name, up=True, promisc=True if self.promisc else None)
         return keep
 
+    def missing(self, host: Host) -> list[str]:
+        """What of it is not there, as sentences."""
+        link = host.links().get(self.name)
+        if link is None:
+            return [f"the bridge {self.name} is missing"]
+        found = [] if link.up else [f"the bridge {self.name} is down"]
+        if self.promisc and not link.promisc:
+            found.append(f"the bridge {self.name} is not promiscuous")
+        return found
+
     def _refuse_unsuitable(self, link: Link) -> None:
         if link.kind != "bridge":
             raise InvalidConfig(
@@ -111,6 +121,13 @@ class EnsureVlanLink:
             harden(host, links, f"ipv6/conf/{self.name}/accept_ra", "0")
             links.change(self.name, up=True)
         return keep
+
+    def missing(self, host: Host) -> list[str]:
+        """Whether it is missing or down, as a sentence."""
+        link = host.links().get(self.name)
+        if link is None:
+            return [f"the link {self.name} is missing"]
+        return [] if link.up else [f"the link {self.name} is down"]
 
     def _create(self, host: Host, transaction: Transaction) -> None:
         links = host.links()

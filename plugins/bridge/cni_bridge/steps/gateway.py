@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from cni_bridge.steps.addresses import add_address
 from linkspan.call.transaction import Undo, attempt, carry_out, keep
-from linkspan.cni.addresses import bridge_mac
+from linkspan.cni.addresses import bridge_mac, without_prefix
 from linkspan.cni.errors import InvalidConfig
 from linkspan.steps.sysctls import harden, require
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host, Links
+
+#: The sysctl that has the host route packets of a family.
+_FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _PURPOSE = "packets of containers are to be forwarded"
@@ -50,6 +53,14 @@ class AssignGateway:
             ChangeGatewayAddress(self.link, each, self.bridge, self.port, present=False) for each in outdated
         )
         return carry_out((*removals, *self._additions(present)), host)
+
+    def missing(self, host: Host) -> list[str]:
+        """The gateways' addresses that the link does not have, as sentences."""
+        present = {without_prefix(each) for each in host.links().addresses(self.link)}
+        return [
+            f"{self.link} is missing the gateway address {each}"
+            for each in sorted({without_prefix(each) for each in self.gateways} - present)
+        ]
 
     def _outdated(self, present: list[Interface]) -> list[str]:
         """The addresses that cannot be on the link together with the gateways'."""
@@ -130,11 +141,20 @@ class EnableForwarding:
     def do(self, host: Host) -> Undo:
         links = host.links()
         if 4 in self.families:
-            require(links, "ipv4/ip_forward", "1", _PURPOSE)
-        if 6 in self.families and links.sysctl("ipv6/conf/all/forwarding") == "0":
+            require(links, _FORWARDING[4], "1", _PURPOSE)
+        if 6 in self.families and links.sysctl(_FORWARDING[6]) == "0":
             # A router ignores router advertisements unless accept_ra is 2; the host keeps its default route.
             for link in links.all():
                 if links.sysctl(f"ipv6/conf/{link.name}/accept_ra") == "1":
                     harden(host, links, f"ipv6/conf/{link.name}/accept_ra", "2")
-            require(links, "ipv6/conf/all/forwarding", "1", _PURPOSE)
+            require(links, _FORWARDING[6], "1", _PURPOSE)
         return keep
+
+    def missing(self, host: Host) -> list[str]:
+        """The sysctls that keep the host from routing, as sentences."""
+        links = host.links()
+        return [
+            f"the host does not route IPv{family}: net.{key.replace('/', '.')} is 0"
+            for family, key in _FORWARDING.items()
+            if family in self.families and links.sysctl(key) == "0"
+        ]

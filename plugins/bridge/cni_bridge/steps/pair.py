@@ -62,6 +62,22 @@ class JoinBridge:
             links.change_port(self.name, hairpin=self.hairpin or None, isolated=self.isolated or None)
         return keep
 
+    def missing(self, host: Host) -> list[str]:
+        """What of it is not so, as sentences."""
+        links = host.links()
+        bridge, port = links.get(self.bridge), links.get(self.name)
+        if port is None:
+            return [f"the host end {self.name} is missing"]
+        if bridge is None or port.master != bridge.index:
+            return [f"{self.name} is not a port of {self.bridge}"]
+        # portmap may have enabled hairpin mode, and firewall port isolation.
+        expected = [
+            (port.up, "is down"),
+            (port.hairpin or not self.hairpin, "has hairpin mode off"),
+            (port.isolated or not self.isolated, "has port isolation off"),
+        ]
+        return [f"{self.name} {problem}" for as_expected, problem in expected if not as_expected]
+
 
 @dataclass(frozen=True, slots=True)
 class SetVlans:
@@ -80,10 +96,24 @@ class SetVlans:
             links.add_vlans(self.name, each)
         return keep
 
+    def missing(self, host: Host) -> list[str]:
+        """The VLANs that the port does not have, as sentences."""
+        present = host.links().vlans(self.name)
+        return [
+            f"{self.name} has no VLAN {each.first}"
+            for each in port_vlans(self.untagged, self.tagged)
+            if not any(_contains(run, each) for run in present)
+        ]
+
 
 def port_vlans(untagged: int, tagged: Iterable[VlanRange]) -> tuple[PortVlans, ...]:
     """The VLANs of a port as the host names them, the untagged one first."""
     return (PortVlans(untagged, untagged, untagged=True), *(PortVlans(*each) for each in tagged))
+
+
+def _contains(run: PortVlans, vlans: PortVlans) -> bool:
+    """Whether `vlans` are part of a run that the kernel reports; it joins adjacent ones."""
+    return run.first <= vlans.first and vlans.last <= run.last and run.untagged == vlans.untagged
 
 
 def remove_pair(host: Host, attachment: Attachment, *, recorded: bool = False) -> None:

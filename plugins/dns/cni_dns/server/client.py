@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Files, Host
 
-SERVICE = Service(paths.NAME_SERVER, f"{os.path.dirname(__file__)}/__main__.py", role="dns")
+SERVICE = Service(
+    paths.NAME_SERVER, f"{os.path.dirname(__file__)}/__main__.py", role="dns", records=(paths.NAME_SERVER,)
+)
 #: Seconds until a server that was started must be there, and until a server must reply.
 START, REPLY = 8.0, 5.0
 #: Seconds between two attempts to reach it, and to start it.

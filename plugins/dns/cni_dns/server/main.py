@@ -1,6 +1,6 @@
-"""The name server's processes: `python -m cni_dns.server`, started by the plugin if none answers.
+"""The name server: `python -m cni_dns.server`, started by the plugin if none answers.
 
-A keeper process starts the serving process again if it is killed. The truth is in the records, which
+The supervisor starts it again if it is killed, and it the supervisor. The truth is in the records, which
 plugins write: the server loads them when it starts, is told of changes over a unix socket, and leaves when
 no record is left.
 """
@@ -27,6 +27,9 @@ from linkspan.daemon import namespace
 from linkspan.daemon.control import Control, Message
 from linkspan.daemon.log import say
 from linkspan.daemon.loop import Loop
+from linkspan.daemon.partner import keep_supervised
+from linkspan.daemon.presence import Presence
+from linkspan.daemon.services import RESIDENT
 from linkspan.daemon.upgrade import become_installed, installed_build
 
 if TYPE_CHECKING:
@@ -35,14 +38,10 @@ if TYPE_CHECKING:
 #: Seconds between checks of the host-side links, and until a server without names leaves.
 SWEEP = 2.0
 GRACE = 5.0
-#: The serving process's exit status if its files are not the ones it was started from.
-UPGRADED = 75
-#: So many ends of the serving process within so many seconds make the keeper give up.
-_ENDS, _PERIOD = 5, 10.0
 
 
 class Server:
-    """The serving process: listeners, control socket and registry on one loop."""
+    """Listeners, control socket and registry on one loop."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -54,22 +53,24 @@ class Server:
         self._resolv_conf = ResolvConf()
         self._idle_since: float | None = time.monotonic()
         self._build = installed_build()
-        self._status = 0
+        self.upgraded = False
 
-    def run(self) -> int:
-        """Serve until there is a reason to leave, such as that no record is left; the exit status."""
+    def run(self) -> None:
+        """Serve until there is a reason to leave, such as that no record is left."""
         for _, record in self._records.all():
             self._load(record)
         self._sweep()
         self._loop.every(SWEEP, self._sweep)
-        control = Control(self._loop, SERVICE.socket, self._answer)
+        self._control = Control(self._loop, SERVICE.socket, self._answer)
+        presence = Presence(self._loop, SERVICE, self._control.in_place, self._reopen, self._loop.stop)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         namespace.watch(self._loop, self._abandon)
+        keep_supervised(self._loop, RESIDENT)
         gc.collect()
         gc.freeze()
         self._loop.run()
-        control.close()
-        return self._status
+        presence.end()
+        self._control.close()
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -103,6 +104,12 @@ class Server:
         self._registry.remove(attachment)
         self._close_unused()
         return {}
+
+    def _reopen(self) -> None:
+        """Our files were removed: write the records again."""
+        self._control.reopen()
+        for entry in self._registry.entries.values():
+            self._records.write(entry.attachment, entry.record())
 
     def _listener(self, key: ListenKey, device: str) -> Listener:
         return Listener(
@@ -140,7 +147,7 @@ class Server:
         self._close_unused()
         if installed_build() not in (self._build, ""):  # if it was uninstalled, names are still answered
             say("linkspan was upgraded; the new version takes over")
-            self._status = UPGRADED
+            self.upgraded = True
             self._loop.stop()
         if self._idle_since is not None and time.monotonic() - self._idle_since > GRACE:
             self._loop.stop()
@@ -202,34 +209,13 @@ class Server:
         raise ValueError(f"unknown request {verb!r}")
 
 
-def _keep(serve: Callable[[], int]) -> int:
-    """Run `serve` in a child process, again whenever it is killed.
-
-    Returns if it ended by itself, or keeps ending at once.
-
-    After an upgrade this process becomes the new keeper.
-    """
-    ends: list[float] = []
-    while len(ends) < _ENDS or time.monotonic() - ends[-_ENDS] > _PERIOD:
-        child = os.fork()
-        if child == 0:
-            os._exit(serve())
-        signal.signal(signal.SIGTERM, lambda *_, child=child: os.kill(child, signal.SIGTERM))
-        _, status = os.waitpid(child, 0)
-        if status == 0:
-            return 0
-        if os.waitstatus_to_exitcode(status) == UPGRADED:
-            become_installed(SERVICE.program)
-        say(f"the serving process {child} ended with status {status}; it is started again")
-        ends.append(time.monotonic())
-    return 1
-
-
 def main() -> int:
     """Be the name server of this network namespace; at once 0 if there is one."""
     from linkspan.host.linux import LinuxHost
 
-    if not SERVICE.begin():
-        return 0
-    host = LinuxHost()
-    return _keep(lambda: Server(host).run())
+    if SERVICE.begin():
+        server = Server(LinuxHost())
+        server.run()
+        if server.upgraded:
+            become_installed(SERVICE.program)
+    return 0

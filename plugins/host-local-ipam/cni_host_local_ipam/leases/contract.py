@@ -66,6 +66,9 @@ class Leases(Protocol):
     def discard(self, ip: Ip) -> None:
         """Release an address, whoever holds it. An absent one is fine."""
 
+    def sweep(self) -> None:
+        """Forget the leases of earlier boots, which nobody releases any more."""
+
     def dispose(self) -> None:
         """Remove the store of a network that is removed, unless an address is leased."""
 

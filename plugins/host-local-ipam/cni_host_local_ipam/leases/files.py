@@ -46,6 +46,7 @@ class FileLeases:
         name = sha256(folder.encode()).hexdigest()[:24]
         self._sidecars = f"{paths.LEASES_DIR}/{name}"
         self._released = Released(host.files, paths.released(host.state_dir, name))
+        self._swept = paths.swept(host.state_dir, name)
 
     def exists(self) -> bool:
         """See contract.Leases."""
@@ -108,6 +109,7 @@ class FileLeases:
             return
         for folder in (self._sidecars, f"{self._sidecars}.index"):
             self._remove_all(folder, self._files.names(folder))
+        self._files.remove(self._swept)
         self._released.clear()
         own = {_LOCK, *map(str, leased), *(each for each in names if each.startswith(_CURSOR))}
         self._remove_all(self._folder, names & own)
@@ -116,6 +118,20 @@ class FileLeases:
         for each in names:
             self._files.remove(f"{folder}/{each}")
         self._files.remove_folder(folder)
+
+    def sweep(self) -> None:
+        """See contract.Leases. Once a boot, as a file below /run tells."""
+        if self._files.exists(self._swept):
+            return
+        for ip in addresses_among(self._files.names(self._sidecars)):
+            if self._is_of_earlier_boot(ip):
+                self._unindex(ip)
+                discard(self._files, self._sidecar_path(ip))
+                self._files.remove(self._lease_path(ip))
+        for key in self._files.names(f"{self._sidecars}.index"):
+            if not any(self._files.exists(self._lease_path(ip)) for ip in self._indexed(key)):
+                discard(self._files, self._index_path(key))
+        self._files.write(self._swept, b"")
 
     def cursor(self, number: int) -> Ip | None:
         """See contract.Leases."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from linkspan import paths
 from linkspan.call.records import discard
 from linkspan.call.transaction import Plan, Undo, best_effort, carry_out, keep
+from linkspan.steps import lost
 from linkspan.steps.extras import optional
 from linkspan.steps.relay import relay
 
@@ -32,6 +33,12 @@ class RouteLoopback:
         consequence = "portmap: 127.0.0.1 does not reach the container"
         optional(host, consequence, partial(host.links().set_sysctl, _sysctl(self.interface), "1"))
         return keep
+
+    def missing(self, host: Host) -> list[str]:
+        """Whether 127.0.0.1 is not routed to it, as a sentence."""
+        if is_routed(host, self.interface):
+            return []
+        return [f"127.0.0.1 is not routed to {self.interface}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,18 @@ class Relay:
 def need_routing(host: Host, publication: Publication) -> None:
     """Note, before there are rules for it, that 127.0.0.1 must be routed. Under the lock of the claims.
 
-    If it is routed already, and no attachment of ours needs that, it is somebody else's: it stays.
+    If it is routed already, and no attachment of ours needs that, it is somebody else's: it stays. Who
+    needs it is not known after our state was removed.
     """
     folder = paths.routed_loopback(host.state_dir, publication.interface)
-    if host.files.names(folder) or host.links().sysctl(_sysctl(publication.interface)) != "1":
+    is_ours = host.files.names(folder) or lost.is_possible(host)
+    if is_ours or not is_routed(host, publication.interface):
         host.files.write(f"{folder}/{publication.attachment.key}", b"")
+
+
+def is_routed(host: Host, interface: str) -> bool:
+    """Whether 127.0.0.1 is routed to an interface."""
+    return host.links().sysctl(_sysctl(interface)) == "1"
 
 
 def stop_relaying(host: Host, attachment: Attachment) -> None:

@@ -13,7 +13,7 @@ from cni_bridge.plan import layout_of, plan_for, refuse_second
 from cni_bridge.steps.container import ConfigureInterface
 from cni_bridge.steps.gateway import AssignGateway
 from cni_bridge.steps.sources import RouteBySource
-from cni_bridge.verbs import reload
+from linkspan.call.reload import reload
 from linkspan.call.sandbox import Sandbox
 from linkspan.call.transaction import Step
 from linkspan.cni.errors import AlreadyAttached

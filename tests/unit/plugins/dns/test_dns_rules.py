@@ -9,7 +9,7 @@ import pytest
 
 from cni_dns.rules_iptables import CHAIN
 from cni_dns.steps import accept_queries
-from cni_dns.verbs import reload
+from linkspan.call.reload import reload
 from linkspan.host.memory import MemoryHost
 from tests.harness.memory import Desk
 from tests.harness.nameserver import serve_names_of

@@ -14,7 +14,7 @@ from cni_host_local_ipam.leases.files import FileLeases
 from cni_host_local_ipam.leases.released import REMEMBERED, Released
 from linkspan.cni.model import Attachment
 from linkspan.host.memory import MemoryHost
-from linkspan.paths import state_of
+from linkspan.paths import is_state, state_of
 from tests.harness.leases import DUAL, FOLDER, SMALL, WIDE, addresses, config, leases, left, reboot
 from tests.harness.memory import Desk
 
@@ -150,12 +150,22 @@ def test_a_second_set_that_is_full_gives_the_first_one_s_address_back(desk: Desk
     assert leases(desk) == ["10.5.0.2", "10.6.0.2"]
 
 
+def without_state(desk: Desk) -> None:
+    """As after a boot: what is below /run is gone."""
+    for path in [each for each in desk.host.files.contents if is_state(each)]:
+        desk.host.files.remove(path)
+        folder = path.rpartition("/")[0]
+        while is_state(folder):
+            desk.host.files.remove_folder(folder)
+            folder = folder.rpartition("/")[0]
+
+
 def test_del_frees_and_leaves_nothing_but_lock_cursor_and_the_memory_of_it(desk: Desk) -> None:
     addresses(desk, SMALL)
     assert desk.call("DEL", config(SMALL)).status == 0
     (memory,) = [each for each in desk.host.files.contents if "/released/" in each]
     assert sorted(desk.host.files.contents) == sorted(
-        [f"{FOLDER}/last_reserved_ip.0", f"{FOLDER}/lock", memory]
+        [f"{FOLDER}/last_reserved_ip.0", f"{FOLDER}/lock", memory, memory.replace("released", "swept")]
     )
     assert memory.startswith(desk.host.state_dir)
 
@@ -248,6 +258,7 @@ def test_a_lease_of_a_namespace_that_is_gone_with_its_state_is_free(desk: Desk) 
     """As after the restart of a host that is a container: the machine did not boot."""
     one = {"ranges": [[{"subnet": "10.5.0.0/30"}]]}
     addresses(desk, one, cid="before")
+    without_state(desk)
     reboot(desk, "first-boot 2")
     assert addresses(desk, one, cid="after") == ["10.5.0.2/30"]
 
@@ -420,3 +431,23 @@ def test_a_file_that_is_not_of_the_leases_stays(desk: Desk) -> None:
     desk.host.files.write(f"{FOLDER}/README", b"x")
     dispose(desk)
     assert desk.host.files.names(FOLDER) == ("README",)
+
+
+def test_the_first_add_of_a_boot_forgets_the_leases_of_earlier_boots(desk: Desk) -> None:
+    """In a pool that is never exhausted nobody would take their addresses, and the index would grow."""
+    for number in range(3):
+        addresses(desk, WIDE, cid=f"lost{number}")
+    reboot(desk)
+    without_state(desk)
+    (kept,) = addresses(desk, WIDE, cid="new")
+    assert leases(desk) == [kept.partition("/")[0]]
+    assert [each for each in desk.host.files.contents if ".index/" in each] == [
+        each for each in desk.host.files.contents if each.endswith(Attachment("net", "new", "eth0").key)
+    ]
+
+
+def test_leases_of_this_boot_and_of_others_stay(desk: Desk) -> None:
+    addresses(desk, WIDE, cid="first")
+    desk.host.files.write(f"{FOLDER}/10.5.0.9", b"theirs\r\neth0")
+    addresses(desk, WIDE, cid="second")
+    assert len(leases(desk)) == 3

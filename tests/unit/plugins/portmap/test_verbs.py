@@ -194,9 +194,8 @@ def test_reload_goes_on_when_one_attachment_cannot_be_rebuilt(desk: PortmapDesk)
     desk.host.iptables.tables.clear()
     desk.host.revive()
     first = "nftables.apply" if desk.backend == "nftables" else "iptables.apply_all"
-    desk.host.refuse = {(first, 1): errno.ENOMEM}
-    with pytest.raises(Exception, match="refused"):
-        reload(desk.host)
+    desk.host.refuse = {(first, 2): errno.ENOMEM}  # the first makes the guard of the loopback
+    assert any(each.error and "refused" in each.error.msg for each in reload(desk.host))
     state = desk.host.state()
     assert any("10.5.0.2:1" in line or "10.5.0.2 . 1'" in line for line in state) != any(
         "10.5.0.2:2" in line or "10.5.0.2 . 2'" in line for line in state

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cni_dns.server import listeners, main
-from cni_dns.server.main import UPGRADED, Server
+from cni_dns.server.main import Server
 from linkspan.call.records import Records
 from linkspan.cni.errors import PortTaken
 from linkspan.cni.model import Attachment
@@ -89,7 +89,7 @@ def test_a_request_that_makes_no_sense_is_an_error(host: MemoryHost, request_: d
     assert (answer["ok"], answer["code"]) == (False, 6)
 
 
-def run(server: Server, *, loads: bool = True) -> int:
+def run(server: Server, *, loads: bool = True) -> bool:
     """As `run`, without a control socket; the loop is stopped by the first sweep or after a moment."""
     if loads:
         for _, record in server._records.all():
@@ -97,7 +97,7 @@ def run(server: Server, *, loads: bool = True) -> int:
     server._sweep()
     server._loop.later(0.01, server._loop.stop)
     server._loop.run()
-    return server._status
+    return server.upgraded
 
 
 def test_what_was_written_down_is_served_again(host: MemoryHost) -> None:
@@ -122,13 +122,13 @@ def test_a_container_that_is_gone_without_a_del_loses_names_and_record(host: Mem
     assert (listed(server), recorded(host)) == (([], []), set())
 
 
-@pytest.mark.parametrize(("installed", "status"), [("another", UPGRADED), ("", 0), ("same", 0)])
+@pytest.mark.parametrize(("installed", "upgraded"), [("another", True), ("", False), ("same", False)])
 def test_another_build_takes_over_and_an_uninstallation_changes_nothing(
-    host: MemoryHost, monkeypatch: pytest.MonkeyPatch, installed: str, status: int
+    host: MemoryHost, monkeypatch: pytest.MonkeyPatch, installed: str, upgraded: bool
 ) -> None:
     builds: list[str] = ["same"]
     monkeypatch.setattr(main, "installed_build", lambda: builds[-1])
     server = Server(host)
     ask(server, "register", record=WEB.record())
     builds.append(installed)
-    assert run(server, loads=False) == status
+    assert run(server, loads=False) == upgraded

@@ -130,7 +130,7 @@ def test_an_address_that_the_host_does_not_have_is_a_warning(relaying: PortmapDe
 
 
 def test_reload_has_the_ports_relayed_again(relaying: PortmapDesk) -> None:
-    from cni_portmap.verbs import reload
+    from linkspan.call.reload import reload
 
     relaying.call("ADD", [PORT])
     served = relayed(relaying.host, C1)

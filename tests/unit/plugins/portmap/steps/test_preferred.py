@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cni_portmap.verbs import reload
+from linkspan.call.reload import reload
 from linkspan.host.memory import MemoryHost
 from tests.harness.memory import BOX, Answer, Desk
 from tests.harness.portmap import BACKENDS, portmap
