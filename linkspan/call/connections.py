@@ -40,6 +40,8 @@ class Connection:
       one that a plugin of ours makes.
     * `addresses` (CIDR) are those that it had last, `boot` is `Host.boot` then.
     * `container` is the container's name, for messages.
+    * `netns_identity` is that of the namespace at `chain.netns`, "" in a file of an earlier build: the path
+      may lead to another one by now.
     """
 
     chain: Chain
@@ -47,6 +49,7 @@ class Connection:
     addresses: tuple[str, ...] = ()
     boot: str = ""
     container: str = ""
+    netns_identity: str = ""
 
     @property
     def attachment(self) -> Attachment:
@@ -77,6 +80,7 @@ class Connection:
                 "addresses": list(self.addresses),
                 "boot": self.boot,
                 "container": self.container,
+                "netns": self.netns_identity,
                 "path": chain.path,
                 "version": chain.version,
             },
@@ -94,6 +98,7 @@ def of(document: Any) -> Connection | None:
             addresses=tuple(map(str, ours["addresses"])),
             boot=str(ours["boot"]),
             container=str(ours["container"]),
+            netns_identity=str(ours.get("netns", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, NotBase64):
         return None

@@ -69,14 +69,13 @@ def attach(one: Connection, host: Host, netns: str) -> None:
     chain = replace(_with_addresses(one.chain, one.addresses), netns=netns, prev_result={})
     if not is_gone(one, host):
         return
-    connections.write(
-        host.files, replace(one, chain=replace(one.chain, netns=netns, prev_result={}), boot=host.boot)
-    )
+    one = replace(one, netns_identity=host.netns_identity(netns), boot=host.boot)
+    connections.write(host.files, replace(one, chain=replace(one.chain, netns=netns, prev_result={})))
     if one.addresses:
         chain_verbs.delete(replace(chain, netns=""), host, partial(is_gone, one, host))
     result = chain_verbs.add(chain, host)
     done = replace(one.chain, netns=netns, prev_result=result)
-    connections.write(host.files, replace(one, chain=done, addresses=addresses_of(result), boot=host.boot))
+    connections.write(host.files, replace(one, chain=done, addresses=addresses_of(result)))
 
 
 def detach(one: Connection, host: Host, still: Callable[[], bool]) -> None:
@@ -94,7 +93,10 @@ def clear_interrupted(host: Host, container_id: str) -> list[Connection]:
     """
     found = [each for each in connections.of_container(host.files, container_id) if each.is_interrupted]
     for each in found:
-        chain_verbs.delete(replace(each.chain, netns=""), host, lambda: True)
+        # Without its namespace a DEL takes nothing from a container that lives on.
+        is_same = each.netns_identity and host.netns_identity(each.chain.netns) == each.netns_identity
+        netns = each.chain.netns if is_same else ""
+        chain_verbs.delete(replace(each.chain, netns=netns), host, lambda: True)
         if each.addresses:
             connections.write(host.files, replace(each, chain=replace(each.chain, netns="")))
         else:
