@@ -152,12 +152,20 @@ def answer(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
 
 
 def workers(master: int) -> list[int]:
-    """The children of a process."""
+    """The workers of a master, which also has children that look after rules and links for a moment."""
     try:
         with open(f"/proc/{master}/task/{master}/children", encoding="ascii") as file:
-            return [int(each) for each in file.read().split()]
+            return [pid for pid in map(int, file.read().split()) if _command(pid) == "linkspan worker"]
     except OSError:
         return []
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
 
 
 def lives(pid: int) -> bool:
@@ -334,8 +342,8 @@ NO_RELIEF = "from linkspan.workers import master\nmaster.MOST = 0"
 
 
 def test_workers_that_hung_hand_on_the_calls_that_wait_behind_them(stage: Stage) -> None:
-    assert stage.call("ADD", "good", LINKSPAN_STANDALONE="1")[0] == 0
     with stage.resident(hung=1.0, before=NO_RELIEF) as master:
+        assert stage.call("ADD", "good")[0] == 0
         hung = hang(stage, master)
         assert answer(stage.start("DEL", "good"))[0] == 0
         assert [answer(each)[1]["code"] for each in hung] == [11] * 4
@@ -343,8 +351,8 @@ def test_workers_that_hung_hand_on_the_calls_that_wait_behind_them(stage: Stage)
 
 
 def test_a_call_waits_for_no_call_that_hangs(stage: Stage) -> None:
-    assert stage.call("ADD", "good", LINKSPAN_STANDALONE="1")[0] == 0
     with stage.resident() as master:
+        assert stage.call("ADD", "good")[0] == 0
         hung = hang(stage, master)
         assert answer(stage.start("DEL", "good"))[0] == 0
         assert [each.poll() for each in hung] == [None] * 4
@@ -483,7 +491,7 @@ def test_a_launcher_that_is_killed_in_add_is_followed_by_a_del_that_finds_nothin
 
 
 def test_an_add_whose_launcher_died_while_every_worker_was_busy_is_never_begun(stage: Stage) -> None:
-    with stage.resident() as master:
+    with stage.resident(before=NO_RELIEF) as master:
         names = [f"busy{number}" for number in range(len(workers(master)))]
         for name in names:
             stage.hold("ADD", name)
