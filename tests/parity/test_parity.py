@@ -210,7 +210,9 @@ def changes(host: PrivateHost, before: Snapshot) -> tuple[str, ...]:
 
 def _plain(line: str) -> str:
     line = re.sub(r"/run/linkspan/\d+", "/run/linkspan/N", line)
+    line = re.sub(r'"(inode|cookie)": \d+', r'"\1": N', line)
     line = re.sub(r'"boot": "[^"]*"', '"boot": "B"', line)
+    line = re.sub(r'"checksum": "[^"]*"', '"checksum": "C"', line)
     return re.sub(r'"stamp": \[[^]]*\]', '"stamp": S', line)
 
 
