@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
+
+from linkspan.runtime.errors import NeedsRoot
 
 if TYPE_CHECKING:
     from linkspan.call.restoring import Restored
@@ -32,6 +35,8 @@ def command(network: str) -> None:
     from linkspan.launch.interpreter import enable_site_packages
     from linkspan.runtime.recover import recover
 
+    if os.geteuid():
+        raise NeedsRoot("only root can restore links and rules", fix="run it as root")
     enable_site_packages()
     host = LinuxHost(services=LinuxServices)
     try:

@@ -54,13 +54,15 @@ class Guests:
     ) -> None:
         self.host = host
         listed = conflist(backend, firewall=firewall, **portmap_keys)
-        self._chain = Chain(listed, ours.BIN, host=host, env=ours.RESIDENT)
+        self._chain = Chain(listed, ours.BIN, host=host, env=ours.STANDALONE)
         self._servers = ExitStack()
         self._there: list[_Guest] = []
         self._web = self._add("web", PORT)
         self._peer = self._add("peer")
         self._servers.enter_context(serve(host, "web", port=80))
         self._servers.enter_context(serve(host, OUTSIDE, port=80, name="world"))
+        # The supervisor, which the name server has started, would restore what a test removes.
+        ours.linkspan(host, "resident", "stop")
 
     def __enter__(self) -> Guests:
         return self

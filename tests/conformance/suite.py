@@ -7,6 +7,7 @@ A manifest is a JSON file:
     backends   feature ("masquerade", "portmap", "firewall") -> the values of its backend key; cases on the feature run with each
     install    command that writes the executables into {dir}; without it they are copied from the directory given
     prepare    commands to run in each private host before a case, such as one that starts a daemon
+    unattended  commands that end what restores rules by itself, before a case removes some
     stays      shell patterns of snapshot lines that may differ after a DEL: cursors, lock files and the like
 
 `{dir}` is the plugin directory, `{python}` the interpreter that runs the suite. A role without an executable is left out.
@@ -39,6 +40,7 @@ class Suite:
     executables: Mapping[str, str]
     backends: Mapping[str, tuple[str, ...]]
     prepare: tuple[tuple[str, ...], ...]
+    unattended: tuple[tuple[str, ...], ...]
     stays: tuple[str, ...]
 
     def type_of(self, role: str) -> str:
@@ -59,6 +61,7 @@ class Suite:
             name=f"{self.name}+{other.name}",
             executables={**self.executables, **borrowed},
             prepare=tuple(dict.fromkeys((*self.prepare, *other.prepare))),
+            unattended=tuple(dict.fromkeys((*self.unattended, *other.unattended))),
             stays=(*self.stays, *other.stays),
         )
 
@@ -90,6 +93,7 @@ def load(manifest: str, target: str, source: str | None = None) -> Suite:
         executables=found,
         backends={feature: tuple(values) for feature, values in facts.get("backends", {}).items()},
         prepare=tuple(_filled(each, words) for each in facts.get("prepare", ())),
+        unattended=tuple(_filled(each, words) for each in facts.get("unattended", ())),
         stays=tuple(facts.get("stays", ())),
     )
 

@@ -49,6 +49,11 @@ class World:
         for argv in self.suite.prepare:
             self.host.run(argv, cwd=ROOT)
 
+    def leave_unattended(self) -> None:
+        """End what would restore the rules that the case removes."""
+        for argv in self.suite.unattended:
+            self.host.run(argv, cwd=ROOT)
+
     def restart(self) -> None:
         """End every process of the host and prepare it anew, as after a change of the machine that a daemon cannot notice."""
         for pid in self.host.processes():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
 _TOP = "/sys/fs/cgroup"
+#: Seconds that the processes of removed containers may take to end.
+_ENDING = 3.0
 
 
 def below(name: str = "") -> set[str]:
@@ -27,10 +31,20 @@ def is_empty(path: str) -> bool:
 
 
 def remove(paths: Iterable[str]) -> None:
-    """Remove control groups, the innermost first; one that is absent, or still in use, stays as it is."""
+    """Remove control groups, the innermost first; one that is absent, or stays in use, stays as it is."""
+    deadline = time.monotonic() + _ENDING
     for path in sorted(paths, key=len, reverse=True):
-        with suppress(OSError):
-            os.rmdir(path)
+        while not _is_removed(path) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _is_removed(path: str) -> bool:
+    """Remove a control group; False while a process in it, which was killed, has not ended."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        return error.errno != errno.EBUSY
+    return True
 
 
 def remove_named(name: str) -> None:

@@ -182,6 +182,7 @@ def _kept_of_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
         key: each for key, each in (spec.get("annotations") or {}).items() if _KEPT_ANNOTATIONS.fullmatch(key)
     }
     mounts = [each for each in spec["mounts"] if each["destination"] in oci.RESOLVER_FILES]
+    mounts.sort(key=lambda each: str(each["destination"]))  # podman writes them in any order
     return {
         "annotations": notes,
         "hostname": spec.get("hostname", ""),

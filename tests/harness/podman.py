@@ -90,7 +90,9 @@ class Podman:
     def close(self) -> None:
         """Remove every pod and container, and the control groups that podman leaves of them."""
         self.run("pod", "rm", "--all", "--force", "--time", "0", check=False)
-        self.run("rm", "--all", "--force", "--time", "0", check=False)
+        # A container whose network another one shares is removed after that one.
+        for _ in range(2):
+            self.run("rm", "--all", "--force", "--time", "0", check=False)
         controlgroups.remove(controlgroups.below(_GROUP) - self._groups_before)
 
     def _install(self, root: str) -> None:

@@ -54,7 +54,8 @@ class Runtime:
     def __init__(
         self, host: PrivateHost, program: str, path: list[str], *, backend: str | None = None
     ) -> None:
-        self._tool = CniTool(host, program, path, env=ours.RESIDENT)
+        self._host = host
+        self._tool = CniTool(host, program, path, env=ours.STANDALONE)
         self._network = self._tool.network(network(backend=backend))
 
     def run(self, verb: str, netns: str, port: int = 8080) -> Answer:
@@ -65,7 +66,11 @@ class Runtime:
         return answer
 
     def settle(self, netns: str) -> None:
-        """Make what a network makes once and keeps."""
+        """Make what a network makes once and keeps.
+
+        No supervisor restores what the reference plugins take down of ours.
+        """
+        ours.linkspan(self._host, "resident", "stop")
         self.run("add", netns)
         self.run("del", netns)
 

@@ -161,7 +161,10 @@ def holds(host: PrivateHost, name: str, names: dict[str, str]) -> bool:
     recording = layouts.record(host, names)
     if os.environ.get("LINKSPAN_RECORD"):
         layouts.save(name, recording)
-    assert recording == layouts.load(name)
+    expected = layouts.load(name)
+    before, now = expected["files"], recording["files"]
+    assert {path: now.get(path) for path in now | before if now.get(path) != before.get(path)} == {}
+    assert recording == expected
     return True
 
 

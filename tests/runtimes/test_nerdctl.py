@@ -13,6 +13,7 @@ import pytest
 from tests.harness import ours, tools
 from tests.harness.containerd import BOX, Containerd
 from tests.harness.nerdctl import Nerdctl
+from tests.harness.patience import until
 from tests.harness.privatehost import HOST_V4, OUTSIDE, HostError, PrivateHost
 from tests.harness.scenario import fetch, leaves_nothing
 from tests.harness.talk import ask, serve
@@ -368,6 +369,8 @@ def test_a_stopped_container_holds_no_port_and_no_rule(host: PrivateHost, nerdct
     with leaves_nothing(host):
         nerdctl.start("web", "--network", "net", "--publish", "18080:80", command=HTTPD)
         nerdctl.run("stop", "--time", "0", "web")
+        # nerdctl sends the DEL before the signal.
+        until(lambda: not ours.deferred(host), "the resident to carry out what was deferred")
 
 
 def test_twenty_runs_at_once_get_twenty_addresses_and_leave_nothing(

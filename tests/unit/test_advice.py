@@ -330,7 +330,7 @@ ADVICE = [
     ),
     *(
         Advice(
-            "install libnftables1 on a kernel with nf_tables, or remove {}",
+            "install the package libnftables1 (nftables elsewhere), or remove {}",
             bridge(ipam=POOL, arpspoofchk=True, macspoofchk=True),
             bridge(ipam=POOL, **kept),
             fault=backends(iptables=True, nftables=False),

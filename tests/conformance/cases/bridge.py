@@ -343,6 +343,7 @@ def check_finds_lost_masquerade(w: World) -> None:
     document = backed(w)
     w.netns()
     result = w.attach("bridge", document)
+    w.leave_unattended()
     w.sh("nft flush ruleset")
     w.call("bridge", "CHECK", document, prev=result).error(when="nft flush ruleset")
 

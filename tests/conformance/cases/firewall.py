@@ -71,6 +71,7 @@ def check_covers_isolation(w: World) -> None:
         document = guarded(w, ingressPolicy=policy)
         w.attach("firewall", document)
         w.call("firewall", "CHECK", document).silent(policy)
+        w.leave_unattended()
         w.sh(restore)
         w.call("firewall", "CHECK", document).error(
             when=f"{policy}: only the rules of the open policy are there"

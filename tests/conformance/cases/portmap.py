@@ -256,6 +256,7 @@ def lost_jump(w: World) -> None:
     before = w.rules()
     w.attach("portmap", document)
     w.call("portmap", "CHECK", document).silent("right after ADD")
+    w.leave_unattended()
     w.sh(_flush_new_hooks(w, before))
     w.call("portmap", "CHECK", document).error()
 

@@ -42,7 +42,7 @@ class FilterFrames:
             keys = ["macspoofchk"] * bool(self.guarded) + ["arpspoofchk"] * bool(self.bound)
             raise ToolMissing(
                 f"$.{keys[0]}: nftables does not work on this host",
-                f"install libnftables1 on a kernel with nf_tables, or remove {' and '.join(keys)}",
+                f"install the package libnftables1 (nftables elsewhere), or remove {' and '.join(keys)}",
             ) from None
 
     def missing(self, host: Host) -> list[str]:
