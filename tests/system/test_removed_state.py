@@ -104,7 +104,8 @@ def test_services_stay_and_records_come_back(runtime: Runtime) -> None:
     before, pids = runtime.records(), services.services(runtime.host)
     runtime.wipe()
     until(lambda: runtime.records() == before, "the records")
-    assert services.services(runtime.host) == pids
+    # The process that restores may still run.
+    assert pids.items() <= services.services(runtime.host).items()
     other = runtime.add("other")
     runtime.chain.check(web)
     with serve(runtime.host, web.netns, port=80, name="web"):
