@@ -54,7 +54,7 @@ def check(chain: Chain, host: Host) -> Iterator[tuple[str, CniError]]:
         return
     for plugin in chain.plugins:
         try:
-            _call("CHECK", chain, plugin, host)
+            delegate(type_of(plugin), chain.request("CHECK", plugin), host)
         except CniError as error:
             yield type_of(plugin), error
 
@@ -111,7 +111,3 @@ def delete_if(cni_type: str, request: Request, host: Host, still: Callable[[], b
             kept_warnings.forget(host, plugin.type, request)
 
     exclusively(host, plugin.type, request.attachment, act)
-
-
-def _call(verb: str, chain: Chain, plugin: Plugin, host: Host) -> None:
-    delegate(type_of(plugin), chain.request(verb, plugin), host)

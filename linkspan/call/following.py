@@ -93,7 +93,7 @@ def clear_interrupted(host: Host, container_id: str) -> list[Connection]:
     """
     found = [each for each in connections.of_container(host.files, container_id) if each.is_interrupted]
     for each in found:
-        # Without its namespace a DEL takes nothing from a container that lives on.
+        # Only with the container's namespace a DEL removes what ADD made inside besides the interface.
         is_same = each.netns_identity and host.netns_identity(each.chain.netns) == each.netns_identity
         netns = each.chain.netns if is_same else ""
         chain_verbs.delete(replace(each.chain, netns=netns), host, lambda: True)

@@ -1,5 +1,5 @@
-"""Restoring what our records name and the host no longer has: packet rules that somebody flushed, a bridge
-that somebody deleted.
+"""Restoring what the records list and the host no longer has, such as packet rules that were flushed or a
+bridge that was deleted.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from linkspan.call.plugin import MODULES, load
-from linkspan.call.restoring import EVERYTHING, Part, Restored, Scope, restored
+from linkspan.call.restoring import EVERYTHING, Restored, Scope, reported, restored
 
 if TYPE_CHECKING:
     from linkspan.cni.addresses import Family
@@ -28,22 +28,18 @@ def reload(host: Host, scope: Scope = EVERYTHING) -> tuple[Restored, ...]:
     found = [restored(host, each.type, None, partial(each.guard, host)) for each in plugins if each.guard]
     for each in plugins:
         if each.reload is not None:
-            found += _of_plugin(host, each.type, partial(each.reload, host, scope))
+            found += _of_plugin(each.type, partial(each.reload, host, scope))
     return tuple(each for each in found if each.missing or each.noticed or each.error)
 
 
-def _of_plugin(host: Host, plugin: str, reload_: Callable[[], Iterable[Restored]]) -> list[Restored]:
+def _of_plugin(plugin: str, reload_: Callable[[], Iterable[Restored]]) -> list[Restored]:
     """What a plugin restores, and the error that ends it."""
     found: list[Restored] = []
     try:
         found.extend(reload_())
     except Exception as error:
-        found.append(restored(host, plugin, None, partial(_raise, error)))
+        found.append(Restored(plugin=plugin, attachment=None, error=reported(error)))
     return found
-
-
-def _raise(error: Exception) -> Iterable[Part]:
-    raise error
 
 
 class _ReadOnce:

@@ -124,6 +124,11 @@ def restored(
     )
 
 
+def reported(error: Exception) -> CniError:
+    """The error to report for an exception."""
+    return error if isinstance(error, CniError) else Bug.of(error)
+
+
 class _Outcome:
     def __init__(self) -> None:
         self.missing: list[str] = []
@@ -150,7 +155,7 @@ class _Outcome:
                 raise AttachmentWrong.of(remaining, "DEL and ADD it again")
 
     def failed(self, error: Exception) -> None:
-        failure = error if isinstance(error, CniError) else Bug.of(error)
+        failure = reported(error)
         if self.error is None:
             self.error = failure
         else:

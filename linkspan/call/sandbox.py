@@ -68,9 +68,9 @@ class Sandbox:
         return None
 
     def is_alive(self, host: Host, attachment: Attachment) -> bool:
-        """Whether the attachment's pair of links is there and somebody is left at its other end.
+        """Whether the attachment's veth pair exists and a process or a mount still uses its namespace.
 
-        A namespace that the kernel is still taking down has nobody left. Raises KernelRefused.
+        A namespace that the kernel is still destroying is not in use. Raises KernelRefused.
         """
         return (
             self.boot == host.boot

@@ -78,9 +78,8 @@ def _chosen(
     from linkspan.runtime.errors import NoSuchNetwork
 
     catalogue = Catalogue(open_directory(conf_dir).lists(), namespace)
-    known = {each.name for each in catalogue.all}
     try:
-        network = catalogue.with_cached(attachments.lists_without_file(known)).find(word)
+        network = attachments.completed(catalogue).find(word)
         chosen = [endpoint for endpoint, _ in attachments.of(network)]
     except NoSuchNetwork:
         chosen = of_container(attachments.containers.find(word), found)

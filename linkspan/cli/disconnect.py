@@ -37,8 +37,7 @@ def command(
     with open_host() as host:
         attachments = Attachments(host)
         catalogue = Catalogue(open_directory(conf_dir).lists(), namespace)
-        known = {each.name for each in catalogue.all}
-        target = catalogue.with_cached(attachments.lists_without_file(known)).find(network)
+        target = attachments.completed(catalogue).find(network)
         found = attachments.containers.find(container)
         require_complete(attachments.incomplete)
         try:

@@ -67,10 +67,7 @@ def _inspected(words: Sequence[str], conf_dir: str, namespace: str) -> list[Any]
     found: list[Any] = []
     with open_host() as host:
         attachments = Attachments(host)
-        catalogue = Catalogue(open_directory(conf_dir).lists(), namespace)
-        catalogue = catalogue.with_cached(
-            attachments.lists_without_file({each.name for each in catalogue.all})
-        )
+        catalogue = attachments.completed(Catalogue(open_directory(conf_dir).lists(), namespace))
         for word in words:
             try:
                 network = catalogue.find(word)

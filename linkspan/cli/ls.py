@@ -63,7 +63,7 @@ def command(
 
     with open_host() as host:
         attachments = Attachments(host)
-        catalogue = catalogue.with_cached(attachments.lists_without_file(known))
+        catalogue = attachments.completed(catalogue)
         chosen = _chosen(catalogue, filters, attachments)
         if output:
             text = _with_containers(chosen, attachments, output, not no_trunc)

@@ -63,8 +63,7 @@ def _on(
     from linkspan.runtime.catalogue import Catalogue
 
     catalogue = Catalogue(open_directory(conf_dir).lists(), namespace)
-    known = {each.name for each in catalogue.all}
-    network = catalogue.with_cached(attachments.lists_without_file(known)).find(word)
+    network = attachments.completed(catalogue).find(word)
     endpoints = {endpoint.attachment for endpoint, _ in attachments.of(network)}
     return [
         each

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from linkspan.cli.places import open_host
 from linkspan.runtime.errors import NeedsRoot
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ def command(network: str) -> None:
     """
     from linkspan.call.reload import reload
     from linkspan.call.restoring import Scope
-    from linkspan.daemon.services import LinuxServices
-    from linkspan.host.linux import LinuxHost
     from linkspan.host.linux.files import remove_abandoned
     from linkspan.launch.interpreter import enable_site_packages
     from linkspan.runtime.recover import recover
@@ -38,14 +37,11 @@ def command(network: str) -> None:
     if os.geteuid():
         raise NeedsRoot("only root can restore links and rules", fix="run it as root")
     enable_site_packages()
-    host = LinuxHost(services=LinuxServices)
-    try:
+    with open_host() as host:
         remove_abandoned(host.state_dir, age=_ABANDONED)
         for attachment in recover(host, network):
             click.echo(f"{attachment}: its records were lost and are written again")
         found = reload(host, Scope(network=network))
-    finally:
-        host.close()
     for line in report(found):
         click.echo(line)
     sys.exit(1 if any(each.error for each in found) else 0)

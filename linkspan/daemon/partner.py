@@ -1,7 +1,7 @@
-"""Noticing that a service was killed, so that somebody starts it again.
+"""Detecting that a service was killed, and starting it again.
 
 The supervisor watches the services that it keeps, and each of them watches the supervisor. A service that
-ends in an orderly way takes the path of its socket away. If the path is there and nobody listens, it was
+ends in an orderly way removes its socket. If the socket exists and nobody listens on it, the service was
 killed.
 """
 

@@ -24,6 +24,7 @@ from linkspan.runtime.owners import Owner, owner_of
 
 if TYPE_CHECKING:
     from linkspan.host.contract import Host
+    from linkspan.runtime.catalogue import Catalogue
     from linkspan.runtime.network import Network
 
 
@@ -82,6 +83,10 @@ class Attachments:
     def uses(self, network: Network) -> bool:
         """Whether a container is attached to the network."""
         return bool(self.of(network))
+
+    def completed(self, catalogue: Catalogue) -> Catalogue:
+        """A catalogue with the networks, too, that containers are attached to and whose lists are gone."""
+        return catalogue.with_cached(self.lists_without_file({each.name for each in catalogue.all}))
 
     def lists_without_file(self, known: Collection[str]) -> tuple[NetworkList, ...]:
         """The lists of networks other than `known` that containers are attached to: only libcni's cache has

@@ -39,7 +39,7 @@ def _name_servers(host: Host) -> Iterator[str]:
 def default_mtu(links: Links) -> int:
     """The MTU of the link of the preferred default route, IPv4's before IPv6's; 0 if there is none."""
     for family in (4, 6):
-        routes = [each for each in links.routes(family) if each.dst.endswith("/0") and each.ifname]
+        routes = [each for each in links.routes(family) if each.is_default and each.ifname]
         if routes:
             best = min(routes, key=lambda each: each.priority)
             link = links.get(best.ifname)

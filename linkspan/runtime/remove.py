@@ -38,9 +38,7 @@ class Remover:
     @property
     def catalogue(self) -> Catalogue:
         """The networks as they are now, also those that have lost their lists."""
-        found = Catalogue(self._directory.lists(), self._namespace)
-        known = {each.name for each in found.all}
-        return found.with_cached(Attachments(self._host).lists_without_file(known))
+        return Attachments(self._host).completed(Catalogue(self._directory.lists(), self._namespace))
 
     def finish_interrupted(self) -> None:
         """Remove what is left of networks whose removal was interrupted. What still fails is a warning.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
     from linkspan.host.contract import Host
 
+#: The container ID that nerdctl gives to plugins.
 _NERDCTL = re.compile(r"(.+)-([0-9a-f]{64})", re.ASCII)
 #: The plugin whose records have names, whatever runtime gave them.
 _NAMES = "dns"
@@ -27,12 +28,18 @@ def described(host: Host, attachment: Attachment) -> str:
     return f"{name} ({short})" if name not in ("", short) else short
 
 
+def of_nerdctl(container_id: str) -> tuple[str, str] | None:
+    """The containerd namespace and the 64 digits in a container ID of nerdctl, None for another ID."""
+    found = _NERDCTL.fullmatch(container_id)
+    return None if found is None else (found[1], found[2])
+
+
 def bundle_config(container_id: str) -> str:
     """Where containerd keeps the OCI configuration of a container that nerdctl created, "" for another ID."""
-    found = _NERDCTL.fullmatch(container_id)
+    found = of_nerdctl(container_id)
     if found is None:
         return ""
-    return f"/run/containerd/io.containerd.runtime.v2.task/{found[1]}/{found[2]}/config.json"
+    return f"/run/containerd/io.containerd.runtime.v2.task/{found[0]}/{found[1]}/config.json"
 
 
 def bundle_name(config: Any) -> str:

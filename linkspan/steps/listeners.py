@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from linkspan import paths
+from linkspan.steps.containers import of_nerdctl
 
 if TYPE_CHECKING:
     from linkspan.cni.model import Attachment
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 
 #: Our processes that listen on ports of this host.
 _OURS = (paths.PORTS, paths.NAME_SERVER)
-#: The file in which nerdctl notes the process that holds a container's ports (pkg/ocihook), and the container
-#: ID that it gives to plugins: the containerd namespace and 64 hex digits.
-_NERDCTL_RESERVER = "/run/nerdctl/{namespace}/{container}/port-reserver.pid"
-_NERDCTL_ID = re.compile(r"(?P<namespace>.+)-(?P<container>[0-9a-f]{64})")
+#: The file in which nerdctl notes the process that holds a container's ports (pkg/ocihook).
+_NERDCTL_RESERVER = "/run/nerdctl/{}/{}/port-reserver.pid"
 _PID = re.compile(rb"[1-9][0-9]{0,9}")
 _UNKNOWN = "another program"
 
@@ -71,9 +70,9 @@ def _inodes(listeners: Iterable[Listener]) -> frozenset[int]:
 
 def _known_holders(host: Host, attachment: Attachment) -> Iterator[int]:
     """The ids of the process that holds ports for the container on nerdctl's behalf, and of our own."""
-    named = _NERDCTL_ID.fullmatch(attachment.container_id)
+    named = of_nerdctl(attachment.container_id)
     if named is not None:
-        noted = (host.files.read(_NERDCTL_RESERVER.format(**named.groupdict())) or b"").strip()
+        noted = (host.files.read(_NERDCTL_RESERVER.format(*named)) or b"").strip()
         if _PID.fullmatch(noted):
             yield int(noted)
     yield from filter(None, map(host.services.pid, _OURS))

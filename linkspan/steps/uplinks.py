@@ -55,6 +55,4 @@ def _lowest(links: Links, link: Link) -> Link:
 
 
 def _has_default_route(links: Links, name: str) -> bool:
-    return any(
-        each.dst.endswith("/0") for family in FAMILIES for each in links.routes(family, table=0, ifname=name)
-    )
+    return any(each.is_default for family in FAMILIES for each in links.routes(family, table=0, ifname=name))

@@ -96,7 +96,8 @@ class Links(Protocol):
     def all(self, *, kind: str = "", master: int | None = None) -> tuple[Link, ...]:
         """All links, or those of a kind ("veth", "bridge"), or the ports of the bridge of an index.
 
-        Master 0 means the links that are ports of nothing. The ports of other bridges cost next to nothing.
+        Master 0 means the links that are ports of nothing. The kernel selects by master, so the cost does not
+        grow with the ports of other bridges.
         """
 
     def create_bridge(self, name: str, *, mac: str = "", mtu: int = 0, vlan_filtering: bool = False) -> None:
@@ -160,8 +161,8 @@ class Links(Protocol):
     def routes(self, family: Family, *, table: int = 254, ifname: str = "") -> tuple[KernelRoute, ...]:
         """The unicast routes of one table (254 is main), or of all tables but local for 0.
 
-        With `ifname`, those that lead out of this link, which costs next to nothing; none if there is no such
-        link. A route over several links has the `ifname` "".
+        With `ifname`, only the routes through that link, which the kernel selects; none if it does not exist.
+        A route over several links has the `ifname` "".
         """
 
     def add_route(
