@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from tests.harness import ours, tools
-from tests.harness.containerd import BOX
+from tests.harness.containerd import BOX, Containerd
 from tests.harness.crictl import PAUSE
 from tests.harness.image import write_image
+from tests.harness.nerdctl import Nerdctl
+from tests.harness.podman import Podman
 from tests.harness.privatehost import PrivateHost
 from tests.harness.scenario import leave_only_ours, strangers
 
@@ -45,6 +47,30 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 def runs(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Note the version of the runtime under test for the table."""
     return lambda version: record_property("runtime version", version)
+
+
+@pytest.fixture
+def nerdctl(
+    host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None
+) -> Iterator[Nerdctl]:
+    """nerdctl and a containerd with an image."""
+    directory, runc, program = (
+        tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
+    )
+    with Containerd(host, directory, runc) as containerd:
+        containerd.load(archive)
+        with Nerdctl(containerd, program) as driven:
+            runs(f"{driven.version} on {containerd.version.partition('+')[0]}")
+            yield driven
+
+
+@pytest.fixture
+def podman(host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None) -> Iterator[Podman]:
+    """podman with an image."""
+    with Podman(host, tools.require(tools.podman), tools.require(tools.runc)) as driven:
+        runs(driven.version)
+        driven.run("load", "--input", archive)
+        yield driven
 
 
 @pytest.hookimpl(wrapper=True)

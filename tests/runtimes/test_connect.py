@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from tests.harness import ours, tools
+from tests.harness.command import Command
 from tests.harness.containerd import BOX, Containerd
 from tests.harness.crictl import POD_NAMESPACE, Crictl
 from tests.harness.nerdctl import Nerdctl
@@ -31,29 +29,6 @@ import sys, dns.message, dns.query
 query = dns.message.make_query(sys.argv[2], "A")
 print(dns.query.udp(query, sys.argv[1], timeout=5).answer[0][0])
 """
-COMMAND = [sys.executable, "-m", "linkspan.cli.main"]
-
-
-class Command:
-    """`linkspan` in a host."""
-
-    def __init__(self, host: PrivateHost) -> None:
-        self.host = host
-
-    def __call__(self, *arguments: str) -> Any:
-        """Run it, whatever comes of it."""
-        return self.host.run([*COMMAND, *arguments], check=False)
-
-    def output(self, *arguments: str) -> str:
-        """Run it and return what it printed."""
-        done = self(*arguments)
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-        return str(done.stdout)
-
-    def addresses(self, network: str) -> dict[str, list[str]]:
-        """Container -> addresses on a network."""
-        found = json.loads(self.output("ps", network, "--output", "json"))
-        return {each["Names"]: each["Addresses"] for each in found}
 
 
 @pytest.fixture
@@ -63,30 +38,6 @@ def command(host: PrivateHost) -> Command:
     for name in ("first", "second"):
         assert made("create", name, "--shared").returncode == 0
     return made
-
-
-@pytest.fixture
-def nerdctl(
-    host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None
-) -> Iterator[Nerdctl]:
-    """Nerdctl and a containerd with an image."""
-    directory, runc, program = (
-        tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
-    )
-    with Containerd(host, directory, runc) as containerd:
-        containerd.load(archive)
-        with Nerdctl(containerd, program) as driven:
-            runs(f"{driven.version} on {containerd.version.partition('+')[0]}")
-            yield driven
-
-
-@pytest.fixture
-def podman(host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None) -> Iterator[Podman]:
-    """podman with an image."""
-    with Podman(host, tools.require(tools.podman), tools.require(tools.runc)) as driven:
-        runs(driven.version)
-        driven.run("load", "--input", archive)
-        yield driven
 
 
 def sees(host: PrivateHost, netns: str, address: str) -> bool:
@@ -172,7 +123,7 @@ def test_a_connect_that_is_killed_leaves_what_gc_removes(
     command.output("disconnect", "second", "web")
     before = host.snapshot(ignore=ours.STAYS)
     for delay in range(8):
-        running = host.popen([*COMMAND, "connect", "second", "web"])
+        running = host.popen([*ours.COMMAND, "connect", "second", "web"])
         time.sleep(0.1 + delay * 0.03)
         running.kill()
         running.wait()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.harness import layouts, ours, tools
 from tests.harness.cnitool import CniTool
+from tests.harness.command import Command
 from tests.harness.containerd import BOX, Containerd
 from tests.harness.crictl import POD_NAMESPACE, Crictl
 from tests.harness.nerdctl import Nerdctl
@@ -27,31 +27,6 @@ pytestmark = [pytest.mark.root, pytest.mark.runtime]
 
 SLEEP = ["sleep", "1000"]
 HTTPD = ["httpd", "-f", "-p", "80", "-h", "/www"]
-COMMAND = [sys.executable, "-m", "linkspan.cli.main"]
-
-
-class Command:
-    """`linkspan` in a host."""
-
-    def __init__(self, host: PrivateHost) -> None:
-        self.host = host
-
-    def __call__(self, *arguments: str) -> Any:
-        """Run it, whatever comes of it."""
-        return self.host.run([*COMMAND, *arguments], check=False)
-
-    def output(self, *arguments: str) -> str:
-        """Run it and return what it printed."""
-        done = self(*arguments)
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-        return str(done.stdout)
-
-    def networks(self, *options: str) -> dict[str, list[str]]:
-        """Container -> its networks, as `ps` shows them."""
-        found: dict[str, list[str]] = {}
-        for each in json.loads(self.output("ps", "--all", "--output", "json", *options)):
-            found.setdefault(each["Names"], []).append(each["Network"])
-        return found
 
 
 @pytest.fixture
@@ -60,26 +35,17 @@ def command(host: PrivateHost) -> Command:
 
 
 @pytest.fixture
-def nerdctl(
-    host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None
-) -> Iterator[Nerdctl]:
+def nerdctl(host: PrivateHost, nerdctl: Nerdctl) -> Nerdctl:
     """Nerdctl with containers of every kind, on a network of ours."""
-    directory, runc, program = (
-        tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
-    )
-    with Containerd(host, directory, runc) as containerd:
-        containerd.load(archive)
-        with Nerdctl(containerd, program) as driven:
-            runs(f"{driven.version} on {containerd.version.partition('+')[0]}")
-            ours.linkspan(host, "network", "create", "custom")
-            driven.start("web", "--network", "custom", "--publish", "18080:80", command=HTTPD)
-            driven.start("host-mode", "--network", "host", command=SLEEP)
-            driven.start("none-mode", "--network", "none", command=SLEEP)
-            driven.start("shares", "--network", "container:web", command=SLEEP)
-            driven.start("stopped", "--network", "custom", command=SLEEP)
-            driven.run("stop", "--time", "0", "stopped")
-            driven.run("create", "--name", "created", "--pull", "never", "--network", "custom", BOX)
-            yield driven
+    ours.linkspan(host, "network", "create", "custom")
+    nerdctl.start("web", "--network", "custom", "--publish", "18080:80", command=HTTPD)
+    nerdctl.start("host-mode", "--network", "host", command=SLEEP)
+    nerdctl.start("none-mode", "--network", "none", command=SLEEP)
+    nerdctl.start("shares", "--network", "container:web", command=SLEEP)
+    nerdctl.start("stopped", "--network", "custom", command=SLEEP)
+    nerdctl.run("stop", "--time", "0", "stopped")
+    nerdctl.run("create", "--name", "created", "--pull", "never", "--network", "custom", BOX)
+    return nerdctl
 
 
 def ids_of_nerdctl(nerdctl: Nerdctl) -> dict[str, str]:
@@ -131,20 +97,17 @@ def ids_of_cri(cri: Crictl) -> dict[str, str]:
 
 
 @pytest.fixture
-def podman(host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None) -> Iterator[Podman]:
+def podman(host: PrivateHost, podman: Podman) -> Podman:
     """podman with containers of every kind, on a network of ours."""
-    with Podman(host, tools.require(tools.podman), tools.require(tools.runc)) as driven:
-        runs(driven.version)
-        driven.run("load", "--input", archive)
-        ours.linkspan(host, "network", "create", "custom", "--shared")
-        driven.start("web", "--network", "custom", "--publish", "18080:80", image=BOX, command=SLEEP)
-        driven.start("host-mode", "--network", "host", image=BOX, command=SLEEP)
-        driven.start("none-mode", "--network", "none", image=BOX, command=SLEEP)
-        driven.start("shares", "--network", "container:web", image=BOX, command=SLEEP)
-        driven.start("stopped", "--network", "custom", image=BOX, command=SLEEP)
-        driven.run("stop", "--time", "0", "stopped")
-        driven.run("create", "--name", "created", "--network", "custom", BOX)
-        yield driven
+    ours.linkspan(host, "network", "create", "custom", "--shared")
+    podman.start("web", "--network", "custom", "--publish", "18080:80", image=BOX, command=SLEEP)
+    podman.start("host-mode", "--network", "host", image=BOX, command=SLEEP)
+    podman.start("none-mode", "--network", "none", image=BOX, command=SLEEP)
+    podman.start("shares", "--network", "container:web", image=BOX, command=SLEEP)
+    podman.start("stopped", "--network", "custom", image=BOX, command=SLEEP)
+    podman.run("stop", "--time", "0", "stopped")
+    podman.run("create", "--name", "created", "--network", "custom", BOX)
+    return podman
 
 
 def ids_of_podman(podman: Podman) -> dict[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.harness import ours, tools
-from tests.harness.containerd import BOX, Containerd
+from tests.harness import ours
+from tests.harness.containerd import BOX
 from tests.harness.nerdctl import Nerdctl
 from tests.harness.patience import until
 from tests.harness.privatehost import HOST_V4, OUTSIDE, HostError, PrivateHost
@@ -22,21 +22,6 @@ pytestmark = [pytest.mark.root, pytest.mark.runtime]
 
 HTTPD = ["httpd", "-f", "-p", "80", "-h", "/www"]
 SLEEP = ["sleep", "1000"]
-
-
-@pytest.fixture
-def nerdctl(
-    host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None
-) -> Iterator[Nerdctl]:
-    """nerdctl and a containerd with an image."""
-    directory, runc, program = (
-        tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
-    )
-    with Containerd(host, directory, runc) as containerd:
-        containerd.load(archive)
-        with Nerdctl(containerd, program) as driven:
-            runs(f"{driven.version} on {containerd.version.partition('+')[0]}")
-            yield driven
 
 
 def create(nerdctl: Nerdctl, name: str, *options: str) -> None:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -68,30 +67,6 @@ class Command:
 @pytest.fixture
 def network(host: PrivateHost) -> Command:
     return Command(host)
-
-
-@pytest.fixture
-def nerdctl(
-    host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None
-) -> Iterator[Nerdctl]:
-    """nerdctl and a containerd with an image."""
-    directory, runc, program = (
-        tools.require(each) for each in (tools.containerd24, tools.runc, tools.nerdctl)
-    )
-    with Containerd(host, directory, runc) as containerd:
-        containerd.load(archive)
-        with Nerdctl(containerd, program) as driven:
-            runs(f"{driven.version} on {containerd.version.partition('+')[0]}")
-            yield driven
-
-
-@pytest.fixture
-def podman(host: PrivateHost, archive: str, runs: Callable[[str], None], resident: None) -> Iterator[Podman]:
-    """podman with an image."""
-    with Podman(host, tools.require(tools.podman), tools.require(tools.runc)) as driven:
-        runs(driven.version)
-        driven.run("load", "--input", archive)
-        yield driven
 
 
 def stops(host: PrivateHost, nerdctl: Nerdctl, command: str) -> None:
